@@ -1,0 +1,22 @@
+"""Which masks to ask about: per-mask statistics, the registry of acquisition functions, the adaptive class weights."""
+
+from a2lc.acquisition.class_weights import ClassWeights, class_weights
+from a2lc.acquisition.functions import (
+    ACQUISITION_FUNCTIONS,
+    acquisition_function,
+    get_acquisition_function,
+    score_masks,
+)
+from a2lc.acquisition.statistics import MaskStatistics, gather_statistics, mask_statistics
+
+__all__ = [
+    "ACQUISITION_FUNCTIONS",
+    "ClassWeights",
+    "MaskStatistics",
+    "acquisition_function",
+    "class_weights",
+    "gather_statistics",
+    "get_acquisition_function",
+    "mask_statistics",
+    "score_masks",
+]

@@ -1,0 +1,171 @@
+"""The acquisition functions of Table 4: from per-mask statistics to one score per mask; the highest scores are
+queried first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from a2lc.acquisition.statistics import MaskStatistics, mask_statistics
+from a2lc.errors import nearest
+
+ScoreFunction = Callable[[MaskStatistics, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class AcquisitionFunction:
+    """A named acquisition function.
+
+    Attributes:
+        name: its name in `ACQUISITION_FUNCTIONS`.
+        score: ``score(statistics, rng) -> (n,) float64``; `rng` is seeded by (seed, round).
+        adjusted_iou: whether it reads ``statistics.adjusted_iou``, which costs a connected-components pass.
+        random_ties: equal scores are ordered by a seeded random number instead of by (image, mask id).
+    """
+
+    name: str
+    score: ScoreFunction
+    adjusted_iou: bool = False
+    random_ties: bool = False
+
+
+ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
+
+
+def acquisition_function(
+    name: str, *, adjusted_iou: bool = False, random_ties: bool = False
+) -> Callable[[ScoreFunction], ScoreFunction]:
+    """Register an acquisition function under `name`; from then on experiments and `score_masks` accept it."""
+
+    def register(score: ScoreFunction) -> ScoreFunction:
+        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, adjusted_iou, random_ties)
+        return score
+
+    return register
+
+
+def get_acquisition_function(name: str) -> AcquisitionFunction:
+    """Look an acquisition function up.
+
+    Raises:
+        ValueError: unknown name; the nearest ones are suggested.
+    """
+    if name not in ACQUISITION_FUNCTIONS:
+        known = ", ".join(ACQUISITION_FUNCTIONS)
+        raise ValueError(f"acquisition: expected one of {known}, found {name!r}{nearest(name, ACQUISITION_FUNCTIONS)}")
+    return ACQUISITION_FUNCTIONS[name]
+
+
+@acquisition_function("random")
+def random(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Uniform in [0, 1): the control."""
+    return rng.random(len(statistics))
+
+
+@acquisition_function("entropy")
+def entropy(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Mean Shannon entropy over log K, in [0, 1]; reads no label (cited in the paper as Safaei et al. 2024)."""
+    return statistics.entropy
+
+
+@acquisition_function("margin")
+def margin(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Mean of 1 - (p1 - p2), in [0, 1] (Roth & Small 2006)."""
+    return statistics.margin
+
+
+@acquisition_function("cil")
+def cil(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Confidence in label of one representative vector, 1 - mu[label], in [0, 1] (Lad & Mueller 2023)."""
+    return statistics.cil
+
+
+@acquisition_function("lcil")
+def lcil(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Mean of the pixel CIL, in [0, 1] (Eq. 10; Kim et al. 2024)."""
+    return statistics.lcil
+
+
+@acquisition_function("aiou", adjusted_iou=True, random_ties=True)
+def aiou(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """1 - adjusted IoU between mask and predicted components, in [0, 1] (Rottmann & Reese 2023); many masks tie at
+    1."""
+    return 1 - statistics.adjusted_iou
+
+
+@acquisition_function("bvsb")
+def bvsb(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Best versus second best: mean of p2 / p1, in (0, 1] (Cai et al. 2021)."""
+    return statistics.bvsb
+
+
+def _balanced(statistics: MaskStatistics, weights: np.ndarray) -> np.ndarray:
+    """BvSB over its maximum, times exp(-share of the dominant prediction), the share counted with `weights` over all
+    masks."""
+    share = np.bincount(statistics.dominant, weights=weights, minlength=statistics.feature.shape[1]) / max(
+        weights.sum(), 1
+    )
+    return statistics.bvsb / max(statistics.bvsb.max(initial=0), 1e-12) * np.exp(-share[statistics.dominant])
+
+
+@acquisition_function("clsbal")
+def clsbal(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """BvSB x exp(-share of masks that predict the same class), in [0, 1] (Cai et al. 2021, ClassBal)."""
+    return _balanced(statistics, np.ones(len(statistics)))
+
+
+@acquisition_function("merspx")
+def merspx(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """BvSB x exp(-share of pixels in masks that predict the same class), in [0, 1] (Kim et al. 2023)."""
+    return _balanced(statistics, statistics.area.astype(float))
+
+
+@acquisition_function("sim")
+def sim(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Sum over the mask of CIL x similarity, in [0, area] (Kim et al. 2024; Eq. 12 with w = 1)."""
+    return statistics.sim
+
+
+@acquisition_function("abc")
+def abc(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    """Adaptively balanced CIL: SIM with each pixel's adaptive class weight, in [0, area] (Eq. 11-12)."""
+    return statistics.abc
+
+
+def score_masks(
+    probs: torch.Tensor,
+    object_map: np.ndarray,
+    label_map: np.ndarray,
+    function: str = "abc",
+    class_weights: np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[int, float]:
+    """Score every mask of one image.
+
+    Args:
+        probs: (K, H, W) float softmax probabilities (tensor, or an array that becomes one).
+        object_map: (H, W) integers, 0 = covered by no mask.
+        label_map: (H, W) uint8 current pseudo-labels, 255 = void.
+        function: a name in `ACQUISITION_FUNCTIONS`. Shares of ``clsbal`` and ``merspx`` are counted over this image.
+        class_weights: (K,) weights of Eq. 9 for ``abc``; None means 1 for all.
+        seed: seed of ``random``.
+
+    Returns:
+        ``{mask_id: score}`` for every id > 0.
+
+    Raises:
+        ValueError: unknown function, shapes that do not fit, or a label that is neither a class nor 255.
+    """
+    chosen = get_acquisition_function(function)
+    ids, index = np.unique(object_map, return_inverse=True)
+    index = index.reshape(object_map.shape).astype(np.int64)
+    if ids.size and ids[0] == 0:
+        ids, index = ids[1:], index - 1
+    statistics = mask_statistics(
+        torch.as_tensor(probs), index, label_map, class_weights, adjusted_iou=chosen.adjusted_iou
+    )
+    scores = chosen.score(statistics, np.random.default_rng(seed))
+    return dict(zip(ids.tolist(), scores.tolist(), strict=True))

@@ -1,0 +1,197 @@
+"""Command line: ``a2lc run | status | export | regenerate | doctor``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import time
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import pandas as pd
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Active and automated label correction for semantic segmentation (A²LC).",
+)
+
+RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
+
+
+@app.callback()
+def _root() -> None:
+    """Active and automated label correction for semantic segmentation (A²LC)."""
+
+
+@app.command()
+def run(
+    params: Annotated[
+        Path | None, typer.Option(help="YAML or JSON file of experiment fields, e.g. notebooks/params/camvid.yaml.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="toy, camvid, voc2012, cityscapes or folder.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    method: Annotated[str | None, typer.Option(help="a2lc or alc.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    rounds: Annotated[int | None, typer.Option(help="Number of rounds.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Masks queried per round: a whole number, or a share of all masks such as 0.09.")
+    ] = None,
+    acquisition: Annotated[str | None, typer.Option(help="One of the eleven acquisition functions.")] = None,
+    runs_dir: RunsDir = Path("runs"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Run an experiment, or continue it where it stopped."""
+    import a2lc
+    from a2lc.config import read_fields
+
+    given: dict[str, Any] = {
+        "dataset": dataset,
+        "root": root,
+        "method": method,
+        "seed": seed,
+        "rounds": rounds,
+        "budget": None if budget is None else _number(budget),
+        "acquisition": acquisition,
+    }
+    fields = (read_fields(params) if params else {}) | {
+        name: value for name, value in given.items() if value is not None
+    }
+    result = a2lc.run(a2lc.Experiment(**fields), runs_dir, device=device)
+    typer.echo(_summary(result.summary))
+    typer.echo(result.path)
+
+
+@app.command()
+def status(runs_dir: RunsDir = Path("runs")) -> None:
+    """List runs: rounds done, clicks, Data and Model mIoU of the last finished round."""
+    from a2lc.runs import find_runs
+
+    rows = []
+    for found in find_runs(runs_dir):
+        row: dict[str, Any] = {
+            "run": found.path.name,
+            "rounds": f"{max(found.finished_rounds, 0)}/{found.config.rounds}",
+        }
+        if len(found.summary):
+            row |= found.summary.iloc[-1][["clicks", "data_miou", "model_miou"]].to_dict()
+        rows.append(row)
+    typer.echo(
+        pd.DataFrame(rows).to_string(index=False, float_format=lambda v: f"{v:.4f}") if rows else f"{runs_dir}: no runs"
+    )
+
+
+@app.command()
+def export(
+    run_folder: Annotated[Path, typer.Argument(help="A folder below runs/.")],
+    out: Annotated[Path, typer.Argument(help="Where obj_jpg/ and mask_jpg/ are written.")],
+    round: Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")] = None,
+) -> None:
+    """Write the label maps of a run as PNGs with the dataset's palette, and its object maps."""
+    from a2lc.runs import Run
+
+    masks = Run.open(run_folder).masks(round)
+    masks.export(out)
+    typer.echo(f"{len(masks.names)} label maps in {out / 'mask_jpg'}, object maps in {out / 'obj_jpg'}")
+
+
+class Profile(StrEnum):
+    """Profiles with parameters in ``notebooks/params``."""
+
+    toy = "toy"
+    camvid = "camvid"
+    voc38 = "voc38"
+
+
+@app.command()
+def regenerate(
+    profile: Annotated[Profile, typer.Option(help="Whose parameters to use.")] = Profile.toy,
+    notebooks: Annotated[Path, typer.Option(help="Folder of the notebooks and their params/.")] = Path("notebooks"),
+    only: Annotated[
+        str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. 00,table1.")
+    ] = None,
+) -> None:
+    """Execute the notebooks with a profile's parameters; outputs go to paper_figures/<profile>/."""
+    from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
+
+    values = read_profile(notebooks / "params" / f"{profile.value}.yaml")
+    found = sorted(notebooks.glob("*.ipynb"))
+    chosen = [path for path in found if only is None or path.name.startswith(tuple(only.split(",")))]
+    if not chosen:
+        raise FileNotFoundError(
+            f"{notebooks}: no notebook matches {only!r}, found {', '.join(p.name for p in found) or 'none'}"
+        )
+    given = {path: {name: value for name, value in values.items() if name in parameters_of(path)} for path in chosen}
+    unused = set(values) - set().union(*(parameters_of(path) for path in found))
+    if unused:
+        raise ValueError(f"{profile.value}.yaml: no notebook has the parameters {', '.join(sorted(unused))}")
+    for path in chosen:
+        check_parameters(path, given[path])
+    for path in chosen:
+        start = time.perf_counter()
+        output = Path("paper_figures") / profile.value / "executed" / path.name
+        typer.echo(f"{path} ...")
+        run_notebook(path, output, given[path])
+        typer.echo(f"{path}: {(time.perf_counter() - start) / 60:.1f} minutes, executed copy {output}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has: packages, device, cores, memory, disk, optional parts."""
+    import torch
+
+    from a2lc.segmenter import resolve_device
+
+    rows = {"python": platform.python_version()}
+    rows |= {
+        name: version(name) for name in ("a2lc", "torch", "torchvision", "numpy", "pandas", "papermill", "jupyterlab")
+    }
+    device = resolve_device("auto")
+    rows["device"] = f"{device} ({torch.cuda.get_device_name()})" if device.type == "cuda" else str(device)
+    rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
+    rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
+    optional = {"groundingdino": "Grounded-SAM boxes", "segment_anything": "Grounded-SAM masks"}
+    for module, use in optional.items():
+        present = importlib.util.find_spec(module) is not None
+        rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[grounded-sam]')"
+    for name, value in rows.items():
+        typer.echo(f"{name:16} {value}")
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"budget: expected a whole number or a share such as 0.09, found {text!r}") from None
+
+
+def _summary(table: pd.DataFrame) -> str:
+    columns = ["round", "clicks", "data_miou", "model_miou", "n_auto", "lcm_oa_before", "lcm_oa_after"]
+    return table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-")
+
+
+def main() -> None:
+    """Entry point: errors that name what is wrong are printed in one line, without a traceback."""
+    try:
+        app()
+    except (ValueError, FileNotFoundError) as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.echo(f"a2lc: {error}", err=True)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

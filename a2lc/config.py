@@ -1,0 +1,219 @@
+"""The configuration of a run: frozen, typed, refused when wrong. Its hash is the run's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from a2lc.acquisition import get_acquisition_function
+from a2lc.correction import LCMSettings
+from a2lc.datasets import DATASETS
+from a2lc.errors import nearest
+from a2lc.segmenter import SegmenterSettings
+
+METHODS: dict[str, dict[str, Any]] = {
+    "a2lc": {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"},
+    "alc": {
+        "acquisition": "sim",
+        "query": "pixel",
+        "lcm": False,
+        "non_redundant": False,
+        "similarity": "representative",
+    },
+}
+"""The methods and their switches: A²LC, and its baseline ALC (Kim et al. 2024; methods of Table 1)."""
+
+
+class PseudoLabels(BaseModel):
+    """Where masks and their first labels come from.
+
+    Attributes:
+        kind: ``simulated`` from ground truth and image, or ``folders`` of object maps and label maps (real
+            Grounded-SAM output).
+        seed: of the simulation; the same for all runs, so that methods and seeds start from the same labels.
+        object_maps, labels: the two folders, for ``folders`` only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["simulated", "folders"] = "simulated"
+    seed: int = 0
+    object_maps: Path | None = None
+    labels: Path | None = None
+
+    @model_validator(mode="after")
+    def _folders_are_given(self) -> PseudoLabels:
+        given = self.object_maps is not None and self.labels is not None
+        if given != (self.kind == "folders"):
+            needs = "needs" if self.kind == "folders" else "takes no"
+            raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} object_maps and labels")
+        return self
+
+
+class Experiment(BaseModel):
+    """One run of one method on one dataset.
+
+    Attributes:
+        dataset: a name in ``a2lc.datasets.DATASETS``.
+        root: the dataset's folder. Not part of the run's identity: the list of its images is.
+        method: a preset of `METHODS`; each of its switches below can be overridden.
+        seed: seeds training, the LCM and random scores.
+        rounds: R, the number of rounds, >= 1.
+        budget: B, masks queried per round: a whole number >= 1, or a share of all masks in (0, 1). The paper's
+            budgets are about 9 % of the masks (1,000 of 11,257 on PASCAL VOC).
+        acquisition: a name in ``ACQUISITION_FUNCTIONS``.
+        query: what one click tells: the label of the ``mask``, or of one representative ``pixel`` that is spread over
+            its mask.
+        lcm: whether the Label Correction Module runs.
+        non_redundant: whether a mask that was queried is never queried again.
+        similarity: what SIM compares pixels with: the ``mean`` over m' (Eq. 12) or the ``representative`` pixel (ALC).
+        keep_if_mostly_right: at pixel level, leave masks alone that are more than half right, as the released ALC
+            code does.
+        pseudo_labels: where the masks and first labels come from.
+        correction: settings of the LCM.
+        segmenter: network, size and training of the segmentation model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = "toy"
+    root: Path | None = None
+    method: str = "a2lc"
+    seed: int = Field(0, ge=0)
+    rounds: int = Field(5, ge=1, strict=True)
+    budget: int | float = 0.09
+    acquisition: str
+    query: Literal["mask", "pixel"]
+    lcm: bool = Field(strict=True)
+    non_redundant: bool = Field(strict=True)
+    similarity: Literal["mean", "representative"]
+    keep_if_mostly_right: bool = Field(True, strict=True)
+    pseudo_labels: PseudoLabels = PseudoLabels()
+    correction: LCMSettings = LCMSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+
+    def __init__(self, **fields: Any) -> None:
+        """Raises `ValueError` naming every field that is unknown or wrong, with the nearest name or what was
+        expected."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ValueError(_explain(error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_method(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        method = fields.get("method", "a2lc")
+        if method not in METHODS:
+            raise ValueError(
+                f"method: expected one of {', '.join(METHODS)}, found {method!r}{nearest(method, METHODS)}"
+            )
+        return {**METHODS[method], **fields}
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_is_known(cls, value: str) -> str:
+        if value not in DATASETS:
+            raise ValueError(f"expected one of {', '.join(DATASETS)}, found {value!r}{nearest(value, DATASETS)}")
+        return value
+
+    @field_validator("acquisition")
+    @classmethod
+    def _acquisition_is_known(cls, value: str) -> str:
+        get_acquisition_function(value)
+        return value
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _budget_is_possible(cls, value: object) -> int | float:
+        share = isinstance(value, float) and 0 < value < 1
+        if not share and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"expected a whole number of masks >= 1 or a share in (0, 1), found {value!r}")
+        return value
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, as JSON values: every field but where files lie (what they hold is checked by
+        `provenance.json`)."""
+        return self.model_dump(mode="json", exclude={"root": True, "pseudo_labels": {"object_maps", "labels"}})
+
+    @property
+    def name(self) -> str:
+        """The run folder's name, ``<dataset>-<method>-s<seed>-<hash8>``."""
+        return f"{self.dataset}-{self.method}-s{self.seed}-{fingerprint(self.identity())}"
+
+    def masks_per_round(self, total: int) -> int:
+        """B for a dataset of `total` masks; a share is rounded and at least 1."""
+        return self.budget if isinstance(self.budget, int) else max(1, round(self.budget * total))
+
+    @classmethod
+    def from_file(cls, path: str | Path, **overrides: Any) -> Experiment:
+        """Read a YAML or JSON file of fields; those that only notebooks know (``profile``, ``seeds``, ``methods``)
+        are skipped.
+
+        Args:
+            path: for instance ``notebooks/params/camvid.yaml``.
+            overrides: fields that win over the file's.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: the file is no mapping, or a field is unknown or wrong.
+        """
+        return cls(**{**read_fields(path), **overrides})
+
+
+_NOTEBOOK_ONLY = ("profile", "seeds", "methods", "runs_dir", "figures_dir")
+
+
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """The fields of an experiment in a YAML or JSON file; see `Experiment.from_file`."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file of parameters")
+    try:
+        fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: damaged YAML ({error})") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path}: expected a mapping of field names to values, found {type(fields).__name__}")
+    return {name: value for name, value in fields.items() if name not in _NOTEBOOK_ONLY}
+
+
+def fingerprint(value: Any) -> str:
+    """First eight hexadecimal digits of the SHA-256 of `value` as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(map(str, problem["loc"]))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            known = _fields_at(problem["loc"][:-1])
+            message = f"no such field{nearest(problem['loc'][-1], known)} (known: {', '.join(known)})"
+        found = "" if "found" in message or problem["type"] == "extra_forbidden" else f", found {problem['input']!r}"
+        lines.append(f"{where}: {message}{found}" if where else message)
+    return "; ".join(dict.fromkeys(lines))
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Experiment
+    for part in location:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+    """Sentences ``field: wanted X, found Y`` for every field in which two configurations differ."""
+    lines = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        a, b = ours.get(key), theirs.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: wanted {a!r}, found {b!r}")
+    return lines

@@ -1,0 +1,23 @@
+"""Correcting labels: the annotators that answer queries, and the Label Correction Module that learns from the
+answers."""
+
+from a2lc.correction.annotators import Annotator, Oracle
+from a2lc.correction.lcm import (
+    Corrections,
+    LabelCorrectionModule,
+    LCMSettings,
+    propose_corrections,
+    tail_ranking,
+    train_lcm,
+)
+
+__all__ = [
+    "Annotator",
+    "Corrections",
+    "LCMSettings",
+    "LabelCorrectionModule",
+    "Oracle",
+    "propose_corrections",
+    "tail_ranking",
+    "train_lcm",
+]

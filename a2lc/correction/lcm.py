@@ -1,0 +1,156 @@
+"""The Label Correction Module (Eq. 1-6): learns from this round's answers and corrects similar masks that nobody was
+asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from a2lc.masks import MaskSet
+
+
+class LCMSettings(BaseModel):
+    """Settings of the LCM; the defaults are those behind the paper's Cityscapes numbers.
+
+    Attributes:
+        thresholds: confidence threshold tau of rounds 1, 2, ...; the last one holds from then on. Cityscapes'
+            schedule by default (``cityscapes/auto_correct.sh:10-20`` of ngbrjyj/A2LC); PASCAL VOC uses ``[0.99]``.
+        tail_ratio: alpha of Eq. 5, the share of classes that count as tail, in [0, 1].
+        loss: ``double_softmax``: cross-entropy applied to the softmax output, as released; ``nll``: Eq. 2 read
+            literally.
+        epochs, batch_size, learning_rate: of Adam; the network is trained anew in every round.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    thresholds: tuple[float, ...] = Field((0.99, 0.99, 0.999, 0.9999, 0.9999999), min_length=1)
+    tail_ratio: float = Field(0.5, ge=0, le=1)
+    loss: Literal["double_softmax", "nll"] = "double_softmax"
+    epochs: int = Field(100, gt=0)
+    batch_size: int = Field(8, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+
+    def threshold(self, round: int) -> float:
+        """Tau of this round, counted from 1."""
+        return self.thresholds[min(round, len(self.thresholds)) - 1]
+
+
+class LabelCorrectionModule(nn.Module):
+    """Fully connected K -> 256 -> 128 -> 64 -> K with ReLU in between and softmax at the end (paper, "Components of
+    LCM")."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        widths = (num_classes, 256, 128, 64)
+        layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+        self.layers = nn.Sequential(*layers, nn.Linear(64, num_classes))
+
+    def forward(self, feature: torch.Tensor) -> torch.Tensor:
+        """Class probabilities (n, K) of mask features (n, K)."""
+        return self.layers(feature).softmax(1)
+
+
+def train_lcm(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, settings: LCMSettings, seed: int
+) -> LabelCorrectionModule:
+    """Train a new LCM on the masks answered in this round (Eq. 2).
+
+    The class weight lambda_k = (N/N_k) / sum_c(N/N_c) runs over the classes answered; others cannot occur.
+
+    Args:
+        features: (n, K) float32 mean probabilities of the answered masks (Eq. 1).
+        labels: (n,) answers in 0..K-1; void answers are left out by the caller.
+        num_classes: K.
+        settings: epochs, batch size, learning rate, loss.
+        seed: seeds initial weights and the order of batches; the global random state is left alone.
+
+    Raises:
+        ValueError: no labelled mask to learn from.
+    """
+    if len(labels) == 0:
+        raise ValueError("the LCM needs at least one answered mask that is not void")
+    counts = np.bincount(labels, minlength=num_classes)
+    inverse = np.divide(len(labels), counts, out=np.zeros(num_classes), where=counts > 0)
+    weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LabelCorrectionModule(num_classes)
+        x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))
+        optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        for _ in range(settings.epochs):
+            for batch in torch.randperm(len(y)).split(settings.batch_size):
+                output = model(x[batch])
+                if settings.loss == "double_softmax":
+                    loss = nn.functional.cross_entropy(output, y[batch], weight)
+                else:
+                    loss = nn.functional.nll_loss(output.clamp_min(1e-12).log(), y[batch], weight)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    return model.eval()
+
+
+def tail_ranking(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """(K,) classes from rarest to most frequent among this round's answers.
+
+    Classes that were never answered come first, in class order; then those answered, by ascending count, ties in
+    class order. The reverse is ``rank(c)`` of Eq. 5-6 (``auto_correct.py:206-220`` of ngbrjyj/A2LC).
+    """
+    return np.argsort(np.bincount(labels, minlength=num_classes), kind="stable")
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What the LCM says of every mask, and which masks it may correct.
+
+    Attributes:
+        predicted: (M,) predicted class.
+        confidence: (M,) float64 probability of the predicted class, in [0, 1].
+        accepted: (M,) bool, all criteria of Eq. 3-6 hold, the label would change and no annotator has ever answered
+            the mask.
+        tail: the classes that must not be predicted (Eq. 5), rarest first.
+    """
+
+    predicted: np.ndarray
+    confidence: np.ndarray
+    accepted: np.ndarray
+    tail: np.ndarray
+
+
+def propose_corrections(
+    model: LabelCorrectionModule,
+    features: np.ndarray,
+    masks: MaskSet,
+    answered: np.ndarray,
+    settings: LCMSettings,
+    round: int,
+) -> Corrections:
+    """Apply the LCM to all masks and the selection criteria to its predictions (Eq. 3-6).
+
+    Args:
+        model: the LCM trained in this round.
+        features: (M, K) float32 mask features.
+        masks: all masks, the answers of this round already applied.
+        answered: (n,) this round's answers without void: their counts decide which classes are tail.
+        settings: threshold schedule and tail ratio.
+        round: counted from 1.
+    """
+    with torch.no_grad():
+        confidence, predicted = (t.numpy() for t in model(torch.from_numpy(np.asarray(features, np.float32))).max(1))
+    k = len(masks.classes)
+    ranking = tail_ranking(answered, k)
+    tail = ranking[: int(settings.tail_ratio * k)]
+    labels = masks.table["label"].to_numpy()
+    accepted = (
+        (confidence.astype(np.float64) >= settings.threshold(round))  # J1, Eq. 4, compared in double precision
+        & ~np.isin(predicted, tail)  # J2, Eq. 5
+        & (labels != ranking[0])  # J3, Eq. 6: not the single rarest class
+        & (predicted != labels)
+        & ~masks.queried  # what a person said is never overwritten
+    )
+    return Corrections(predicted, confidence.astype(np.float64), accepted, tail)

@@ -1,0 +1,243 @@
+"""What every dataset offers: a class list and two splits that read (or draw) one image at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from a2lc.errors import nearest
+from a2lc.files import read_image, read_label_png
+
+FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The K classes of a dataset.
+
+    Attributes:
+        names: K distinct class names; the position is the class id.
+        palette: (K, 3) uint8 RGB colours to draw them in.
+        ignore_index: id of pixels that have no class; they count nowhere.
+        background: class of pixels that no mask covers (PASCAL VOC: 0); None: they are `ignore_index`.
+
+    Raises:
+        ValueError: a repeated name, more than 255 classes, a palette of another shape, ids that do not fit.
+    """
+
+    names: tuple[str, ...]
+    palette: np.ndarray = field(compare=False, repr=False)
+    ignore_index: int = 255
+    background: int | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        if not 1 <= count <= 255:
+            raise ValueError(f"classes: expected 1 to 255 names, found {count}")
+        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"classes: expected distinct names, found {repeated} more than once")
+        if self.palette.shape != (count, 3) or self.palette.dtype != np.uint8:
+            found = f"{self.palette.shape} {self.palette.dtype}"
+            raise ValueError(f"classes.palette: expected ({count}, 3) uint8, found {found}")
+        if not count <= self.ignore_index <= 255:
+            raise ValueError(f"classes.ignore_index: expected {count}..255, found {self.ignore_index}")
+        if self.background is not None and not 0 <= self.background < count:
+            raise ValueError(f"classes.background: expected 0..{count - 1} or None, found {self.background}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def index(self, name: str) -> int:
+        """Id of a class.
+
+        Raises:
+            ValueError: no class has this name; the nearest are suggested.
+        """
+        if name not in self.names:
+            raise ValueError(f"unknown class {name!r}{nearest(name, self.names)}")
+        return self.names.index(name)
+
+    @property
+    def uncovered(self) -> int:
+        """Label of pixels that no mask covers: the background where there is one, else `ignore_index`."""
+        return self.ignore_index if self.background is None else self.background
+
+    def lookup(self, table: Mapping[int, int] | None = None) -> np.ndarray:
+        """(256,) int16: class of every id a label file may hold, `FORBIDDEN` where an id must not occur.
+
+        Args:
+            table: file id -> class id, for datasets whose files use other ids; None: files hold class ids.
+        """
+        values = np.full(256, FORBIDDEN, dtype=np.int16)
+        for file_id, class_id in (table or {k: k for k in range(len(self))}).items():
+            values[file_id] = class_id
+        values[self.ignore_index] = self.ignore_index
+        return values
+
+
+class Split(ABC):
+    """One split of a dataset. It holds names only; images and labels are read or drawn when asked for.
+
+    Attributes:
+        name: "train" or "val".
+        names: image names, in the order of the dataset's list.
+    """
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        self.name = name
+        self.names = tuple(names)
+        self._known = frozenset(self.names)
+        if len(self._known) < len(self.names):
+            repeated = next(n for i, n in enumerate(self.names) if n in self.names[:i])
+            raise ValueError(f"split {name!r}: expected distinct image names, found {repeated!r} twice")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {len(self)} images)"
+
+    @abstractmethod
+    def image(self, name: str) -> np.ndarray:
+        """The picture: (H, W, 3) uint8 RGB.
+
+        Raises:
+            ValueError: the split has no such image; its file is damaged, or differs from its labels in size.
+            FileNotFoundError: the file is gone.
+        """
+
+    @abstractmethod
+    def ground_truth(self, name: str) -> np.ndarray | None:
+        """The true classes: (H, W) uint8, 0..K-1 or the ignore index; None where the dataset has none.
+
+        Raises:
+            ValueError: the split has no such image; the file is damaged, or holds an id outside the class list.
+            FileNotFoundError: the file is gone.
+        """
+
+    def pseudo_labels(self, name: str) -> np.ndarray | None:
+        """Labels that came with the images, to be corrected: as `ground_truth`, None where there are none."""
+        self._check_name(name)
+        return None
+
+    def _check_name(self, name: str) -> None:
+        if name not in self._known:
+            raise ValueError(f"split {self.name!r} has no image {name!r}{nearest(name, self.names)}")
+
+
+class FileSplit(Split):
+    """A split on disk: one image file per name, and label files where there are any.
+
+    Args:
+        name: "train" or "val".
+        names: image names.
+        classes: the class list.
+        images: name -> image file.
+        ground_truth: name -> label PNG.
+        pseudo_labels: name -> label PNG.
+        lookup: (256,) int16 from `Classes.lookup`; None: files hold class ids.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        names: Sequence[str],
+        classes: Classes,
+        images: Mapping[str, Path],
+        ground_truth: Mapping[str, Path],
+        pseudo_labels: Mapping[str, Path] | None = None,
+        lookup: np.ndarray | None = None,
+    ) -> None:
+        super().__init__(name, names)
+        self._classes = classes
+        self._images = images
+        self._ground_truth = ground_truth
+        self._pseudo_labels = pseudo_labels or {}
+        self._lookup = classes.lookup() if lookup is None else lookup
+
+    def image(self, name: str) -> np.ndarray:
+        """Read the picture."""
+        self._check_name(name)
+        if name not in self._images:
+            raise FileNotFoundError(f"split {self.name!r}: {name!r} has labels only, no image file")
+        picture = read_image(self._images[name])
+        for files in (self._ground_truth, self._pseudo_labels):
+            if name in files and picture.shape[:2] != (size := _image_size(files[name])):
+                raise ValueError(
+                    f"image and label must have the same size: {self._images[name]} is "
+                    f"{picture.shape[0]}x{picture.shape[1]}, {files[name]} is {size[0]}x{size[1]} (height x width)"
+                )
+        return picture
+
+    def ground_truth(self, name: str) -> np.ndarray | None:
+        """Read the true classes."""
+        return self._labels(name, self._ground_truth)
+
+    def pseudo_labels(self, name: str) -> np.ndarray | None:
+        """Read the labels to correct."""
+        return self._labels(name, self._pseudo_labels)
+
+    def _labels(self, name: str, files: Mapping[str, Path]) -> np.ndarray | None:
+        self._check_name(name)
+        if name not in files:
+            return None
+        path = files[name]
+        ids = read_label_png(path)  # (H, W)
+        return self._to_classes(ids, path)
+
+    def _to_classes(self, ids: np.ndarray, path: Path) -> np.ndarray:
+        """File ids (H, W) -> class ids (H, W) uint8."""
+        inside = (ids >= 0) & (ids < 256)
+        wrong = ids[~inside]
+        if wrong.size == 0:
+            values = self._lookup[ids]  # (H, W) int16
+            wrong = ids[values == FORBIDDEN]
+        if wrong.size:
+            raise ValueError(f"{path}: expected label ids in {self._allowed()}, found {int(wrong.flat[0])}")
+        return values.astype(np.uint8)
+
+    def _allowed(self) -> str:
+        allowed = np.flatnonzero(self._lookup != FORBIDDEN)
+        runs = np.split(allowed, np.flatnonzero(np.diff(allowed) > 1) + 1)
+        ranges = [f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+        return f"{', '.join(ranges)} ({len(self._classes)} classes, void {self._classes.ignore_index})"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named dataset: its classes and its two splits."""
+
+    name: str
+    classes: Classes
+    train: Split
+    val: Split
+
+
+def bit_palette(count: int) -> np.ndarray:
+    """PASCAL VOC's colours: (count, 3) uint8. Bits 0, 1, 2 of the id become the top bits of R, G, B.
+
+    Source: `VOClabelcolormap.m` of the VOC development kit.
+    """
+    ids = np.arange(count)
+    palette = np.zeros((count, 3), dtype=np.uint8)
+    for level in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (((ids >> (3 * level + channel)) & 1) << (7 - level)).astype(np.uint8)
+    return palette
+
+
+def _image_size(path: Path) -> tuple[int, int]:
+    """(height, width) from the file's header."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path}: damaged or truncated image ({error})") from error

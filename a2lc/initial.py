@@ -1,0 +1,110 @@
+"""Round 0: the initial masks and the model trained on them. They do not depend on the method, so runs share them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from a2lc.config import Experiment, fingerprint
+from a2lc.datasets import Dataset, Split
+from a2lc.masks import MaskSet
+from a2lc.metrics import SegmentationScore, TruthHistogram, model_score
+from a2lc.pseudo_labels import simulate_pseudo_labels
+from a2lc.runs import SHARED, RoundFolder
+from a2lc.segmenter import Segmenter
+
+_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow")
+
+
+def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
+    """The masks of a dataset before any correction, made once and kept in ``<runs_dir>/shared``.
+
+    Returns:
+        The masks, and the folder in which they lie together with the round-0 models.
+    """
+    identity = {"data": data_hash(dataset), "pseudo_labels": config.identity()["pseudo_labels"]}
+    folder = runs_dir / SHARED / f"{dataset.name}-masks-{fingerprint(identity)}"
+    if not (folder / "masks.json").is_file():
+        source = config.pseudo_labels
+        if source.object_maps is not None and source.labels is not None:
+            masks = MaskSet.from_folders(source.object_maps, source.labels, dataset.classes, dataset.train.names)
+        else:
+            masks = simulate_pseudo_labels(dataset.train, dataset.classes, seed=source.seed, progress=progress)
+        masks.save(folder)
+    return MaskSet.load(folder), folder
+
+
+def initial_model(
+    model: Segmenter,
+    config: Experiment,
+    dataset: Dataset,
+    masks: MaskSet,
+    truth: TruthHistogram,
+    shared: Path,
+    folder: RoundFolder,
+    progress: bool,
+) -> None:
+    """Bring `model` to round 0: train it on the initial labels, or load what another run of the same dataset and seed
+    has trained."""
+    training = {"segmenter": config.identity()["segmenter"], "class": type(model).__qualname__, "seed": config.seed}
+    kept = RoundFolder(shared / f"model-s{config.seed}-{fingerprint(training)}")
+    if kept.begin("trained"):
+        seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
+        model.fit(dataset.train, masks.label_map, seed=seed, progress=progress)
+        model.save(kept.path / "segmenter.safetensors")
+        kept.write_metrics(
+            round=0, clicks=0, queried=0, data=truth.data_score(masks), model=score_model(model, dataset.val)
+        )
+        kept.end("trained")
+    model.load(kept.path / "segmenter.safetensors")
+    if not folder.done("trained"):
+        masks.save_state(folder.path / "masks.parquet")
+        folder.take_over(kept)
+
+
+def score_model(model: Segmenter, split: Split) -> SegmentationScore | None:
+    """Model mIoU on a split with the weights of the last iteration; None where there is nothing to score on.
+
+    The released code keeps the best of 300 validations instead (``main.py:428-432`` of ngbrjyj/A2LC), which lets the
+    validation split choose the model that is then judged on it.
+    """
+    if len(split) == 0:
+        return None
+    predictions = ((name, model.predict(split.image(name)).argmax(0).cpu().numpy()) for name in split.names)
+    return model_score(predictions, split, model.num_classes)
+
+
+def data_hash(dataset: Dataset) -> str:
+    """SHA-256 over the names of all images and classes of a dataset, shortened."""
+    lists = [dataset.name, *dataset.classes.names, "", *dataset.train.names, "", *dataset.val.names]
+    return hashlib.sha256("\n".join(lists).encode()).hexdigest()[:16]
+
+
+def describe(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmenter) -> dict[str, Any]:
+    """Provenance of a run: what it was computed from (``data``, checked when a run is continued), with which packages
+    and on what."""
+    columns = masks.table[["mask_id", "area", "initial_label"]].to_numpy(np.int64)
+    return {
+        "data": {
+            "images": data_hash(dataset),
+            "masks": hashlib.sha256(columns.tobytes()).hexdigest()[:16],
+            "segmenter": type(model).__qualname__,
+        },
+        "masks": shared.name,
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": str(getattr(model, "device", "unknown")),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,347 @@
+"""MaskSet: a label map is a lookup table over an object map.
+
+Every step of the method (annotator, LCM, undo) writes labels of *masks*, never of pixels. So the state of a whole
+dataset is one table with a row per mask; the object maps are written once and never change.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from a2lc.datasets.base import Classes
+from a2lc.files import atomic, read_json, read_label_png, write_json, write_label_png
+
+SOURCES = ("initial", "annotator", "lcm")
+_STATE = ("label", "source", "round", "confidence")  # the columns that change from round to round
+_ZSTD = {"compression": "zstd", "compression_level": 9}
+
+
+class MaskSet:
+    """Object maps of N images and one table with a row per mask.
+
+    Attributes:
+        classes: class names, palette, ignore index.
+        names: the N image names, in the dataset's order.
+        table: a DataFrame with M rows sorted by (image, mask_id). Row numbers serve as mask indices everywhere. Columns:
+            ``image`` (category), ``mask_id`` int32 > 0, ``area`` int64 pixels, ``label`` uint8 (0..K-1, or 255 = void),
+            ``initial_label`` uint8, ``source`` (initial, annotator or lcm), ``round`` int16 (of the last change, 0 =
+            never), ``confidence`` float32 (of the LCM, NaN elsewhere).
+        uncovered: the label of pixels that no mask covers (object id 0).
+    """
+
+    def __init__(
+        self,
+        classes: Classes,
+        names: Iterable[str],
+        table: pd.DataFrame,
+        object_maps: Mapping[str, np.ndarray | Path],
+        uncovered: int,
+    ) -> None:
+        self.classes = classes
+        self.names = tuple(names)
+        self.table = table
+        self.uncovered = int(uncovered)
+        self._object_maps = object_maps
+        codes = table["image"].cat.codes.to_numpy()
+        self._bounds = np.searchsorted(
+            codes, np.arange(len(self.names) + 1)
+        )  # rows of image i: _bounds[i] .. _bounds[i+1]
+        self._position = {name: i for i, name in enumerate(self.names)}
+
+    # ---------------------------------------------------------------------------------------------- construction
+    @classmethod
+    def from_maps(
+        cls,
+        classes: Classes,
+        names: Iterable[str],
+        object_maps: Mapping[str, np.ndarray | Path],
+        labels: Mapping[str, Mapping[int, int]],
+    ) -> MaskSet:
+        """Build from object maps and one label per mask.
+
+        Args:
+            classes: the class list; uncovered pixels get ``classes.uncovered``.
+            names: image names, in order.
+            object_maps: per image (H, W) integers >= 0, or the PNG file that holds them.
+            labels: per image ``{mask_id: label}`` for every id > 0 of its object map.
+
+        Raises:
+            ValueError: a mask without a label, a label outside 0..K-1 and the ignore index, or a negative id.
+        """
+        names = tuple(names)
+        frames = []
+        for name in names:
+            source = object_maps[name]
+            objects = source if isinstance(source, np.ndarray) else read_label_png(source)
+            ids, areas = _areas(objects, name)
+            missing = [int(i) for i in ids if int(i) not in labels[name]]
+            if missing:
+                raise ValueError(f"{name}: masks {missing[:5]} of the object map have no label")
+            values = np.array([labels[name][int(i)] for i in ids], dtype=np.int64)
+            frames.append((ids, areas, values))
+        return cls(classes, names, _new_table(classes, names, frames), object_maps, classes.uncovered)
+
+    @classmethod
+    def from_folders(
+        cls,
+        object_maps: str | os.PathLike[str],
+        labels: str | os.PathLike[str],
+        classes: Classes,
+        names: Iterable[str] | None = None,
+    ) -> MaskSet:
+        """Read the authors' layout: a folder of object maps (``obj_jpg``) and a folder of label maps (``mask_jpg``),
+        PNG files of equal names.
+
+        Args:
+            object_maps: folder of 8- or 16-bit PNGs, 0 = covered by no mask.
+            labels: folder of label PNGs; each mask carries one label.
+            classes: the class list.
+            names: the images to read, or None for every file of `object_maps`.
+
+        Raises:
+            FileNotFoundError: a folder or file is missing.
+            ValueError: sizes differ, a mask carries two labels, a label is outside the class list, or uncovered
+                pixels carry several labels.
+        """
+        object_folder, label_folder = Path(object_maps), Path(labels)
+        for folder in (object_folder, label_folder):
+            if not folder.is_dir():
+                raise FileNotFoundError(f"{folder}: no such folder of PNG files")
+        names = tuple(sorted(path.stem for path in object_folder.glob("*.png")) if names is None else names)
+        if not names:
+            raise ValueError(f"{object_folder}: expected at least one PNG object map, found none")
+        frames, outside, paths = [], set(), {}
+        for name in names:
+            paths[name] = object_folder / f"{name}.png"
+            objects, label_map = read_label_png(paths[name]), read_label_png(label_folder / f"{name}.png")
+            if objects.shape != label_map.shape:
+                raise ValueError(f"{paths[name]}: object map is {objects.shape}, its labels are {label_map.shape}")
+            ids, areas = _areas(objects, name)
+            values = np.zeros(int(objects.max()) + 1, dtype=label_map.dtype)
+            values[objects] = label_map
+            mixed = objects[(values[objects] != label_map) & (objects > 0)]
+            if mixed.size:
+                raise ValueError(
+                    f"{label_folder / name}.png: mask {int(mixed[0])} carries several labels instead of one"
+                )
+            outside |= set(np.unique(label_map[objects == 0]).tolist())
+            frames.append((ids, areas, values[ids]))
+        if len(outside) > 1:
+            raise ValueError(
+                f"{label_folder}: uncovered pixels (object id 0) must carry one label, found {sorted(outside)}"
+            )
+        uncovered = outside.pop() if outside else classes.uncovered
+        return cls(classes, names, _new_table(classes, names, frames), paths, uncovered)
+
+    # ---------------------------------------------------------------------------------------------- looking
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"MaskSet({len(self.names)} images, {len(self)} masks, {len(self.classes)} classes)"
+
+    def rows(self, name: str) -> slice:
+        """Row numbers of one image's masks in the table, in order of mask id."""
+        i = self._at(name)
+        return slice(int(self._bounds[i]), int(self._bounds[i + 1]))
+
+    @property
+    def queried(self) -> np.ndarray:
+        """(M,) bool: the masks an annotator has answered so far; the LCM never touches them."""
+        return (self.table["source"] == "annotator").to_numpy()
+
+    def object_map(self, name: str) -> np.ndarray:
+        """(H, W) int32 mask ids, 0 = covered by no mask."""
+        self._at(name)
+        source = self._object_maps[name]
+        return (source if isinstance(source, np.ndarray) else read_label_png(source)).astype(np.int32, copy=False)
+
+    def index_map(self, name: str) -> np.ndarray:
+        """(H, W) int64: for each pixel the position of its mask among the image's rows, or -1 where there is none."""
+        objects = self.object_map(name)
+        ids = self.table["mask_id"].to_numpy()[self.rows(name)]
+        lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int64)
+        lookup[ids] = np.arange(len(ids))
+        lookup[0] = -1
+        return lookup[objects]
+
+    def label_map(self, name: str, index_map: np.ndarray | None = None) -> np.ndarray:
+        """(H, W) uint8 labels: each pixel carries its mask's label, uncovered pixels carry `uncovered`.
+
+        `index_map` saves reading the object map again where the caller has it.
+        """
+        labels = self.table["label"].to_numpy()[self.rows(name)]
+        index = self.index_map(name) if index_map is None else index_map
+        return np.append(labels, np.uint8(self.uncovered))[index]  # index -1 takes the appended label
+
+    # ---------------------------------------------------------------------------------------------- changing
+    def relabel(
+        self, rows: np.ndarray, labels: np.ndarray, *, source: str, round: int, confidence: np.ndarray | float = np.nan
+    ) -> MaskSet:
+        """A new MaskSet in which the given masks carry new labels (the object maps are shared, this one is unchanged).
+
+        Args:
+            rows: (n,) row numbers of the table.
+            labels: (n,) labels in 0..K-1, or 255 for void.
+            source: who says so: ``annotator`` or ``lcm``.
+            round: the round of the change, >= 1.
+            confidence: (n,) confidences in [0, 1] of the LCM; NaN for an annotator.
+
+        Raises:
+            ValueError: an unknown source or a label outside the class list.
+        """
+        if source not in SOURCES:
+            raise ValueError(f"source: expected one of {SOURCES}, found {source!r}")
+        _check_labels(np.asarray(labels), self.classes, "relabel")
+        columns = {name: self.table[name].to_numpy().copy() for name in ("label", "round", "confidence")}
+        sources = self.table["source"].cat.codes.to_numpy().copy()
+        columns["label"][rows], columns["round"][rows], columns["confidence"][rows] = labels, round, confidence
+        sources[rows] = SOURCES.index(source)
+        table = self.table.assign(**columns, source=_categorical(sources, SOURCES))
+        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
+
+    # ---------------------------------------------------------------------------------------------- files
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write object maps (PNG), the table (Parquet) and the classes (JSON) into `folder`, the JSON last: where it
+        is, the rest is whole."""
+        target = Path(folder)
+        for name in self.names:
+            write_label_png(target / "object_maps" / f"{name}.png", self.object_map(name))
+        with atomic(target / "masks.parquet") as temporary:
+            table = self.table.assign(image=self.table["image"].astype("category"))
+            pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary, **_ZSTD)
+        description = {
+            "names": list(self.names),
+            "uncovered": self.uncovered,
+            "class_names": list(self.classes.names),
+            "palette": self.classes.palette.tolist(),
+            "ignore_index": self.classes.ignore_index,
+            "background": self.classes.background,
+        }
+        write_json(target / "masks.json", description)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> MaskSet:
+        """Read what `save` wrote; object maps are read when asked for.
+
+        Raises:
+            FileNotFoundError: `folder` holds no saved MaskSet.
+            ValueError: a file is damaged; the message names it.
+        """
+        source = Path(folder)
+        if not (source / "masks.json").is_file():
+            raise FileNotFoundError(
+                f"{source}: no saved masks here (expected masks.json, masks.parquet and object_maps/)"
+            )
+        about = read_json(source / "masks.json")
+        classes = Classes(
+            tuple(about["class_names"]),
+            np.array(about["palette"], np.uint8),
+            about["ignore_index"],
+            about["background"],
+        )
+        table = read_parquet(source / "masks.parquet")
+        table["image"] = pd.Categorical(table["image"], categories=about["names"])
+        table["source"] = pd.Categorical(table["source"], categories=SOURCES)
+        paths = {name: source / "object_maps" / f"{name}.png" for name in about["names"]}
+        return cls(classes, about["names"], table, paths, about["uncovered"])
+
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write only the columns that change, in row order: a few kilobytes for thousands of masks."""
+        state = self.table[list(_STATE)].assign(source=self.table["source"].cat.codes)
+        with atomic(path) as temporary:
+            pq.write_table(pa.Table.from_pandas(state, preserve_index=False), temporary, **_ZSTD)
+
+    def with_state(self, path: str | os.PathLike[str]) -> MaskSet:
+        """This mask set with the labels that `save_state` wrote.
+
+        Raises:
+            ValueError: the file is damaged or has another number of masks.
+        """
+        state = read_parquet(path)
+        if len(state) != len(self):
+            raise ValueError(f"{path}: expected {len(self)} masks, found {len(state)}")
+        source = _categorical(state["source"].to_numpy(), SOURCES)
+        table = self.table.assign(**{c: state[c].to_numpy() for c in ("label", "round", "confidence")}, source=source)
+        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
+
+    def export(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``mask_jpg/`` (label PNGs with the palette) and ``obj_jpg/`` (object maps), the layout `from_folders`
+        reads."""
+        for name in self.names:
+            write_label_png(Path(folder) / "obj_jpg" / f"{name}.png", self.object_map(name))
+            write_label_png(Path(folder) / "mask_jpg" / f"{name}.png", self.label_map(name), self.classes.palette)
+
+    def _at(self, name: str) -> int:
+        if name not in self._position:
+            raise ValueError(
+                f"image {name!r} is not among these masks ({len(self.names)} images, the first is {self.names[0]!r})"
+            )
+        return self._position[name]
+
+
+def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a Parquet table.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the file is damaged; the message names it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: damaged Parquet file ({error})") from error
+
+
+def _categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, categories=pd.Index(list(categories)))
+
+
+def _areas(objects: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ids > 0 of an object map and their pixel counts."""
+    if objects.ndim != 2 or objects.dtype.kind not in "iu":
+        raise ValueError(f"{name}: an object map is (H, W) integers, found {objects.shape} {objects.dtype}")
+    if objects.size and int(objects.min()) < 0:
+        raise ValueError(f"{name}: mask ids must be >= 0, found {int(objects.min())}")
+    counts = np.bincount(objects.ravel())
+    ids = np.flatnonzero(counts)
+    ids = ids[ids > 0]
+    return ids, counts[ids]
+
+
+def _check_labels(labels: np.ndarray, classes: Classes, where: str) -> None:
+    wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != classes.ignore_index)]
+    if wrong.size:
+        allowed = f"0..{len(classes) - 1} or {classes.ignore_index}"
+        raise ValueError(f"{where}: label {int(wrong[0])} is outside the class list (expected {allowed})")
+
+
+def _new_table(
+    classes: Classes, names: tuple[str, ...], frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+) -> pd.DataFrame:
+    for name, (_, _, labels) in zip(names, frames, strict=True):
+        _check_labels(labels, classes, name)
+    counts = [len(ids) for ids, _, _ in frames]
+    ids, areas, labels = (np.concatenate([frame[k] for frame in frames]) for k in range(3))
+    return pd.DataFrame(
+        {
+            "image": _categorical(np.repeat(np.arange(len(names)), counts), names),
+            "mask_id": ids.astype(np.int32),
+            "area": areas.astype(np.int64),
+            "label": labels.astype(np.uint8),
+            "initial_label": labels.astype(np.uint8),
+            "source": _categorical(np.zeros(len(ids), dtype=np.int8), SOURCES),
+            "round": np.zeros(len(ids), dtype=np.int16),
+            "confidence": np.full(len(ids), np.nan, dtype=np.float32),
+        }
+    )

@@ -1,0 +1,216 @@
+"""The whole method in the paper's order (Figure 2): score, query, annotate, correct, retrain, round after round.
+Start reading here."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
+from a2lc.config import Experiment
+from a2lc.correction import Annotator, Oracle, propose_corrections, train_lcm
+from a2lc.datasets import Dataset, load_dataset
+from a2lc.files import atomic, write_json
+from a2lc.initial import describe, initial_masks, initial_model, score_model
+from a2lc.masks import MaskSet
+from a2lc.metrics import TruthHistogram, truth_histogram
+from a2lc.runs import STAGES, RoundFolder, Run
+from a2lc.segmenter import Segmenter, build_segmenter
+
+SegmenterFactory = Callable[[int], Segmenter]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same in all rounds of a run."""
+
+    config: Experiment
+    dataset: Dataset
+    truth: TruthHistogram
+    annotator: Annotator
+    new_segmenter: SegmenterFactory
+    progress: bool
+
+
+def run(
+    config: Experiment,
+    runs_dir: str | os.PathLike[str] = "runs",
+    *,
+    device: str = "auto",
+    segmenter: SegmenterFactory | None = None,
+    progress: bool = True,
+) -> Run:
+    """Run an experiment, or continue it where it stopped; a finished one returns at once.
+
+    Args:
+        config: the experiment.
+        runs_dir: where run folders are kept; what runs have in common lies in its subfolder ``shared``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        segmenter: makes a new model for K classes, in place of `config.segmenter`; see the `Segmenter` protocol.
+        progress: whether to show progress bars.
+
+    Raises:
+        ValueError: the run folder belongs to another configuration or other data.
+        FileNotFoundError: the dataset is not where `config.root` says.
+    """
+    dataset = load_dataset(config.dataset, config.root)
+    factory = segmenter or (lambda num_classes: build_segmenter(config.segmenter, num_classes, device=device))
+    masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
+    model = factory(len(dataset.classes))
+    result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
+    if result.finished:
+        return result
+    truth = truth_histogram(masks, dataset.train)
+    oracle = Oracle(dataset.train, truth, config.query, config.keep_if_mostly_right)
+    setting = Setting(config, dataset, truth, oracle, factory, progress)
+    initial_model(model, config, dataset, masks, truth, shared, result.folder(0), progress)
+    with tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not progress) as bar:
+        for number in range(1, config.rounds + 1):
+            if config.non_redundant and masks.queried.all():
+                warnings.warn(f"every mask was queried: the run ends after round {number - 1}", stacklevel=2)
+                write_json(result.path / "exhausted.json", {"after_round": number - 1})
+                break
+            masks, model = play_round(number, setting, masks, model, result.folder(number), bar)
+    return result
+
+
+def play_round(
+    number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
+) -> tuple[MaskSet, Segmenter]:
+    """One round: masks and model of round r-1 in, masks and model of round r out. A finished stage is read, not
+    repeated.
+
+    Args:
+        number: r, counted from 1.
+        setting: configuration, data and annotator.
+        masks: M masks with the labels of round r-1.
+        model: the segmenter theta of round r-1.
+        folder: the files of this round.
+        bar: advances by one per stage.
+    """
+    config, seeds = setting.config, round_seeds(setting.config.seed, number)
+
+    # 1. Score every mask with the model of the last round (Eq. 7-12); one forward pass per image serves all that
+    # follows.
+    if folder.begin("scored", bar):
+        score(setting, masks, model, folder, seeds["scores"])
+        folder.end("scored")
+
+    # 2. Query the B most suspicious masks (Eq. 13).
+    if folder.begin("queried", bar):
+        rows = select_queries(masks, folder.scores(), config, seeds["ties"])
+        folder.write_table(
+            "queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": folder.scores()[rows]})
+        )
+        folder.end("queried")
+    rows = folder.queried_rows()
+
+    # 3. The annotator answers, one click per mask.
+    if folder.begin("answered", bar):
+        labels = setting.annotator.answer(rows, masks, folder.working("representative"))
+        folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=labels))
+        folder.end("answered")
+
+    # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
+    if folder.begin("corrected", bar):
+        answered = masks.relabel(rows, folder.answered_labels(), source="annotator", round=number)
+        corrected = correct(number, setting, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
+        corrected.save_state(folder.path / "masks.parquet")
+        folder.end("corrected")
+    masks = masks.with_state(folder.path / "masks.parquet")
+
+    # 5. Retrain the segmenter from its initial weights on the corrected labels.
+    model = setting.new_segmenter(len(masks.classes))
+    if folder.begin("trained", bar):
+        model.fit(setting.dataset.train, masks.label_map, seed=seeds["training"], progress=setting.progress)
+        model.save(folder.path / "segmenter.safetensors")
+        measure(number, setting, masks, model, folder)
+        folder.end("trained")
+    else:
+        model.load(folder.path / "segmenter.safetensors")
+    return masks, model
+
+
+def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
+    """Write the score of every mask, and what annotator and LCM need of the same forward pass."""
+    config = setting.config
+    function = get_acquisition_function(config.acquisition)
+    weights = class_weights(masks, exclude=masks.queried)
+    representative = config.query == "pixel" or config.similarity == "representative"
+    statistics, seconds = gather_statistics(
+        model, setting.dataset.train, masks, weights.weights, representative, function.adjusted_iou, setting.progress
+    )
+    if config.similarity == "representative":
+        statistics = statistics.with_representative_similarity()
+    scores = function.score(statistics, np.random.default_rng(seed))
+    folder.write_table("scores.parquet", pd.DataFrame({"score": scores.astype(np.float32)}))
+    folder.write_working(feature=statistics.feature, representative=statistics.representative)
+    folder.note(seconds_predicting=round(seconds, 3), kl=weights.kl, class_weights=weights.weights.tolist())
+
+
+def select_queries(masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int) -> np.ndarray:
+    """Row numbers of the B highest scores (Eq. 13), highest first; equal scores by image name, then mask id.
+
+    Masks answered in earlier rounds are left out when ``config.non_redundant``. When fewer masks are left than the
+    budget asks for, all of them are taken and a warning says so.
+    """
+    budget = config.masks_per_round(len(masks))
+    pool = np.flatnonzero(~masks.queried) if config.non_redundant else np.arange(len(masks))
+    if budget > len(pool):
+        warnings.warn(
+            f"the budget asks for {budget} masks, {len(pool)} are left: all of them are queried", stacklevel=2
+        )
+    ties = np.zeros(len(masks))
+    if get_acquisition_function(config.acquisition).random_ties:
+        ties = np.random.default_rng(seed).random(len(masks))
+    name_rank = np.argsort(np.argsort(np.array(masks.names)))[masks.table["image"].cat.codes.to_numpy()]
+    order = np.lexsort((masks.table["mask_id"].to_numpy()[pool], name_rank[pool], ties[pool], -scores[pool]))
+    return pool[order[:budget]]
+
+
+def correct(number: int, setting: Setting, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int) -> MaskSet:
+    """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing."""
+    config, feature = setting.config, folder.working("feature")
+    labels = masks.table["label"].to_numpy()[rows]
+    known = labels < len(masks.classes)
+    if not known.any():
+        warnings.warn(f"round {number}: no answer names a class, so the LCM has nothing to learn from", stacklevel=2)
+        return masks
+    lcm = train_lcm(feature[rows[known]], labels[known], len(masks.classes), config.correction, seed)
+    with atomic(folder.path / "lcm.safetensors") as temporary:
+        save_file(lcm.state_dict(), temporary)
+    proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
+    accepted = np.flatnonzero(proposed.accepted)
+    right_before = masks.table["label"].to_numpy()[accepted] == setting.truth.majority[accepted]
+    right_after = proposed.predicted[accepted] == setting.truth.majority[accepted]
+    oa = {"lcm_oa_before": right_before.mean(), "lcm_oa_after": right_after.mean()} if len(accepted) else {}
+    folder.note(n_auto=len(accepted), **{name: float(value) for name, value in oa.items()})
+    return masks.relabel(
+        accepted, proposed.predicted[accepted], source="lcm", round=number, confidence=proposed.confidence[accepted]
+    )
+
+
+def measure(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> None:
+    """Write Data mIoU and Model mIoU of this round to ``metrics.json``."""
+    clicks = sum(len(folder.sibling(r).queried_rows()) for r in range(1, number + 1))
+    folder.write_metrics(
+        round=number,
+        clicks=clicks,
+        queried=len(folder.queried_rows()),
+        data=setting.truth.data_score(masks),
+        model=score_model(model, setting.dataset.val),
+    )
+
+
+def round_seeds(seed: int, number: int) -> dict[str, int]:
+    """Independent seeds for each random thing of a round."""
+    names = ("scores", "ties", "lcm", "training")
+    return dict(zip(names, np.random.SeedSequence([seed, number]).generate_state(len(names)).tolist(), strict=True))

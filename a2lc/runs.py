@@ -1,0 +1,317 @@
+"""A run on disk: one folder, one subfolder per round, stages that are finished one after the other and never done
+twice.
+
+    runs/<dataset>-<method>-s<seed>-<hash8>/
+        config.json  provenance.json
+        round_00/  masks.parquet  segmenter.safetensors  metrics.json  state.json
+        round_01/  scores.parquet  queries.parquet  answers.jsonl  lcm.safetensors  masks.parquet
+        segmenter.safetensors ...
+    runs/shared/   initial masks of a dataset, round-0 model of a dataset and seed: what does not depend on the method
+
+Every file is renamed into place when whole, and `state.json` names a stage only after its files are there: a process
+killed anywhere is continued by the same command and ends with the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+from tqdm.auto import tqdm
+
+from a2lc.config import Experiment, differences
+from a2lc.files import atomic, read_json, write_json
+from a2lc.masks import MaskSet, read_parquet
+from a2lc.metrics import SegmentationScore
+from a2lc.segmenter import Segmenter, build_segmenter
+
+STAGES = ("scored", "queried", "answered", "corrected", "trained")
+SHARED = "shared"
+_WORKING = "working.safetensors"
+_NOTES = "notes.json"
+
+
+class RoundFolder:
+    """The files of one round.
+
+    Attributes:
+        path: the folder ``round_RR``.
+        seconds: seconds of each finished stage, in order; the stages named here are done.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._bar: tqdm | None = None
+        self._start = 0.0
+        state = path / "state.json"
+        self.seconds: dict[str, float] = read_json(state)["finished"] if state.is_file() else {}
+
+    def done(self, stage: str) -> bool:
+        """Whether a stage is finished."""
+        return stage in self.seconds
+
+    def begin(self, stage: str, bar: tqdm | None = None) -> bool:
+        """Whether a stage still has to be done; starts its clock and names it in the progress bar."""
+        if bar is not None:
+            bar.set_postfix_str(f"{self.path.name} {stage}")
+            bar.update(self.done(stage))
+        self._bar, self._start = bar, time.perf_counter()
+        self._clean()
+        return not self.done(stage)
+
+    def end(self, stage: str) -> None:
+        """Record that a stage is finished: its files are whole."""
+        self.seconds[stage] = round(time.perf_counter() - self._start, 3)
+        write_json(self.path / "state.json", {"finished": self.seconds})
+        self._clean()
+        if self._bar is not None:
+            self._bar.update()
+
+    def _clean(self) -> None:
+        """Remove what only the stages of this round needed, once all of them are finished."""
+        if self.done(STAGES[-1]):
+            for name in (_WORKING, _NOTES):
+                (self.path / name).unlink(missing_ok=True)
+
+    def sibling(self, round: int) -> RoundFolder:
+        """The folder of another round of the same run."""
+        return RoundFolder(self.path.with_name(f"round_{round:02d}"))
+
+    def take_over(self, other: RoundFolder) -> None:
+        """Finish this round with the model and metrics of another folder."""
+        for name in ("segmenter.safetensors", "metrics.json"):
+            with atomic(self.path / name) as temporary:
+                shutil.copyfile(other.path / name, temporary)
+        self.seconds = dict(other.seconds)
+        write_json(self.path / "state.json", {"finished": self.seconds})
+
+    def note(self, **values: Any) -> None:
+        """Keep numbers of a stage for this round's metrics."""
+        path = self.path / _NOTES
+        write_json(path, (read_json(path) if path.is_file() else {}) | values)
+
+    def write_metrics(self, *, data: SegmentationScore, model: SegmentationScore | None, **values: Any) -> None:
+        """Write ``metrics.json``: the round's numbers, and IoU per class (null where a class does not occur)."""
+        notes = read_json(self.path / _NOTES) if (self.path / _NOTES).is_file() else {}
+        scores = {"data": data, "model": model}
+        mious = {f"{name}_miou": score.miou if score else None for name, score in scores.items()}
+        per_class = {
+            f"{name}_iou": [None if np.isnan(v) else float(v) for v in score.per_class]
+            for name, score in scores.items()
+            if score
+        }
+        lcm = {"n_auto": 0, "lcm_oa_before": None, "lcm_oa_after": None}
+        write_json(self.path / "metrics.json", values | mious | lcm | notes | per_class)
+
+    def write_working(self, **arrays: np.ndarray) -> None:
+        """Keep arrays that later stages of this round need; removed with the round's last stage."""
+        with atomic(self.path / _WORKING) as temporary:
+            save_file(arrays, temporary)
+
+    def working(self, name: str) -> np.ndarray:
+        """An array kept by `write_working`."""
+        path = self.path / _WORKING
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: missing, although the round is scored; remove {self.path} to play it again")
+        return load_file(path)[name]
+
+    def scores(self) -> np.ndarray:
+        """(M,) float32 scores of this round."""
+        return read_parquet(self.path / "scores.parquet")["score"].to_numpy()
+
+    def queried_rows(self) -> np.ndarray:
+        """(B,) row numbers of the masks queried in this round, highest score first."""
+        return read_parquet(self.path / "queries.parquet")["row"].to_numpy()
+
+    def answered_labels(self) -> np.ndarray:
+        """(B,) uint8 answers to `queried_rows`, 255 = void."""
+        return self.read_answers()["label"].to_numpy(np.uint8)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a Parquet file of this round."""
+        with atomic(self.path / name) as temporary:
+            pq.write_table(
+                pa.Table.from_pandas(table, preserve_index=False),
+                temporary,
+                compression="zstd",
+                use_dictionary=False,
+                use_byte_stream_split=[c for c in table if table[c].dtype == np.float32],
+            )
+
+    def write_answers(self, answers: pd.DataFrame) -> None:
+        """Write answers as JSON lines: image, mask_id, label (255 = void)."""
+        with atomic(self.path / "answers.jsonl") as temporary:
+            answers.to_json(temporary, orient="records", lines=True)
+
+    def read_answers(self) -> pd.DataFrame:
+        """Read the answers.
+
+        Raises:
+            FileNotFoundError: no answers yet.
+            ValueError: a line is damaged; the message names file and line.
+        """
+        path = self.path / "answers.jsonl"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no answers of this round")
+        records = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                records.append((str(record["image"]), int(record["mask_id"]), int(record["label"])))
+            except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: expected image, mask_id and label, found {line[:80]!r}"
+                ) from error
+        return pd.DataFrame(records, columns=["image", "mask_id", "label"])
+
+
+class Run:
+    """A run, finished or not: what `a2lc.run` returns and `Run.open` finds.
+
+    Attributes:
+        path: the run's folder.
+        config: the `Experiment`.
+    """
+
+    def __init__(self, path: Path, config: Experiment) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Run:
+        """Open an existing run folder.
+
+        Raises:
+            FileNotFoundError: `path` is no run folder.
+            ValueError: its config.json is damaged or not understood.
+        """
+        folder = Path(path)
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder}: no run here (expected config.json)")
+        return cls(folder, Experiment(**read_json(folder / "config.json")))
+
+    @classmethod
+    def create(cls, config: Experiment, runs_dir: str | os.PathLike[str], provenance: dict[str, Any]) -> Run:
+        """Open the folder of this configuration, making it where it does not exist.
+
+        Args:
+            config: the experiment.
+            runs_dir: the folder of all runs.
+            provenance: package versions, device and data hashes; the hashes must equal those of an existing folder.
+
+        Raises:
+            ValueError: the folder belongs to another configuration or to other data; every differing field is named
+                with both values.
+        """
+        run = cls(Path(runs_dir) / config.name, config)
+        file = run.path / "config.json"
+        if file.is_file():
+            found = read_json(file)
+            wrong = differences(config.identity(), {k: v for k, v in found.items() if k != "root"} | _located(found))
+            if (run.path / "provenance.json").is_file():
+                wrong += differences(provenance["data"], read_json(run.path / "provenance.json")["data"], "data.")
+            if wrong:
+                raise ValueError(
+                    f"{run.path}: holds another run: {'; '.join(wrong)}. Choose another runs_dir or remove the folder."
+                )
+        else:
+            write_json(run.path / "provenance.json", provenance)
+            write_json(file, config.model_dump(mode="json"))
+        return run
+
+    def folder(self, round: int) -> RoundFolder:
+        """The files of a round, 0 = before any correction."""
+        return RoundFolder(self.path / f"round_{round:02d}")
+
+    @property
+    def finished_rounds(self) -> int:
+        """Number of finished correction rounds; -1 when even round 0 is not there."""
+        finished = -1
+        while self.folder(finished + 1).done("trained"):
+            finished += 1
+        return finished
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rounds are done."""
+        return self.finished_rounds >= self.config.rounds or (self.path / "exhausted.json").is_file()
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """A row per finished round: round, clicks, data_miou, model_miou, n_auto, lcm_oa_before, lcm_oa_after,
+        seconds per stage."""
+        rows = []
+        for number in range(self.finished_rounds + 1):
+            folder = self.folder(number)
+            metrics = read_json(folder.path / "metrics.json")
+            seconds = {f"seconds_{stage}": folder.seconds.get(stage, float("nan")) for stage in STAGES}
+            rows.append(
+                {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))} | seconds
+            )
+        return pd.DataFrame(rows)
+
+    def metrics(self, round: int) -> dict[str, Any]:
+        """Everything measured in a round, per class where it has classes."""
+        return read_json(self._existing(round, "metrics.json"))
+
+    def masks(self, round: int | None = None) -> MaskSet:
+        """The masks after a round (None: after the last finished one)."""
+        number = self.finished_rounds if round is None else round
+        state = self._existing(number, "masks.parquet")
+        return MaskSet.load(self.path.parent / SHARED / read_json(self.path / "provenance.json")["masks"]).with_state(
+            state
+        )
+
+    def scores(self, round: int) -> pd.DataFrame:
+        """Score of every mask in a round: image, mask_id, score."""
+        scores = read_parquet(self._existing(round, "scores.parquet"))
+        return self.masks(0).table[["image", "mask_id"]].assign(score=scores["score"].to_numpy())
+
+    def queries(self, round: int) -> pd.DataFrame:
+        """The masks queried in a round, highest score first: image, mask_id, row, score, label (before) and answer."""
+        queries = read_parquet(self._existing(round, "queries.parquet"))
+        before = self.masks(round - 1).table.iloc[queries["row"]][["image", "mask_id", "label"]].reset_index(drop=True)
+        answers = self.folder(round).read_answers()
+        return before.assign(
+            row=queries["row"].to_numpy(), score=queries["score"].to_numpy(), answer=answers["label"].to_numpy()
+        )
+
+    def segmenter(self, round: int, device: str = "auto") -> Segmenter:
+        """The segmentation model trained in a round, with its weights."""
+        weights = self._existing(round, "segmenter.safetensors")
+        model = build_segmenter(self.config.segmenter, len(self.masks(0).classes), device=device)
+        model.load(weights)
+        return model
+
+    def _existing(self, round: int, name: str) -> Path:
+        path = self.folder(round).path / name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: round {round} has no {name}; finished are rounds 0 to {self.finished_rounds}"
+            )
+        return path
+
+
+def _located(found: dict[str, Any]) -> dict[str, Any]:
+    """The pseudo-label settings without the places of their folders, which are no part of a run's identity."""
+    return {"pseudo_labels": {k: v for k, v in found["pseudo_labels"].items() if k not in ("object_maps", "labels")}}
+
+
+def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:
+    """All runs below a folder, by name.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    if not Path(runs_dir).is_dir():
+        raise FileNotFoundError(f"{runs_dir}: no such folder of runs")
+    return [Run.open(path.parent) for path in sorted(Path(runs_dir).glob("*/config.json"))]

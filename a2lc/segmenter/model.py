@@ -1,0 +1,179 @@
+"""The segmenter: what the rounds need of a model, and its implementation in PyTorch."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision.transforms import v2
+
+from a2lc.datasets import Split
+from a2lc.errors import nearest
+from a2lc.files import atomic
+from a2lc.segmenter.deeplab import DeepLabV3Plus
+from a2lc.segmenter.light import LightNetwork
+from a2lc.segmenter.released import load_weights
+from a2lc.segmenter.samples import Labels, scaled_size
+from a2lc.segmenter.settings import SegmenterSettings
+from a2lc.segmenter.training import TrainingLog, autocast, normalise, train
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class Segmenter(Protocol):
+    """What the rounds need of a model; write a class with these to plug in your own.
+
+    Attributes:
+        num_classes: K.
+    """
+
+    num_classes: int
+
+    def fit(self, split: Split, labels: Labels, *, seed: int, progress: bool = True) -> TrainingLog:
+        """Train from the initial weights, forgetting what was learnt before.
+
+        Args:
+            split: the images.
+            labels: image name -> (H, W) uint8, 0..K-1 or 255 (ignored).
+            seed: decides initial weights, order and augmentation.
+            progress: whether to show a bar.
+        """
+
+    def predict(self, image: np.ndarray) -> torch.Tensor:
+        """(H, W, 3) uint8 RGB -> class probabilities (K, H, W) float32 in [0, 1] that sum to 1 at each pixel."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights to one file."""
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take the weights from a file that `save` wrote."""
+
+
+class TorchSegmenter:
+    """A network of this package with its settings.
+
+    Attributes:
+        num_classes: K.
+        settings: network, sizes and training.
+        device: where it runs.
+        network: the module; None before `fit` or `load`.
+    """
+
+    def __init__(self, settings: SegmenterSettings, num_classes: int, device: torch.device) -> None:
+        self.num_classes = num_classes
+        self.settings = settings
+        self.device = device
+        self.network: nn.Module | None = None
+
+    def fit(self, split: Split, labels: Labels, *, seed: int, progress: bool = True) -> TrainingLog:
+        """Train from the initial weights; see `Segmenter.fit`.
+
+        On one CPU with one number of threads, the same seed and data give the same weights bit by bit. The state of
+        torch's global random generator is left as it was.
+
+        Raises:
+            ValueError: a label map differs from its image in size or holds another id.
+            FloatingPointError: training diverged.
+        """
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self.network = self._new_network(self.settings.pretrained)
+            return train(self.network, self.settings, self.num_classes, split, labels, self.device, progress)
+
+    @torch.inference_mode()
+    def predict(self, image: np.ndarray) -> torch.Tensor:
+        """Softmax map (K, H, W) float32 of an (H, W, 3) uint8 RGB image, on `device`.
+
+        The image is resized by `settings.scale`; logits are brought back to its own size bilinearly
+        (align_corners=False).
+
+        Raises:
+            ValueError: not an RGB image of bytes.
+            RuntimeError: there are no weights yet.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"image: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
+        network = self._ready()
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device)  # (3, H, W)
+        pixels = v2.functional.resize(pixels, scaled_size(image.shape[:2], self.settings.scale))
+        with autocast(self.settings, self.device):
+            logits = network(normalise(pixels[None], self.settings))  # (1, K, h, w)
+        logits = F.interpolate(logits.float(), image.shape[:2], mode="bilinear", align_corners=False)
+        return logits[0].softmax(0)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as safetensors, atomically.
+
+        Raises:
+            RuntimeError: there are no weights yet.
+        """
+        state = {name: tensor.contiguous() for name, tensor in self._ready().state_dict().items()}
+        with atomic(path) as temporary:
+            save_file(state, temporary)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Read weights that `save` wrote for the same network and number of classes.
+
+        Raises:
+            FileNotFoundError: the file is missing.
+            ValueError: it is damaged or holds another network; the differences are named.
+        """
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"{path}: no such file of weights")
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: damaged safetensors file ({error})") from error
+        network = self._new_network(pretrained=False)
+        load_weights(network, state, path)
+        self.network = network.eval()
+
+    def _new_network(self, pretrained: bool) -> nn.Module:
+        if self.settings.network == "light":
+            return LightNetwork(self.num_classes).to(self.device)
+        return DeepLabV3Plus(self.num_classes, self.settings.backbone, pretrained).to(self.device)
+
+    def _ready(self) -> nn.Module:
+        if self.network is None:
+            raise RuntimeError("the segmenter has no weights yet: call fit or load first")
+        return self.network
+
+
+def build_segmenter(settings: SegmenterSettings, num_classes: int, device: str = "auto") -> TorchSegmenter:
+    """A segmenter without weights, ready for `fit` or `load`.
+
+    Args:
+        settings: network, sizes and training.
+        num_classes: K, at least 2.
+        device: see `resolve_device`.
+
+    Raises:
+        ValueError: fewer than two classes; an unknown or absent device.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes: expected at least 2, found {num_classes}")
+    return TorchSegmenter(settings, num_classes, resolve_device(device))
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """``auto``: CUDA, else Apple's MPS, else the CPU; any other name as it is (``cuda:1`` too).
+
+    Raises:
+        ValueError: an unknown name, or a device that this machine lacks.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    kind = device.partition(":")[0]
+    if kind not in present:
+        raise ValueError(f"device: expected one of {', '.join(DEVICES)}, found {device!r}{nearest(device, DEVICES)}")
+    if not present[kind]:
+        there = ", ".join(kind for kind, there in present.items() if there)
+        raise ValueError(f"device: this machine has {there}, found {device!r}")
+    return torch.device(device)

@@ -1,0 +1,24 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real data: $A2LC_DATA, else ../shared/data beside the repository.
+
+    Skips only where the variable is unset and that folder is absent;
+    a variable that points nowhere is an error.
+    """
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    root = Path(os.environ.get("A2LC_DATA", beside))
+    if not root.is_dir():
+        if "A2LC_DATA" not in os.environ:
+            pytest.skip(f"needs real data: A2LC_DATA is unset and {beside} is absent")
+        raise FileNotFoundError(f"A2LC_DATA={root}: no such folder")
+    return root

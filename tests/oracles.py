@@ -1,0 +1,133 @@
+"""Slow versions written straight from the formulas, pixel by pixel: what the fast code is compared with."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.dot(a, b) / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))
+
+
+class Mask:
+    """One mask of an image, its pixels one by one in raster order."""
+
+    def __init__(self, probs: np.ndarray, object_map: np.ndarray, label_map: np.ndarray, mask_id: int) -> None:
+        ys, xs = np.nonzero(object_map == mask_id)
+        self.positions = list(zip(ys.tolist(), xs.tolist(), strict=True))
+        self.p = [probs[:, y, x].astype(float) for y, x in self.positions]
+        self.given = [int(label_map[y, x]) for y, x in self.positions]
+        self.predicted = [int(np.argmax(p)) for p in self.p]
+        counts = Counter(self.predicted)
+        self.dominant = min(c for c in counts if counts[c] == max(counts.values()))
+        self.effective = [y if g == 255 else g for g, y in zip(self.given, self.predicted, strict=True)]
+        inner = [i for i, y in enumerate(self.predicted) if y == self.dominant]
+        self.inner = inner
+        self.mu = np.mean([self.p[i] for i in inner], axis=0)
+
+    def plurality(self, values: list[int]) -> int:
+        counts = Counter(values)
+        return min(v for v in counts if counts[v] == max(counts.values()))
+
+    def cil_of(self, i: int) -> float:
+        return 1 - self.p[i][self.effective[i]]
+
+    def representative(self) -> int:
+        """Position in raster order (within the mask) of the pixel of m' most similar to mu."""
+        return max(self.inner, key=lambda i: (cosine(self.p[i], self.mu), -i))
+
+
+def mask_score(name: str, mask: Mask, weights: np.ndarray) -> float:
+    """The functions whose score depends on one mask only."""
+    n, k = len(mask.p), len(mask.mu)
+    if name == "entropy":
+        return sum(-sum(q * math.log(max(q, 1e-12)) for q in p) / math.log(k) for p in mask.p) / n
+    if name in ("margin", "bvsb"):
+        tops = [sorted(p, reverse=True)[:2] for p in mask.p]
+        return sum(1 - (a - b) if name == "margin" else b / a for a, b in tops) / n
+    if name == "cil":
+        label = mask.plurality([mask.given[i] for i in mask.inner])
+        return 1 - mask.mu[mask.dominant if label == 255 else label]
+    if name == "lcil":
+        return sum(mask.cil_of(i) for i in range(n)) / n
+    if name == "sim":
+        return sum(cosine(mask.p[i], mask.mu) * mask.cil_of(i) for i in range(n))
+    if name == "abc":
+        return sum(cosine(mask.p[i], mask.mu) * weights[mask.effective[i]] * mask.cil_of(i) for i in range(n))
+    raise KeyError(name)
+
+
+def balanced_scores(name: str, masks: dict[int, Mask]) -> dict[int, float]:
+    """ClassBal and MerSpx: BvSB over its maximum, times exp(-share of the dominant class in masks or in pixels)."""
+    u = {i: mask_score("bvsb", m, np.ones(len(m.mu))) for i, m in masks.items()}
+    size = {i: 1 if name == "clsbal" else len(m.p) for i, m in masks.items()}
+    share = {i: sum(size[j] for j in masks if masks[j].dominant == m.dominant) / sum(size.values()) for i, m in masks.items()}
+    return {i: u[i] / max(u.values()) * math.exp(-share[i]) for i in masks}
+
+
+def components(predicted: np.ndarray, value: int) -> list[set[tuple[int, int]]]:
+    """8-connected components of the pixels equal to `value`, by flood fill."""
+    left = {(y, x) for y, x in zip(*np.nonzero(predicted == value), strict=True)}
+    found = []
+    while left:
+        stack, part = [left.pop()], set()
+        while stack:
+            y, x = stack.pop()
+            part.add((y, x))
+            for v in range(y - 1, y + 2):
+                for w in range(x - 1, x + 2):
+                    if (v, w) in left:
+                        left.remove((v, w))
+                        stack.append((v, w))
+        found.append(part)
+    return found
+
+
+def aiou_score(mask: Mask, predicted: np.ndarray, label_map: np.ndarray) -> float:
+    """1 - adjusted IoU of Rottmann & Reese, roles swapped."""
+    label = mask.plurality(mask.given)
+    label = mask.dominant if label == 255 else label
+    own = set(mask.positions)
+    q = set().union(*[part for part in components(predicted, label) if part & own])
+    charged = sum(int(label_map[y, x]) != label for y, x in q)
+    return 1 - len(own & q) / (len(own) + charged)
+
+
+def all_scores(
+    name: str, probs: np.ndarray, object_map: np.ndarray, label_map: np.ndarray, weights: np.ndarray
+) -> dict[int, float]:
+    """Score of every mask of an image by any function but ``random``."""
+    masks = {int(i): Mask(probs, object_map, label_map, i) for i in np.unique(object_map) if i != 0}
+    if name in ("clsbal", "merspx"):
+        return balanced_scores(name, masks)
+    if name == "aiou":
+        return {i: aiou_score(m, probs.argmax(0), label_map) for i, m in masks.items()}
+    return {i: mask_score(name, m, weights) for i, m in masks.items()}
+
+
+def adaptive_class_weights(pixels_per_class: list[int]) -> tuple[list[float], float]:
+    """Eq. 7-9 over the classes present, and the KL divergence."""
+    present = [n for n in pixels_per_class if n > 0]
+    total = sum(present)
+    kl = sum(n / total * math.log(n / total * len(present)) for n in present)
+    return [(min(present) / n) ** (kl**3) if n else 0.0 for n in pixels_per_class], kl
+
+
+def lcm_tail(labels: list[int], num_classes: int, alpha: float) -> tuple[set[int], int]:
+    """Tail classes of Eq. 5 and the single rarest class of Eq. 6: never answered first, then by ascending count."""
+    counts = Counter(labels)
+    order = sorted(range(num_classes), key=lambda c: (counts[c], c))
+    return set(order[: math.floor(alpha * num_classes)]), order[0]
+
+
+def iou(labels: np.ndarray, truth: np.ndarray, num_classes: int) -> list[float]:
+    """IoU per class over pixels where both are classes; NaN where a class occurs in neither."""
+    values = []
+    pairs = [(a, b) for a, b in zip(labels.ravel(), truth.ravel(), strict=True) if a < num_classes and b < num_classes]
+    for c in range(num_classes):
+        union = sum(a == c or b == c for a, b in pairs)
+        values.append(sum(a == c and b == c for a, b in pairs) / union if union else math.nan)
+    return values

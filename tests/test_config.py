@@ -1,0 +1,81 @@
+"""The configuration: presets, identity, and refusals that name what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from a2lc import Experiment
+from a2lc.config import differences
+
+
+def test_presets_are_the_methods_of_table_1() -> None:
+    ours, baseline = Experiment(method="a2lc"), Experiment(method="alc")
+    assert (ours.acquisition, ours.query, ours.lcm, ours.non_redundant) == ("abc", "mask", True, True)
+    assert (baseline.acquisition, baseline.query, baseline.lcm, baseline.non_redundant) == ("sim", "pixel", False, False)
+    assert Experiment(method="alc", lcm=True).lcm
+
+
+def test_json_round_trip_and_identity() -> None:
+    config = Experiment(dataset="camvid", root="/some/where", budget=100, segmenter={"iterations": 7})
+    again = Experiment(**config.model_dump(mode="json"))
+    assert again == config and again.name == config.name
+    assert config.name.startswith("camvid-a2lc-s0-") and len(config.name.split("-")[-1]) == 8
+    assert Experiment(dataset="camvid", root="/else/where", budget=100, segmenter={"iterations": 7}).name == config.name
+    assert Experiment(dataset="camvid", budget=100, segmenter={"iterations": 8}).name != config.name
+
+
+def test_budget_is_a_number_of_masks_or_a_share() -> None:
+    assert Experiment(budget=0.09).masks_per_round(11257) == 1013
+    assert Experiment(budget=1000).masks_per_round(11257) == 1000
+    assert Experiment(budget=0.001).masks_per_round(10) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dataset": "camvit"}, r"dataset: expected one of .*did you mean 'camvid'"),
+        ({"method": "a2l"}, r"method: expected one of .*found 'a2l'; did you mean"),
+        ({"acquisition": "entropie"}, r"acquisition: .*did you mean 'entropy'"),
+        ({"round": 3}, r"round: no such field; did you mean 'rounds'"),
+        ({"segmenter": {"iteration": 3}}, r"segmenter\.iteration: no such field; did you mean 'iterations'"),
+        ({"rounds": 2.5}, r"rounds: .*integer.*found 2\.5"),
+        ({"rounds": 0}, r"rounds: .*found 0"),
+        ({"budget": 0}, r"budget.*expected a whole number of masks >= 1 or a share in \(0, 1\), found 0"),
+        ({"budget": -3}, r"found -3"),
+        ({"budget": 1.5}, r"found 1\.5"),
+        ({"budget": True}, r"budget.*found True"),
+        ({"query": "image"}, r"query: .*'mask' or 'pixel'.*found 'image'"),
+        ({"pseudo_labels": {"kind": "folders"}}, r"'folders' needs object_maps and labels"),
+        ({"correction": {"tail_ratio": 2}}, r"correction\.tail_ratio: .*found 2"),
+    ],
+)
+def test_wrong_fields_are_refused_by_name(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Experiment(**fields)
+
+
+def test_parameter_files(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("profile: mine\ndataset: toy\nrounds: 3\nseeds: [0, 1]\n")
+    assert Experiment.from_file(file, method="alc").rounds == 3
+    file.write_text("- 1\n")
+    with pytest.raises(ValueError, match=r"p\.yaml: expected a mapping"):
+        Experiment.from_file(file)
+    file.write_text("a: [1\n")
+    with pytest.raises(ValueError, match=r"p\.yaml: damaged YAML"):
+        Experiment.from_file(file)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Experiment.from_file(tmp_path / "nowhere.yaml")
+
+
+def test_committed_profiles_are_valid() -> None:
+    files = sorted(Path("notebooks/params").glob("*.yaml"))
+    assert files
+    for file in files:
+        Experiment.from_file(file)
+
+
+def test_differences_name_both_values() -> None:
+    assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}) == ["b.c: wanted 2, found 3"]

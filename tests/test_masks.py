@@ -1,0 +1,158 @@
+"""MaskSet, its files, and the metrics computed from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from oracles import iou
+
+import a2lc
+from a2lc.datasets import Classes
+from a2lc.files import write_label_png
+from a2lc.masks import MaskSet
+from a2lc.metrics import confusion_matrix, score, truth_histogram
+
+CLASSES = Classes(("road", "car", "sign"), np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8))
+
+
+class Truth:
+    """A split that holds its ground truth in memory."""
+
+    def __init__(self, maps: dict[str, np.ndarray]) -> None:
+        self.maps, self.names = maps, tuple(maps)
+
+    def ground_truth(self, name: str) -> np.ndarray:
+        return self.maps[name]
+
+
+def example() -> MaskSet:
+    """Two images; ids beyond 255, an uncovered column, a void mask."""
+    first = np.array([[0, 1, 1, 300], [0, 1, 2, 300]], np.int32)
+    second = np.array([[0, 5], [5, 5]], np.int32)
+    labels = {"a": {1: 0, 2: 1, 300: 2}, "b": {5: 255}}
+    return MaskSet.from_maps(CLASSES, ["a", "b"], {"a": first, "b": second}, labels)
+
+
+def test_label_map_is_a_lookup() -> None:
+    masks = example()
+    assert masks.label_map("a").tolist() == [[255, 0, 0, 2], [255, 0, 1, 2]]
+    assert masks.label_map("b").tolist() == [[255, 255], [255, 255]]
+    assert masks.label_map("a").dtype == np.uint8 and masks.object_map("a").dtype == np.int32
+    assert masks.table["area"].tolist() == [3, 1, 2, 3]
+    assert masks.rows("b") == slice(3, 4)
+
+
+def test_relabel_changes_a_copy() -> None:
+    masks = example()
+    changed = masks.relabel(np.array([0, 3]), np.array([2, 1]), source="lcm", round=4, confidence=np.array([0.5, 1.0]))
+    assert changed.label_map("a").tolist() == [[255, 2, 2, 2], [255, 2, 1, 2]]
+    assert changed.table["source"].tolist() == ["lcm", "initial", "initial", "lcm"]
+    assert changed.table["round"].tolist() == [4, 0, 0, 4]
+    assert masks.table["label"].tolist() == [0, 1, 2, 255] and masks.table["round"].tolist() == [0] * 4
+    assert changed.table["initial_label"].tolist() == [0, 1, 2, 255]
+
+
+def test_save_load_and_state(tmp_path: Path) -> None:
+    masks = example()
+    masks.save(tmp_path / "m")
+    loaded = MaskSet.load(tmp_path / "m")
+    assert loaded.table.equals(masks.table) and loaded.names == masks.names
+    assert (loaded.object_map("a") == masks.object_map("a")).all()
+    changed = masks.relabel(np.array([1]), np.array([0]), source="annotator", round=1)
+    changed.save_state(tmp_path / "state.parquet")
+    assert loaded.with_state(tmp_path / "state.parquet").table.equals(changed.table)
+
+
+def test_export_and_import_of_the_released_layout(tmp_path: Path) -> None:
+    masks = example()
+    masks.export(tmp_path)
+    again = MaskSet.from_folders(tmp_path / "obj_jpg", tmp_path / "mask_jpg", classes=CLASSES)
+    assert again.table.equals(masks.table)
+    for name in masks.names:
+        assert (again.label_map(name) == masks.label_map(name)).all()
+
+
+def test_background_class_on_uncovered_pixels(tmp_path: Path) -> None:
+    """As on PASCAL VOC: what no mask covers is class 0."""
+    write_label_png(tmp_path / "o" / "x.png", np.array([[0, 1]]))
+    write_label_png(tmp_path / "l" / "x.png", np.array([[0, 2]]))
+    masks = MaskSet.from_folders(tmp_path / "o", tmp_path / "l", classes=CLASSES)
+    assert masks.uncovered == 0 and masks.label_map("x").tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("objects", "labels", "message"),
+    [
+        ([[1, 1]], [[0, 1]], "mask 1 carries several labels"),
+        ([[1, 2]], [[0, 7]], "label 7 is outside the class list"),
+        ([[1, 2]], [[0], [1]], "object map is"),
+        ([[0, 0]], [[0, 1]], "uncovered pixels"),
+    ],
+)
+def test_folders_that_do_not_fit(tmp_path: Path, objects: list, labels: list, message: str) -> None:
+    write_label_png(tmp_path / "o" / "x.png", np.array(objects))
+    write_label_png(tmp_path / "l" / "x.png", np.array(labels))
+    with pytest.raises(ValueError, match=message):
+        MaskSet.from_folders(tmp_path / "o", tmp_path / "l", classes=CLASSES)
+
+
+def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        MaskSet.from_folders(tmp_path / "nowhere", tmp_path, classes=CLASSES)
+    with pytest.raises(FileNotFoundError, match="no saved masks"):
+        MaskSet.load(tmp_path)
+    write_label_png(tmp_path / "o" / "x.png", np.ones((4, 4)))
+    (tmp_path / "l").mkdir()
+    (tmp_path / "l" / "x.png").write_bytes((tmp_path / "o" / "x.png").read_bytes()[:40])
+    with pytest.raises(ValueError, match="x.png: damaged or truncated"):
+        MaskSet.from_folders(tmp_path / "o", tmp_path / "l", classes=CLASSES)
+    masks = example()
+    masks.save(tmp_path / "m")
+    (tmp_path / "m" / "masks.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(ValueError, match=r"masks\.parquet: damaged"):
+        MaskSet.load(tmp_path / "m")
+    with pytest.raises(ValueError, match="image 'z' is not among"):
+        masks.label_map("z")
+    with pytest.raises(ValueError, match=r"masks \[2\] of the object map have no label"):
+        MaskSet.from_maps(CLASSES, ["a"], {"a": np.array([[1, 2]])}, {"a": {1: 0}})
+
+
+maps = hnp.arrays(np.uint8, st.just((5, 6)), elements=st.sampled_from([0, 1, 2, 255]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(maps, maps)
+def test_iou_equals_the_slow_version(labels: np.ndarray, truth: np.ndarray) -> None:
+    found = score(confusion_matrix(labels, truth, 3))
+    wanted = iou(labels, truth, 3)
+    assert found.per_class == pytest.approx(wanted, nan_ok=True)
+    if not np.isnan(wanted).all():
+        assert found.miou == pytest.approx(np.nanmean(wanted))
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.int32, st.just((5, 6)), elements=st.sampled_from([0, 1, 2, 400])), maps, st.integers(0, 10**6))
+def test_data_score_without_images_equals_pixel_counting(objects: np.ndarray, truth: np.ndarray, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = {int(i): int(rng.choice([0, 1, 2, 255])) for i in np.unique(objects) if i}
+    masks = MaskSet.from_maps(CLASSES, ["a"], {"a": objects}, {"a": labels})
+    histogram = truth_histogram(masks, Truth({"a": truth}))
+    found = histogram.data_score(masks)
+    assert found.per_class == pytest.approx(iou(masks.label_map("a"), truth, 3), nan_ok=True)
+    for row, mask_id in enumerate(masks.table["mask_id"]):
+        inside = truth[objects == mask_id].tolist()
+        assert histogram.majority[row] == max(set(inside), key=lambda v: (inside.count(v), -inside.index(v)))
+
+
+def test_real_grounded_sam_masks(data_root: Path) -> None:
+    """The 752 released pseudo-label maps: counts and Data mIoU as measured on them before."""
+    voc = a2lc.load_dataset("voc2012", data_root / "VOCdevkit")
+    folders = {"object_maps": data_root / "grounded_sam_voc/obj_jpg", "labels": data_root / "grounded_sam_voc/mask_jpg"}
+    masks = MaskSet.from_folders(**folders, classes=voc.classes, names=voc.train.names)
+    assert len(masks) == 410
+    assert a2lc.data_miou(masks, voc.train) == pytest.approx(0.605133, abs=1e-6)

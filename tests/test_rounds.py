@@ -1,0 +1,237 @@
+"""The whole loop at small size: what a run leaves behind, resuming, and refusing to mix runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import a2lc
+from a2lc import Experiment
+from a2lc.rounds import select_queries
+from a2lc.runs import STAGES, RoundFolder, Run, find_runs
+from a2lc.tables import beside_paper, rounds_table, save_table
+
+SMALL = {"rounds": 2, "budget": 0.05, "segmenter": {"iterations": 4}, "correction": {"epochs": 10, "thresholds": [0.1], "learning_rate": 0.003}}
+
+
+def small_run(folder: Path, **fields: object) -> Run:
+    return a2lc.run(Experiment(**{**SMALL, **fields}), folder, device="cpu", progress=False)
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A²LC and ALC on toy, two rounds each."""
+    folder = tmp_path_factory.mktemp("runs")
+    for method in ("a2lc", "alc"):
+        small_run(folder, method=method)
+    return folder
+
+
+def files_of(run: Run) -> dict[str, str]:
+    """Hash of every file of a run but the clocks."""
+    found = {}
+    for path in sorted(run.path.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            if path.name == "state.json":
+                content = json.dumps(list(json.loads(content)["finished"])).encode()
+            if path.name == "metrics.json":
+                values = {k: v for k, v in json.loads(content).items() if not k.startswith("seconds")}
+                content = json.dumps(values).encode()
+            found[str(path.relative_to(run.path))] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def test_summary_and_files(runs_dir: Path) -> None:
+    run = small_run(runs_dir)
+    total = len(run.masks(0))
+    budget = round(0.05 * total)
+    assert run.summary["round"].tolist() == [0, 1, 2]
+    assert run.summary["clicks"].tolist() == [0, budget, 2 * budget]
+    wanted = {"data_miou", "model_miou", "n_auto", "lcm_oa_before", "lcm_oa_after", *(f"seconds_{s}" for s in STAGES)}
+    assert wanted <= set(run.summary)
+    assert run.summary["data_miou"].between(0, 1).all() and run.summary["model_miou"].between(0, 1).all()
+    names = {p.name for p in (run.path / "round_02").iterdir()}
+    assert names == {
+        *("scores.parquet", "queries.parquet", "answers.jsonl", "masks.parquet", "metrics.json", "state.json"),
+        *("segmenter.safetensors", "lcm.safetensors"),
+    }
+    assert json.loads((run.path / "config.json").read_text())["method"] == "a2lc"
+
+
+def test_metrics_agree_with_the_masks_on_disk(runs_dir: Path) -> None:
+    run = small_run(runs_dir)
+    train = a2lc.load_dataset("toy").train
+    for number in (0, 2):
+        assert run.summary["data_miou"][number] == pytest.approx(a2lc.data_miou(run.masks(number), train))
+
+
+def test_queries_are_the_highest_scores_and_never_repeat(runs_dir: Path) -> None:
+    run = small_run(runs_dir)
+    first, second = run.queries(1), run.queries(2)
+    assert not set(first["row"]) & set(second["row"])
+    scores = run.scores(1)["score"].to_numpy()
+    assert sorted(first["score"])[0] >= np.delete(scores, first["row"]).max()
+    truth = a2lc.load_dataset("toy").train
+    for image, mask_id, answer in first[["image", "mask_id", "answer"]].head(5).itertuples(index=False):
+        inside = truth.ground_truth(image)[run.masks(0).object_map(image) == mask_id]
+        assert answer == np.bincount(inside).argmax()
+
+
+def test_masks_keep_their_answers(runs_dir: Path) -> None:
+    """After any later step a queried mask still carries the annotator's label; LCM corrections come with a confidence."""
+    run = small_run(runs_dir)
+    asked = run.queries(1)
+    table = run.masks(2).table
+    assert (table["label"].to_numpy()[asked["row"]] == asked["answer"]).all()
+    assert (table["source"].iloc[asked["row"]] == "annotator").all()
+    automatic = table[table["source"] == "lcm"]
+    assert automatic["confidence"].between(0.1, 1).all() and automatic["round"].isin([1, 2]).all()
+    assert run.summary["n_auto"].sum() >= len(automatic) > 0
+
+
+def test_both_methods_start_from_the_same_masks_and_model(runs_dir: Path) -> None:
+    ours, baseline = small_run(runs_dir), small_run(runs_dir, method="alc")
+    assert ours.masks(0).table.equals(baseline.masks(0).table)
+    weights = [(r.path / "round_00" / "segmenter.safetensors").read_bytes() for r in (ours, baseline)]
+    assert weights[0] == weights[1]
+    assert len(list((runs_dir / "shared").glob("toy-masks-*"))) == 1
+
+
+def test_saved_model_predicts(runs_dir: Path) -> None:
+    run = small_run(runs_dir)
+    image = a2lc.load_dataset("toy").val.image("val_0000")
+    probs = run.segmenter(2, device="cpu").predict(image)
+    assert tuple(probs.shape[1:]) == image.shape[:2]
+    assert np.allclose(probs.sum(0).numpy(), 1, atol=1e-4)
+
+
+def test_a_finished_run_returns_at_once(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files_of(small_run(runs_dir))
+    monkeypatch.setattr("a2lc.rounds.play_round", lambda *a: pytest.fail("a finished run was played again"))
+    assert files_of(small_run(runs_dir)) == before
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_interrupted_in_any_stage_and_continued(
+    stage: str, runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped just before a stage of round 1 is recorded as finished; continued, every file is the same."""
+    end = RoundFolder.end
+
+    def stop(self: RoundFolder, finished: str) -> None:
+        if finished == stage and self.path.name == "round_01":
+            raise KeyboardInterrupt
+        end(self, finished)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RoundFolder, "end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            small_run(tmp_path)
+    assert Run.open(next(tmp_path.glob("toy-*"))).finished_rounds == 0
+    assert files_of(small_run(tmp_path)) == files_of(small_run(runs_dir))
+
+
+def test_killed_and_continued(runs_dir: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of round 1; the same command ends with the same files."""
+    code = (
+        "import sys, json, a2lc; "
+        "a2lc.run(a2lc.Experiment(**json.loads(sys.argv[1])), sys.argv[2], device='cpu', progress=False)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, json.dumps(SMALL), str(tmp_path)])
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("toy-*/round_01/queries.parquet")) and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert files_of(small_run(tmp_path)) == files_of(small_run(runs_dir))
+
+
+def test_folder_of_another_configuration_is_refused(runs_dir: Path, tmp_path: Path) -> None:
+    run = small_run(tmp_path, rounds=1)
+    config = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps(config | {"budget": 0.25}))
+    with pytest.raises(ValueError, match=r"holds another run: budget: wanted 0\.05, found 0\.25"):
+        small_run(tmp_path, rounds=1)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "finished", "message"),
+    [
+        ("answers.jsonl", b'{"image": "train_0000", "mask', STAGES[:3], r"answers\.jsonl, line 1: expected image"),
+        ("scores.parquet", b"PAR1", STAGES[:1], r"scores\.parquet: damaged Parquet"),
+        ("state.json", b"{", (), r"state\.json: damaged JSON"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    file: str, content: bytes, finished: tuple[str, ...], message: str, runs_dir: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(runs_dir, tmp_path, dirs_exist_ok=True)
+    folder = next(tmp_path.glob("toy-a2lc-*")) / "round_01"
+    (folder / "state.json").write_text(json.dumps({"finished": dict.fromkeys(finished, 1.0)}))
+    (folder / file).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        small_run(tmp_path)
+    assert (folder / file).read_bytes() == content  # nothing is rebuilt over it
+
+
+def test_budget_above_the_masks_left(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"the budget asks for \d+ masks, \d+ are left"):
+        run = small_run(tmp_path, budget=0.7, lcm=False)
+    assert run.summary["clicks"].iloc[-1] == len(run.masks(0))
+    ending, short = "every mask was queried: the run ends after round 2", r"\d+ are left"
+    with pytest.warns(UserWarning, match=ending), pytest.warns(UserWarning, match=short):
+        ended = small_run(tmp_path / "more", budget=0.9, rounds=5, lcm=False)
+    assert ended.finished and ended.finished_rounds == 2
+
+
+def test_ties_go_by_image_and_mask_id(runs_dir: Path) -> None:
+    masks = small_run(runs_dir).masks(0)
+    scores = np.zeros(len(masks), dtype=np.float32)
+    assert select_queries(masks, scores, Experiment(budget=3), 0).tolist() == [0, 1, 2]
+    scores[7] = 1
+    assert select_queries(masks, scores, Experiment(budget=2), 0).tolist() == [7, 0]
+    random_ties = select_queries(masks, scores, Experiment(budget=3, acquisition="aiou"), 0).tolist()
+    assert random_ties[0] == 7 and random_ties[1:] != [0, 1]
+
+
+def test_tables_from_runs(runs_dir: Path, tmp_path: Path) -> None:
+    table = rounds_table(find_runs(runs_dir))
+    assert list(table.columns) == ["dataset", "metric", "method", "round", "mean", "std", "n_seeds"]
+    assert len(table) == 2 * 2 * 3 and (table["n_seeds"] == 1).all() and table["mean"].between(0, 100).all()
+    both = beside_paper(table, "table1", "cityscapes")
+    assert both.loc[("data_miou", "a2lc", "paper (cityscapes)"), 5] == "85.26 ± 0.55"
+    save_table(table, "table1", tmp_path, "A caption.")
+    assert {p.name for p in tmp_path.iterdir()} == {"table1.csv", "table1.md", "table1.tex"}
+    assert (tmp_path / "table1.md").read_text().startswith("A caption.")
+    with pytest.raises(ValueError, match="at least one finished run"):
+        rounds_table([])
+
+
+def test_a_model_of_ones_own(tmp_path: Path) -> None:
+    """Anything with fit, predict, save and load takes the segmenter's place."""
+    from a2lc.segmenter import build_segmenter
+
+    class Mine:
+        def __init__(self, num_classes: int) -> None:
+            self.inner = build_segmenter(Experiment(**SMALL).segmenter, num_classes, device="cpu")
+            self.num_classes = num_classes
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+    run = a2lc.run(Experiment(**SMALL | {"rounds": 1}), tmp_path, segmenter=Mine, progress=False)
+    assert run.finished
+    with pytest.raises(ValueError, match=r"data\.segmenter: wanted '.*', found '.*Mine'"):
+        small_run(tmp_path, rounds=1)
