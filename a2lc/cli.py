@@ -80,7 +80,8 @@ def status(runs_dir: RunsDir = Path("runs")) -> None:
             "rounds": f"{max(found.finished_rounds, 0)}/{found.config.rounds}",
         }
         if len(found.summary):
-            row |= found.summary.iloc[-1][["clicks", "data_miou", "model_miou"]].to_dict()
+            last = found.summary.iloc[-1]
+            row |= {name: last[name] for name in ("clicks", "data_miou", "model_miou")}
         rows.append(row)
     typer.echo(
         pd.DataFrame(rows).to_string(index=False, float_format=lambda v: f"{v:.4f}") if rows else f"{runs_dir}: no runs"

@@ -130,7 +130,7 @@ class Experiment(BaseModel):
 
     @field_validator("budget", mode="before")
     @classmethod
-    def _budget_is_possible(cls, value: object) -> int | float:
+    def _budget_is_possible(cls, value: Any) -> int | float:
         share = isinstance(value, float) and 0 < value < 1
         if not share and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"expected a whole number of masks >= 1 or a share in (0, 1), found {value!r}")

@@ -30,10 +30,10 @@ class MaskSet:
     Attributes:
         classes: class names, palette, ignore index.
         names: the N image names, in the dataset's order.
-        table: a DataFrame with M rows sorted by (image, mask_id). Row numbers serve as mask indices everywhere. Columns:
-            ``image`` (category), ``mask_id`` int32 > 0, ``area`` int64 pixels, ``label`` uint8 (0..K-1, or 255 = void),
-            ``initial_label`` uint8, ``source`` (initial, annotator or lcm), ``round`` int16 (of the last change, 0 =
-            never), ``confidence`` float32 (of the LCM, NaN elsewhere).
+        table: a DataFrame with M rows sorted by (image, mask_id); row numbers serve as mask indices everywhere. Its
+            columns: ``image`` (category), ``mask_id`` int32 > 0, ``area`` int64 pixels, ``label`` uint8 (0..K-1, or
+            255 = void), ``initial_label`` uint8, ``source`` (initial, annotator or lcm), ``round`` int16 (of the last
+            change, 0 = never), ``confidence`` float32 (of the LCM, NaN elsewhere).
         uncovered: the label of pixels that no mask covers (object id 0).
     """
 
@@ -303,7 +303,7 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise ValueError(f"{path}: damaged Parquet file ({error})") from error
 
 
-def _categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical:
+def _categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical[str]:
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(categories)))
 
 

@@ -146,7 +146,7 @@ def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolde
     weights = class_weights(masks, exclude=masks.queried)
     representative = config.query == "pixel" or config.similarity == "representative"
     statistics, seconds = gather_statistics(
-        model, setting.dataset.train, masks, weights.weights, representative, function.adjusted_iou, setting.progress
+        model, setting.dataset.train, masks, weights.weights, representative, function.components, setting.progress
     )
     if config.similarity == "representative":
         statistics = statistics.with_representative_similarity()

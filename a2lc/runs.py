@@ -105,7 +105,7 @@ class RoundFolder:
         scores = {"data": data, "model": model}
         mious = {f"{name}_miou": score.miou if score else None for name, score in scores.items()}
         per_class = {
-            f"{name}_iou": [None if np.isnan(v) else float(v) for v in score.per_class]
+            f"{name}_iou": [None if np.isnan(iou) else float(iou) for iou in score.per_class]
             for name, score in scores.items()
             if score
         }
@@ -121,7 +121,9 @@ class RoundFolder:
         """An array kept by `write_working`."""
         path = self.path / _WORKING
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: missing, although the round is scored; remove {self.path} to play it again")
+            raise FileNotFoundError(
+                f"{path}: missing, although the round is scored; remove {self.path} to play it again"
+            )
         return load_file(path)[name]
 
     def scores(self) -> np.ndarray:

@@ -64,7 +64,8 @@ def balanced_scores(name: str, masks: dict[int, Mask]) -> dict[int, float]:
     """ClassBal and MerSpx: BvSB over its maximum, times exp(-share of the dominant class in masks or in pixels)."""
     u = {i: mask_score("bvsb", m, np.ones(len(m.mu))) for i, m in masks.items()}
     size = {i: 1 if name == "clsbal" else len(m.p) for i, m in masks.items()}
-    share = {i: sum(size[j] for j in masks if masks[j].dominant == m.dominant) / sum(size.values()) for i, m in masks.items()}
+    same = {i: [j for j in masks if masks[j].dominant == m.dominant] for i, m in masks.items()}
+    share = {i: sum(size[j] for j in same[i]) / sum(size.values()) for i in masks}
     return {i: u[i] / max(u.values()) * math.exp(-share[i]) for i in masks}
 
 

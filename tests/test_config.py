@@ -13,7 +13,8 @@ from a2lc.config import differences
 def test_presets_are_the_methods_of_table_1() -> None:
     ours, baseline = Experiment(method="a2lc"), Experiment(method="alc")
     assert (ours.acquisition, ours.query, ours.lcm, ours.non_redundant) == ("abc", "mask", True, True)
-    assert (baseline.acquisition, baseline.query, baseline.lcm, baseline.non_redundant) == ("sim", "pixel", False, False)
+    assert (baseline.acquisition, baseline.query) == ("sim", "pixel")
+    assert not baseline.lcm and not baseline.non_redundant
     assert Experiment(method="alc", lcm=True).lcm
 
 

@@ -40,7 +40,7 @@ def test_pixel_query_spreads_one_pixel_unless_the_mask_is_mostly_right() -> None
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from([0, 1, 2, 255]), min_size=5, max_size=5), st.sampled_from([0, 1, 2]))
 def test_plurality_equals_the_rule_of_the_released_code(truth: list[int], label: int) -> None:
-    """Keep the label when more than half of the mask agrees, else take the most frequent ground truth: the same thing."""
+    """Keep the label when more than half of the mask agrees, else take the most frequent truth: the same thing."""
     answers = []
     for inside in (truth[3:], truth[:3]):
         agree = sum(g == label for g in inside) / len(inside)

@@ -508,6 +508,6 @@ def test_real_voc_labels(data_root: Path) -> None:
 
 @pytest.mark.xfail(strict=True, raises=ValueError, reason="the shared JPEG files of these names are not VOC's pictures")
 def test_real_voc_images_fit_their_labels(data_root: Path) -> None:
-    """All 80 are 640x480 indoor scenes, so the loop on the 38 images with real Grounded-SAM masks cannot be run on them."""
+    """All 80 are 640x480 indoor scenes: the loop on the 38 images with real Grounded-SAM masks cannot be run."""
     train = load_dataset("voc2012", data_root / "VOCdevkit").train
     assert train.image(train.names[0]).shape[:2] == train.ground_truth(train.names[0]).shape  # type: ignore[union-attr]

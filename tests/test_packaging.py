@@ -138,9 +138,7 @@ def test_no_path_of_one_machine() -> None:
     for path in repository_files():
         content = path.read_bytes()
         if b"\0" not in content:  # text
-            found += [
-                f"{path.relative_to(ROOT)}: {match.group().decode()}" for match in absolute.finditer(content)
-            ]
+            found += [f"{path.relative_to(ROOT)}: {match.group().decode()}" for match in absolute.finditer(content)]
     assert not found, found
 
 

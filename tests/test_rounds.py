@@ -21,7 +21,12 @@ from a2lc.rounds import select_queries
 from a2lc.runs import STAGES, RoundFolder, Run, find_runs
 from a2lc.tables import beside_paper, rounds_table, save_table
 
-SMALL = {"rounds": 2, "budget": 0.05, "segmenter": {"iterations": 4}, "correction": {"epochs": 10, "thresholds": [0.1], "learning_rate": 0.003}}
+SMALL = {
+    "rounds": 2,
+    "budget": 0.05,
+    "segmenter": {"iterations": 4},
+    "correction": {"epochs": 10, "thresholds": [0.1], "learning_rate": 0.003},
+}
 
 
 def small_run(folder: Path, **fields: object) -> Run:
@@ -89,7 +94,7 @@ def test_queries_are_the_highest_scores_and_never_repeat(runs_dir: Path) -> None
 
 
 def test_masks_keep_their_answers(runs_dir: Path) -> None:
-    """After any later step a queried mask still carries the annotator's label; LCM corrections come with a confidence."""
+    """A queried mask carries the annotator's label for ever; corrections by the LCM come with a confidence."""
     run = small_run(runs_dir)
     asked = run.queries(1)
     table = run.masks(2).table

@@ -22,13 +22,13 @@ class AcquisitionFunction:
     Attributes:
         name: its name in `ACQUISITION_FUNCTIONS`.
         score: ``score(statistics, rng) -> (n,) float64``; `rng` is seeded by (seed, round).
-        adjusted_iou: whether it reads ``statistics.adjusted_iou``, which costs a connected-components pass.
+        components: whether it reads ``statistics.adjusted_iou``, which costs a connected-components pass.
         random_ties: equal scores are ordered by a seeded random number instead of by (image, mask id).
     """
 
     name: str
     score: ScoreFunction
-    adjusted_iou: bool = False
+    components: bool = False
     random_ties: bool = False
 
 
@@ -36,12 +36,12 @@ ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
 
 
 def acquisition_function(
-    name: str, *, adjusted_iou: bool = False, random_ties: bool = False
+    name: str, *, components: bool = False, random_ties: bool = False
 ) -> Callable[[ScoreFunction], ScoreFunction]:
     """Register an acquisition function under `name`; from then on experiments and `score_masks` accept it."""
 
     def register(score: ScoreFunction) -> ScoreFunction:
-        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, adjusted_iou, random_ties)
+        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, components, random_ties)
         return score
 
     return register
@@ -89,7 +89,7 @@ def lcil(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     return statistics.lcil
 
 
-@acquisition_function("aiou", adjusted_iou=True, random_ties=True)
+@acquisition_function("aiou", components=True, random_ties=True)
 def aiou(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """1 - adjusted IoU between mask and predicted components, in [0, 1] (Rottmann & Reese 2023); many masks tie at
     1."""
@@ -164,8 +164,6 @@ def score_masks(
     index = index.reshape(object_map.shape).astype(np.int64)
     if ids.size and ids[0] == 0:
         ids, index = ids[1:], index - 1
-    statistics = mask_statistics(
-        torch.as_tensor(probs), index, label_map, class_weights, adjusted_iou=chosen.adjusted_iou
-    )
+    statistics = mask_statistics(torch.as_tensor(probs), index, label_map, class_weights, components=chosen.components)
     scores = chosen.score(statistics, np.random.default_rng(seed))
     return dict(zip(ids.tolist(), scores.tolist(), strict=True))

@@ -1,9 +1,9 @@
 """One pass over an image: every number that any acquisition function, the annotator or the LCM needs, per mask.
 
-Two identities make this a handful of segment sums instead of loops over pixels:
+Two identities turn the formulas into a few sums over segments (`pixels.py`), without loops over pixels:
 
-- all sums are taken per (mask, predicted class) pair; the sum over pairs gives the mean over the mask, the pair of the
-  dominant prediction gives the mean over m';
+- sums are taken per pair of (mask, predicted class); over all pairs of a mask they give the mean over the mask, the
+  pair of the dominant prediction gives the mean over m';
 - a sum weighted by cosine similarity to one vector is a dot product:
   sum_x cos(p_x, v) s_x = <sum_x s_x p_x/|p_x|, v/|v|>.
 """
@@ -16,14 +16,12 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from skimage.measure import label as connected_components
 from tqdm.auto import tqdm
 
+from a2lc.acquisition.pixels import Pixels, adjusted_iou, plurality, representative_pixels, segment_sums
 from a2lc.datasets import Split
 from a2lc.masks import MaskSet
 from a2lc.segmenter import Segmenter
-
-_BLOCK = 1 << 15  # pixels per block: fits the cache, and short float32 sums stay exact to about 1e-6
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def mask_statistics(
     label_map: np.ndarray,
     class_weights: np.ndarray | None = None,
     representative: bool = False,
-    adjusted_iou: bool = False,
+    components: bool = False,
 ) -> MaskStatistics:
     """Reduce one image's softmax map to per-mask statistics.
 
@@ -101,7 +99,7 @@ def mask_statistics(
         label_map: (H, W) uint8 current pseudo-labels, 0..K-1 or 255 = void.
         class_weights: (K,) weights in [0, 1] of Eq. 9; None means 1 for all.
         representative: also find ALC's representative pixel and what depends on it.
-        adjusted_iou: also compute the adjusted IoU (connected components of the prediction, on the CPU).
+        components: also compute the adjusted IoU (connected components of the prediction, on the CPU).
 
     Raises:
         ValueError: shapes do not fit, or a label is neither a class nor 255.
@@ -113,44 +111,44 @@ def mask_statistics(
     wrong = label_map[(label_map >= k) & (label_map != 255)]
     if wrong.size:
         raise ValueError(f"labels must lie in 0..{k - 1} or be 255, found {int(wrong[0])}")
-    weights = torch.ones(k) if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
-    pixels = _Pixels.of(probs, index_map, label_map)
-    sums = _segment_sums(pixels, n, k, weights.to(probs.device))  # (n, K, 3K + 5) float64
+    weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
+    pixels = Pixels.of(probs, index_map, label_map)
+    by_predicted, by_given = segment_sums(pixels, n)  # (n, K, K + 4) and (n, K, K + 1)
 
-    counts = sums[:, :, -1]  # pixels per (mask, predicted class)
-    dominant = counts.argmax(1)
-    rows = np.arange(n)
-    area = counts.sum(1)
-    safe = np.maximum(area, 1)
-    mu = sums[rows, dominant, :k] / np.maximum(counts[rows, dominant], 1)[:, None]  # (n, K) mean over m'
-    whole = sums.sum(1)  # (n, 3K + 5) sums over the mask
+    rows, counts = np.arange(n), by_predicted[:, :, -1]  # (n, K) pixels per (mask, predicted class)
+    dominant, area = counts.argmax(1), counts.sum(1)
+    mu = by_predicted[rows, dominant, :k] / np.maximum(counts[rows, dominant], 1)[:, None]  # (n, K) mean over m'
     direction = mu / np.maximum(np.linalg.norm(mu, axis=1, keepdims=True), 1e-12)
-    label = _plurality(index_map, label_map, index_map >= 0, n)
-    predicted = probs.argmax(0).cpu().numpy()
-    agreeing = (index_map >= 0) & (predicted == np.append(dominant, -1)[index_map])  # m'
-    inner = _plurality(index_map, label_map, agreeing, n)
-    pixel, cosine_vector, cil_pixel = (
-        _representative(pixels, mu, dominant, n, k) if representative else (None, None, None)
-    )
+    mean = by_predicted.sum(1) / np.maximum(area, 1)[:, None]  # (n, K + 4) means over the mask
+    cil_sum = by_given.sum(1)  # (n, K + 1)
+    weighted = (weights[:, None] * by_given[:, :, :k]).sum(1)  # (n, K): each pixel's CIL times its label's class weight
+    predicted = pixels.predicted.reshape(index_map.shape).cpu().numpy()
+    inside = index_map >= 0
+    label = plurality(index_map, label_map, inside, n)
+    given = plurality(index_map, label_map, inside & (predicted == np.append(dominant, -1)[index_map]), n)
     missing = np.full(n, np.nan)
+    pixel, unit, cil_pixel = np.full(n, -1), np.full((n, k), np.nan), missing
+    if representative:
+        pixel, unit, cil_pixel = representative_pixels(pixels, mu, dominant)
+    iou = missing
+    if components:
+        iou = adjusted_iou(predicted, index_map, label_map, np.where(label == 255, dominant, label))
     return MaskStatistics(
         area=area.astype(np.int64),
         label=label.astype(np.uint8),
         dominant=dominant,
-        entropy=whole[:, 3 * k] / safe,
-        margin=whole[:, 3 * k + 1] / safe,
-        bvsb=whole[:, 3 * k + 2] / safe,
-        lcil=whole[:, 3 * k + 3] / safe,
-        cil=1 - mu[rows, np.where(inner == 255, dominant, inner)],
-        sim=(whole[:, k : 2 * k] * direction).sum(1),
-        abc=(whole[:, 2 * k : 3 * k] * direction).sum(1),
-        feature=(whole[:, :k] / safe[:, None]).astype(np.float32),
-        representative=np.full(n, -1) if pixel is None else pixel,
-        cil_pixel=missing if cil_pixel is None else cil_pixel,
-        sim_pixel=missing if cosine_vector is None else (whole[:, k : 2 * k] * cosine_vector).sum(1),
-        adjusted_iou=_adjusted_iou(predicted, index_map, label_map, np.where(label == 255, dominant, label))
-        if adjusted_iou
-        else missing,
+        entropy=mean[:, k],
+        margin=mean[:, k + 1],
+        bvsb=mean[:, k + 2],
+        lcil=cil_sum[:, k] / np.maximum(area, 1),
+        cil=1 - mu[rows, np.where(given == 255, dominant, given)],
+        sim=(cil_sum[:, :k] * direction).sum(1),
+        abc=(weighted * direction).sum(1),
+        feature=mean[:, :k].astype(np.float32),
+        representative=pixel,
+        cil_pixel=cil_pixel,
+        sim_pixel=(cil_sum[:, :k] * unit).sum(1),
+        adjusted_iou=iou,
     )
 
 
@@ -160,7 +158,7 @@ def gather_statistics(
     masks: MaskSet,
     class_weights: np.ndarray,
     representative: bool = False,
-    adjusted_iou: bool = False,
+    components: bool = False,
     progress: bool = True,
 ) -> tuple[MaskStatistics, float]:
     """Predict every image once and reduce it to per-mask statistics at once; no softmax map outlives its image.
@@ -170,7 +168,7 @@ def gather_statistics(
         split: where the images are read.
         masks: M masks with their current labels.
         class_weights: (K,) weights of Eq. 9.
-        representative, adjusted_iou: as in `mask_statistics`.
+        representative, components: as in `mask_statistics`.
         progress: whether to show a progress bar.
 
     Returns:
@@ -183,103 +181,6 @@ def gather_statistics(
         predicting += time.perf_counter() - start
         index = masks.index_map(name)
         parts.append(
-            mask_statistics(probs, index, masks.label_map(name, index), class_weights, representative, adjusted_iou)
+            mask_statistics(probs, index, masks.label_map(name, index), class_weights, representative, components)
         )
     return MaskStatistics.concatenate(parts), predicting
-
-
-@dataclass(frozen=True)
-class _Pixels:
-    """The covered pixels of an image, handed out in cache-sized blocks."""
-
-    probs: torch.Tensor  # (K, H*W) float32
-    index: torch.Tensor  # (H*W,) int64 mask of each pixel, -1 = none
-    labels: torch.Tensor  # (H*W,) int64 pseudo-label of each pixel
-    covered: torch.Tensor  # (c,) int64 flat positions of covered pixels, ascending
-
-    @staticmethod
-    def of(probs: torch.Tensor, index_map: np.ndarray, label_map: np.ndarray) -> _Pixels:
-        device = probs.device
-        index = torch.from_numpy(index_map.ravel()).to(device)
-        labels = torch.from_numpy(label_map.ravel().astype(np.int64)).to(device)
-        covered = torch.nonzero(index >= 0).squeeze(1)
-        return _Pixels(probs.detach().float().reshape(probs.shape[0], -1), index, labels, covered)
-
-    def blocks(self) -> Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yield per block: flat positions (b,), masks (b,), probabilities (b, K), predictions (b,), effective labels
-        (b,)."""
-        for where in self.covered.split(_BLOCK):
-            p = self.probs[:, where].t().contiguous()  # (b, K)
-            predicted = p.argmax(1)  # ties go to the lowest class
-            labels = self.labels[where]
-            yield where, self.index[where], p, predicted, torch.where(labels == 255, predicted, labels)
-
-
-def _plurality(index_map: np.ndarray, label_map: np.ndarray, inside: np.ndarray, n: int) -> np.ndarray:
-    """(n,) most frequent label of each mask's pixels among `inside` (H, W) bool; ties go to the lowest label."""
-    pairs = index_map[inside] * 256 + label_map[inside]
-    return np.bincount(pairs, minlength=n * 256).reshape(n, 256).argmax(1)
-
-
-def _segment_sums(pixels: _Pixels, n: int, k: int, weights: torch.Tensor) -> np.ndarray:
-    """(n, K, 3K + 5) float64 sums per (mask, predicted class) of [p | a p/|p| | w a p/|p| | entropy, margin, bvsb, a,
-    1]."""
-    exact = torch.float32 if pixels.probs.device.type == "mps" else torch.float64  # Apple's backend has no float64
-    total = torch.zeros(n * k, 3 * k + 5, dtype=exact, device=pixels.probs.device)
-    for _, mask, p, predicted, given in pixels.blocks():
-        unit = torch.nn.functional.normalize(p, dim=1)
-        top = p.topk(min(2, k), dim=1).values
-        second = top[:, 1:] if k > 1 else torch.zeros_like(top)
-        a = 1 - p.gather(1, given[:, None])  # (b, 1) pixel CIL, Eq. 10
-        entropy = -(p * p.clamp_min(1e-12).log()).sum(1, keepdim=True) / max(np.log(k), 1e-12)
-        scalars = [entropy, 1 - (top[:, :1] - second), second / top[:, :1].clamp_min(1e-12), a, torch.ones_like(a)]
-        columns = torch.cat([p, a * unit, (weights[given][:, None] * a) * unit, *scalars], 1)  # (b, 3K + 5)
-        part = torch.zeros(n * k, 3 * k + 5, device=p.device)
-        total += part.index_add_(0, mask * k + predicted, columns).to(exact)
-    return total.reshape(n, k, 3 * k + 5).cpu().double().numpy()
-
-
-def _representative(
-    pixels: _Pixels, mu: np.ndarray, dominant: np.ndarray, n: int, k: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ALC's representative pixel: flat index (n,), its unit vector (n, K) and its CIL (n,)."""
-    device = pixels.probs.device
-    centre = torch.nn.functional.normalize(torch.from_numpy(mu).float().to(device), dim=1)
-    target = torch.from_numpy(dominant).to(device)
-    best = torch.full((n,), -1.0, device=device)
-    position = torch.full((n,), -1, dtype=torch.int64, device=device)
-    none = pixels.index.numel()
-    for where, mask, p, predicted, _ in pixels.blocks():
-        cosine = (centre[mask] * torch.nn.functional.normalize(p, dim=1)).sum(1)
-        cosine = torch.where(predicted == target[mask], cosine, -1.0)
-        here = torch.full((n,), -1.0, device=device).scatter_reduce_(0, mask, cosine, "amax")
-        candidates = torch.where((cosine == here[mask]) & (cosine >= 0), where, none)
-        first = torch.full((n,), none, device=device).scatter_reduce_(0, mask, candidates, "amin")
-        better = (here > best) & (first < none)  # strict: the earlier block keeps a tie
-        best, position = torch.where(better, here, best), torch.where(better, first, position)
-    p = pixels.probs[:, position].t()  # (n, K)
-    given = pixels.labels[position]
-    given = torch.where(given == 255, p.argmax(1), given)
-    cil = 1 - p.gather(1, given[:, None]).squeeze(1)
-    unit = torch.nn.functional.normalize(p, dim=1)
-    return position.cpu().numpy(), unit.cpu().double().numpy(), cil.cpu().double().numpy()
-
-
-def _adjusted_iou(predicted: np.ndarray, index_map: np.ndarray, label_map: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """(n,) |m & Q| / (|m| + pixels of Q whose pseudo-label is not m's class), Q = predicted components of that class
-    touching m.
-
-    Source: ``IoU_adj`` of Rottmann & Reese (2023), ``src/metrics.pyx``, with label and prediction in swapped roles;
-        8-connected components.
-    """
-    components = connected_components(predicted, background=-1, connectivity=2)  # 1..C
-    n, c = len(given), int(components.max()) + 1
-    foreign = np.bincount(
-        components[label_map != predicted], minlength=c
-    )  # pixels of a component whose pseudo-label disagrees
-    inside = (index_map >= 0) & (predicted == np.append(given, -1)[index_map])
-    pairs = np.unique(index_map[inside].astype(np.int64) * c + components[inside])
-    charged = np.bincount(pairs // c, weights=foreign[pairs % c], minlength=n)
-    hits = np.bincount(index_map[inside], minlength=n)
-    area = np.bincount(index_map[index_map >= 0], minlength=n)
-    return hits / np.maximum(area + charged, 1)

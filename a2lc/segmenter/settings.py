@@ -48,10 +48,10 @@ class SegmenterSettings(BaseModel):
     scale: Positive = 1.0
     crop: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
     batch_size: int = Field(8, ge=2)
-    iterations: int = Field(120, ge=1)
+    iterations: int = Field(80, ge=1)
     optimizer: Literal["sgd_poly", "muon_onecycle"] = "muon_onecycle"
-    lr: Positive = 0.03
-    colour_jitter: float = Field(0.3, ge=0, le=1)
+    lr: Positive = 0.1
+    colour_jitter: float = Field(0.0, ge=0, le=1)
     rescale: tuple[Positive, Positive] = (0.75, 1.5)
     flip: bool = Field(True, strict=True)
     mean: Colour = (0.485, 0.456, 0.406)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,10 +177,22 @@ class MuonOneCycle:
         for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
             if kernel.grad is not None:
                 matrix.grad, kernel.grad = kernel.grad.flatten(1), None
-        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
+        with _one_thread():
+            for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small products on several threads wait for the last one: 15 ms instead of 0.2 ms each when a core is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 RECIPES: dict[str, type[SgdPoly] | type[MuonOneCycle]] = {"sgd_poly": SgdPoly, "muon_onecycle": MuonOneCycle}
