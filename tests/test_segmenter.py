@@ -20,7 +20,7 @@ from a2lc.segmenter.model import TorchSegmenter
 from a2lc.segmenter.samples import Samples, augmentation, load_batches
 from a2lc.segmenter.training import SgdPoly, TrainingLog, normalise, pixel_loss
 
-TINY = SegmenterSettings(iterations=3, batch_size=2, precision="float32", lr=0.05)
+TINY = SegmenterSettings(iterations=3, batch_size=2, scale=1.0, precision="float32", lr=0.05, colour_jitter=0.3)
 State = dict[str, torch.Tensor]
 
 
@@ -391,7 +391,7 @@ def test_pixels_are_normalised() -> None:
     [
         SegmenterSettings(iterations=25, batch_size=4, lr=0.05, colour_jitter=0),
         SegmenterSettings(
-            network="deeplabv3plus", optimizer="sgd_poly", lr=0.1, iterations=6, batch_size=2, crop=(32, 32)
+            network="deeplabv3plus", optimizer="sgd_poly", lr=0.1, iterations=8, batch_size=2, crop=(48, 48)
         ),
     ],
     ids=["light", "deeplabv3plus"],

@@ -1,0 +1,99 @@
+"""Checked parameters, running notebooks, and the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def small_notebook(folder: Path, *cells: str) -> Path:
+    parameters = nbformat.v4.new_code_cell(
+        "rounds: int = 2\nshare: float = 0.5\nroot = None", metadata={"tags": ["parameters"]}
+    )
+    notebook = nbformat.v4.new_notebook(cells=[parameters, *map(nbformat.v4.new_code_cell, cells)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "small.ipynb")
+    return folder / "small.ipynb"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_profile_fits_every_notebook(path: Path) -> None:
+    defaults = parameters_of(path)
+    for profile in sorted((ROOT / "notebooks" / "params").glob("*.yaml")):
+        values = read_profile(profile)
+        check_parameters(path, {name: value for name, value in values.items() if name in defaults})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"round": 3}, "round: no such parameter; did you mean 'rounds'"),
+        ({"rounds": "3"}, "rounds: expected int like 2, found '3'"),
+        ({"rounds": True}, "rounds: expected int like 2, found True"),
+        ({"share": "x", "rond": 1}, "share: expected float.*rond: no such parameter"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_runs(given: dict, message: str, tmp_path: Path) -> None:
+    notebook = small_notebook(tmp_path, "open('ran', 'w')")
+    with pytest.raises(ValueError, match=message):
+        run_notebook(notebook, tmp_path / "out.ipynb", given)
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_runs_and_keeps_the_executed_copy(tmp_path: Path) -> None:
+    notebook = small_notebook(tmp_path, "assert rounds == 3 and share == 1 and root == 'x', (rounds, share)")
+    run_notebook(notebook, tmp_path / "out.ipynb", {"rounds": 3, "share": 1, "root": "x"})
+    assert nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].execution_count
+    with pytest.raises(papermill.PapermillExecutionError):
+        run_notebook(notebook, tmp_path / "failed.ipynb", {"rounds": 4})
+    assert (tmp_path / "failed.ipynb").exists()
+
+
+def a2lc_command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "a2lc.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_command_line_from_run_to_export(tmp_path: Path) -> None:
+    params = tmp_path / "p.yaml"
+    params.write_text("dataset: toy\nrounds: 1\nbudget: 20\nsegmenter: {iterations: 2}\ncorrection: {epochs: 1}\n")
+    ran = a2lc_command("run", "--params", params, "--runs-dir", "r", "--device", "cpu", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    folder = ran.stdout.splitlines()[-1]
+    status = a2lc_command("status", "--runs-dir", "r", cwd=tmp_path)
+    assert Path(folder).name in status.stdout and "1/1" in status.stdout
+    exported = a2lc_command("export", folder, "out", cwd=tmp_path)
+    assert exported.returncode == 0 and len(list((tmp_path / "out" / "mask_jpg").glob("*.png"))) == 96
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--dataset", "toi"], "did you mean 'toy'"),
+        (["run", "--budget", "many"], "budget: expected a whole number or a share"),
+        (["run", "--rounds", "0"], "rounds"),
+        (["run", "--dataset", "camvid", "--root", "nowhere"], "nowhere"),
+        (["export", "nowhere", "out"], "nowhere: no run here"),
+        (["status", "--runs-dir", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    failed = a2lc_command(*arguments, cwd=tmp_path)
+    assert failed.returncode == 2 and message in failed.stderr and "Traceback" not in failed.stderr
+    assert list(tmp_path.iterdir()) == []  # nothing half-made stays behind
+
+
+def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
+    told = a2lc_command("doctor", cwd=tmp_path).stdout
+    assert "torch" in told and "device" in told and "groundingdino" in told
