@@ -166,7 +166,7 @@ class Experiment(BaseModel):
         return cls(**{**read_fields(path), **overrides})
 
 
-_NOTEBOOK_ONLY = ("profile", "seeds", "methods", "runs_dir", "figures_dir")
+_NOTEBOOK_ONLY = ("seeds", "methods", "paper_dataset", "runs_dir", "figures_dir")
 
 
 def read_fields(path: str | Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -59,9 +60,7 @@ def show_maps(panels: Mapping[str, np.ndarray], classes: Classes, title: str = "
     rows = -(-len(panels) // columns)
     columns = min(columns, len(panels))
     height, width = next(iter(panels.values())).shape[:2]
-    fig, axes = plt.subplots(
-        rows, columns, figsize=(3.2 * columns, 3.2 * columns / columns * height / width * rows + 0.9), squeeze=False
-    )
+    fig, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3.2 * height / width * rows + 0.9), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     present: set[int] = set()
@@ -72,7 +71,7 @@ def show_maps(panels: Mapping[str, np.ndarray], classes: Classes, title: str = "
             present |= {int(label) for label in np.unique(panel) if label < len(classes)}
     patches = [Patch(color=classes.palette[label] / 255, label=classes.names[label]) for label in sorted(present)]
     fig.legend(handles=patches, loc="lower center", ncols=min(8, max(1, len(patches))), fontsize=8, frameon=False)
-    fig.suptitle(title, fontsize=10)
+    fig.suptitle("\n".join(wrap(title, 40 * columns)), fontsize=9)
     fig.tight_layout(rect=(0, 0.05 + 0.05 * (len(patches) > 8), 1, 1))
     return fig
 
@@ -87,24 +86,24 @@ def mask_borders(object_map: np.ndarray, image: np.ndarray) -> np.ndarray:
     return picture.astype(np.uint8)
 
 
-def learning_curves(table: pd.DataFrame, title: str, clicks: Mapping[int, float] | None = None) -> Figure:
-    """Data and Model mIoU against rounds, a line per method with a band of one standard deviation (Table 1 as a
-    picture).
+def learning_curves(
+    table: pd.DataFrame, title: str, ceiling: float | None = None, clicks: Mapping[int, float] | None = None
+) -> Figure:
+    """Data and Model mIoU against rounds, a line per method with a band of one standard deviation (Table 1 drawn).
 
     Args:
         table: what `tables.rounds_table` returns.
         title: over the whole figure; says so when data are simulated.
+        ceiling: Data mIoU in [0, 1] if every mask were answered (`tables.ceiling`), drawn as a line.
         clicks: share of masks queried after each round, in [0, 1], for a second axis on top.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(7, 3))
+    fig, axes = plt.subplots(1, 2, figsize=(7, 3.2))
     for axis, metric in zip(axes, METRIC_TITLE, strict=True):
         for method, rows in table[table["metric"] == metric].groupby("method"):
             label, line_colour, marker, style = METHOD_STYLE.get(str(method), (str(method), "#D55E00", "^", ":"))
             axis.plot(rows["round"], rows["mean"], color=line_colour, marker=marker, linestyle=style, label=label)
-            spread = rows["std"].fillna(0)
-            axis.fill_between(
-                rows["round"], rows["mean"] - spread, rows["mean"] + spread, color=line_colour, alpha=0.15, linewidth=0
-            )
+            low, high = rows["mean"] - rows["std"].fillna(0), rows["mean"] + rows["std"].fillna(0)
+            axis.fill_between(rows["round"], low, high, color=line_colour, alpha=0.15, linewidth=0)
         axis.set(xlabel="round", ylabel=METRIC_TITLE[metric], xticks=sorted(table["round"].unique()))
         axis.grid(alpha=0.3)
         if clicks:
@@ -112,8 +111,10 @@ def learning_curves(table: pd.DataFrame, title: str, clicks: Mapping[int, float]
             top.set_xticks(list(clicks), [f"{100 * share:.0f} %" for share in clicks.values()])
             top.set_xlabel("masks queried", fontsize=8)
             top.tick_params(labelsize=7)
-    axes[0].legend()
-    fig.suptitle(title, fontsize=9)
+    if ceiling is not None:
+        axes[0].axhline(100 * ceiling, color="black", linewidth=0.8, linestyle=":", label="every mask answered")
+    axes[0].legend(fontsize=8)
+    fig.suptitle("\n".join(wrap(title, 110)), fontsize=8)
     fig.tight_layout()
     return fig
 

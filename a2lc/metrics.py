@@ -77,6 +77,11 @@ class TruthHistogram:
         by_label[masks.uncovered] += self.uncovered[:k]
         return score(by_label[:k].T)
 
+    def ceiling(self, masks: MaskSet) -> SegmentationScore:
+        """What correcting whole masks can reach: the score when each mask carries its most frequent ground truth."""
+        every = np.arange(len(masks))
+        return self.data_score(masks.relabel(every, self.majority, source="annotator", round=1))
+
 
 def truth_histogram(masks: MaskSet, split: Split) -> TruthHistogram:
     """Count the ground truth inside every mask, reading each image's ground truth once.

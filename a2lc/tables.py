@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from a2lc.datasets import load_dataset
 from a2lc.files import atomic
+from a2lc.metrics import truth_histogram
 from a2lc.runs import Run
 
 METRICS = ("data_miou", "model_miou")
@@ -56,6 +58,13 @@ def rounds_table(runs: Iterable[Run]) -> pd.DataFrame:
     keys = ["dataset", "metric", "method", "round"]
     table = pd.concat(parts).groupby(keys)["value"].agg(["mean", "std", "count"]).reset_index()
     return table.rename(columns={"count": "n_seeds"})
+
+
+def ceiling(run: Run) -> float:
+    """Data mIoU in [0, 1] if an annotator answered every mask of this run: what relabelling whole masks can reach."""
+    masks = run.masks(0)
+    train = load_dataset(run.config.dataset, run.config.root).train
+    return truth_histogram(masks, train).ceiling(masks).miou
 
 
 def caption(runs: Iterable[Run]) -> str:

@@ -1,9 +1,11 @@
-"""Speed and memory as ratios within one run: `python benchmarks/speed.py [--runs runs/<run>]`. About three minutes on two cores.
+"""Speed and memory as ratios within one run: `python benchmarks/speed.py [--run runs/<run>]`.
 
-1. Scoring all masks of a 1024 x 2048 frame, K = 19, about 60 masks: against the per-pixel loop of tests/oracles.py (timed on a crop,
-   scaled by pixels) and against the DeepLabV3+ ResNet-101 forward pass of the same frame on the same device.
+1. Scoring all masks of a 1024 x 2048 frame, K = 19, about 60 masks: against the per-pixel loop of tests/oracles.py
+   (timed on a crop, scaled by pixels) and against the DeepLabV3+ ResNet-101 forward pass of the same frame on the same
+   device.
 2. Memory: peak while scoring 400 images against 40.
-3. A finished run, if named: share of each round outside training and prediction, and its size without weights against its images.
+3. A finished run, if named: share of its rounds outside training and prediction, and its size without weights against
+   its images.
 
 Prints a table and writes benchmarks/speed.json.
 """
@@ -135,12 +137,12 @@ def finished_run(path: Path) -> dict[str, float]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, help="a finished run folder")
+    parser.add_argument("--run", type=Path, help="a finished run folder")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("speed.json"))
     arguments = parser.parse_args()
     device = resolve_device("auto")
     found: dict[str, Any] = {"machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device}"}
-    found |= scoring(device) | memory() | (finished_run(arguments.runs) if arguments.runs else {})
+    found |= scoring(device) | memory() | (finished_run(arguments.run) if arguments.run else {})
     for name, value in found.items():
         print(f"{name:26} {value:.4g}" if isinstance(value, float) else f"{name:26} {value}")
     write_json(arguments.out, (read_json(arguments.out) if arguments.out.is_file() else {}) | found)

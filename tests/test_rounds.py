@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import a2lc
 from a2lc import Experiment
+from a2lc.files import write_label_png
+from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.rounds import select_queries
 from a2lc.runs import STAGES, RoundFolder, Run, find_runs
-from a2lc.tables import beside_paper, rounds_table, save_table
+from a2lc.tables import beside_paper, caption, rounds_table, save_table
 
 SMALL = {
     "rounds": 2,
@@ -240,3 +243,24 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     assert run.finished
     with pytest.raises(ValueError, match=r"data\.segmenter: wanted '.*', found '.*Mine'"):
         small_run(tmp_path, rounds=1)
+
+
+def test_masks_from_folders_over_voc(tmp_path: Path) -> None:
+    """Real Grounded-SAM output comes as two folders of PNGs: a small tree in VOC's layout, with drawn pictures."""
+    toy = a2lc.load_dataset("toy")
+    names, root = toy.train.names[:6], tmp_path / "VOC2012"
+    masks = simulate_pseudo_labels(toy.train, toy.classes, progress=False)
+    for name in names:
+        (root / "JPEGImages").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(toy.train.image(name)).save(root / "JPEGImages" / f"{name}.jpg")
+        write_label_png(root / "SegmentationClass" / f"{name}.png", toy.train.ground_truth(name))
+        write_label_png(tmp_path / "o" / f"{name}.png", masks.object_map(name))
+        labels = np.where(masks.object_map(name) == 0, 0, masks.label_map(name))  # uncovered = background
+        write_label_png(tmp_path / "l" / f"{name}.png", labels)
+    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("\n".join(names[:4]))
+    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("\n".join(names[4:]))
+    folders = {"kind": "folders", "object_maps": str(tmp_path / "o"), "labels": str(tmp_path / "l")}
+    run = small_run(tmp_path / "runs", dataset="voc2012", root=str(tmp_path), pseudo_labels=folders, rounds=1)
+    assert run.finished and run.masks(0).uncovered == 0
+    assert "real Grounded-SAM output" in caption([run])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +134,9 @@ def reference_mobilenet(state: State, x: torch.Tensor) -> tuple[torch.Tensor, to
     return low, x
 
 
-def reference_deeplab(state: State, x: torch.Tensor, backbone: Callable[..., tuple[torch.Tensor, torch.Tensor]]):
+def reference_deeplab(
+    state: State, x: torch.Tensor, backbone: Callable[[State, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+) -> torch.Tensor:
     low, high = backbone(state, x)
 
     def layer(name: str, features: torch.Tensor, rate: int = 0) -> torch.Tensor:
@@ -300,12 +305,13 @@ def test_image_and_labels_stay_aligned(crop: tuple[int, int] | None) -> None:
 def test_augmentation_is_random_and_switched_off_by_its_settings() -> None:
     split = Halves(1)
     off = TINY.model_copy(update={"flip": False, "rescale": (1.0, 1.0), "colour_jitter": 0.0})
-    samples = Samples(off, 3, split, split.ground_truth, cache_bytes=0)
-    np.testing.assert_array_equal(samples[0][0].permute(1, 2, 0).numpy(), split.image("image0"))
-    np.testing.assert_array_equal(samples[0][1].numpy(), split.ground_truth("image0"))
-    for field in ({"flip": True}, {"rescale": (0.5, 2.0)}, {"colour_jitter": 0.5}):
-        samples = Samples(off.model_copy(update=field), 3, split, split.ground_truth, cache_bytes=0)
-        assert len({samples[0][0].numpy().tobytes() for _ in range(8)}) > 1, field
+    with ThreadPoolExecutor() as readers:
+        image, labels = Samples(off, 3, split, split.ground_truth, readers).take(0)
+        np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), split.image("image0"))
+        np.testing.assert_array_equal(labels.numpy(), split.ground_truth("image0"))
+        for field in ({"flip": True}, {"rescale": (0.5, 2.0)}, {"colour_jitter": 0.5}):
+            samples = Samples(off.model_copy(update=field), 3, split, split.ground_truth, readers)
+            assert len({samples.take(0)[0].numpy().tobytes() for _ in range(8)}) > 1, field
     assert len(augmentation(off, (9, 9)).transforms) == 1
 
 
@@ -317,9 +323,10 @@ def test_the_cache_is_bounded_and_every_image_comes_before_any_comes_again() -> 
         return split.ground_truth(name)
 
     one = 48 * 64 * 4
-    samples = Samples(TINY, 3, split, labels, cache_bytes=2 * one + 1)
-    for index in (0, 1, 2, 3, 0, 1, 2, 3):
-        samples[index]
+    with ThreadPoolExecutor() as readers:
+        samples = Samples(TINY, 3, split, labels, readers, cache_bytes=2 * one + 1)
+        for index in (0, 1, 2, 3, 0, 1, 2, 3):
+            samples.take(index)
     assert [read.count(name) for name in split.names] == [1, 1, 2, 2]
     read.clear()
     list(load_batches(TINY.model_copy(update={"iterations": 2}), 3, split, labels))
@@ -341,14 +348,18 @@ def test_images_of_several_sizes_are_padded_with_ignored_pixels() -> None:
         assert (labels == 255).sum() == 8 * 64
 
 
-def test_worker_processes_draw_reproducibly() -> None:
+def test_slow_readers_change_nothing() -> None:
     split = Halves(4)
 
-    def draw() -> list[torch.Tensor]:
-        torch.manual_seed(5)
-        return [images for images, _ in load_batches(TINY, 3, split, split.ground_truth, workers=2)]
+    def draw(delay: float) -> list[torch.Tensor]:
+        def labels(name: str) -> np.ndarray:
+            time.sleep(delay * int(name[5:]))
+            return split.ground_truth(name)
 
-    first, second = draw(), draw()
+        torch.manual_seed(5)
+        return [images for images, _ in load_batches(TINY, 3, split, labels)]
+
+    first, second = draw(0), draw(0.02)
     assert len(first) == TINY.iterations
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
@@ -461,8 +472,8 @@ def test_the_authors_recipe() -> None:
     assert len(fast["params"]) == len(list(network.classifier.parameters()))
     assert (slow["lr"], fast["lr"]) == pytest.approx((0.005, 0.05))
     assert (fast["momentum"], fast["weight_decay"]) == (0.9, 1e-4)
-    assert network.backbone.bn1.momentum == 0.01
-    assert network.classifier.project[1].momentum == 0.1
+    assert network.get_submodule("backbone.bn1").momentum == 0.01
+    assert network.get_submodule("classifier.project.1").momentum == 0.1
     for _ in range(50):
         recipe.step()
     assert (slow["lr"], fast["lr"]) == pytest.approx((0.005 * 0.5**0.9, 0.05 * 0.5**0.9))
@@ -546,7 +557,7 @@ def test_devices() -> None:
         {"learning_rate": 0.1},
     ],
 )
-def test_wrong_settings_are_refused(fields: dict[str, object]) -> None:
+def test_wrong_settings_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         SegmenterSettings(**fields)
 

@@ -40,7 +40,7 @@ class Segmenter(Protocol):
 
         Args:
             split: the images.
-            labels: image name -> (H, W) uint8, 0..K-1 or 255 (ignored).
+            labels: image name -> (H, W) uint8, 0..K-1 or 255 (ignored); called from several threads at once.
             seed: decides initial weights, order and augmentation.
             progress: whether to show a bar.
         """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -18,8 +17,11 @@ from a2lc.segmenter.settings import SegmenterSettings
 
 IGNORE = 255
 CACHE_BYTES = 2**30  # scaled images and labels kept in memory; what does not fit is read whenever it is needed
+READERS = 4  # threads that read images while the network is busy
+BATCHES_AHEAD = 2
 
 Labels = Callable[[str], np.ndarray]
+Sample = tuple[torch.Tensor, torch.Tensor]  # (3, h, w) and (h, w), uint8
 
 
 def scaled_size(size: Sequence[int], scale: float) -> list[int]:
@@ -27,27 +29,63 @@ def scaled_size(size: Sequence[int], scale: float) -> list[int]:
     return [max(1, round(side * scale)) for side in size]
 
 
-class Samples(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Augmented training samples: crops (3, h, w) uint8 and their labels (h, w) uint8."""
+class Samples:
+    """Training samples of a split: read ahead by threads, resized once, kept in memory as far as they fit, and
+    augmented anew whenever they are taken.
+
+    Random numbers are drawn by `take` only, so that the timing of the reading threads changes nothing.
+
+    Args:
+        settings: sizes and augmentation.
+        num_classes: K.
+        split: the images.
+        labels: image name -> (H, W) uint8.
+        readers: threads that read files.
+        cache_bytes: memory for scaled images and labels; the others are read whenever they are needed.
+    """
 
     def __init__(
-        self, settings: SegmenterSettings, num_classes: int, split: Split, labels: Labels, cache_bytes: int
+        self,
+        settings: SegmenterSettings,
+        num_classes: int,
+        split: Split,
+        labels: Labels,
+        readers: Executor,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.settings, self.num_classes, self.split, self.labels = settings, num_classes, split, labels
-        self.cache: dict[int, tuple[tv_tensors.Image, tv_tensors.Mask]] = {}
-        self.free_bytes = cache_bytes
+        self.readers, self.free_bytes = readers, cache_bytes
+        self.coming: dict[int, Future[tuple[np.ndarray, np.ndarray]]] = {}
+        self.cache: dict[int, Sample] = {}
 
-    def __len__(self) -> int:
-        return len(self.split.names)
+    def request(self, index: int) -> None:
+        """Begin to read a sample that will be needed soon."""
+        if index not in self.cache and index not in self.coming:
+            self.coming[index] = self.readers.submit(self._read, self.split.names[index])
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image, labels = self.cache[index] if index in self.cache else self._read(index)
-        height, width = image.shape[-2:]
-        image, labels = augmentation(self.settings, self.settings.crop or (height, width))(image, labels)
+    def take(self, index: int) -> Sample:
+        """A randomly transformed crop (3, h, w) uint8 and its labels (h, w) uint8.
+
+        Raises:
+            ValueError: the labels differ from the image in size or hold another id.
+        """
+        self.request(index)
+        image, labels = self.cache[index] if index in self.cache else self._keep(index)
+        crop = self.settings.crop or (image.shape[-2], image.shape[-1])
+        image, labels = augmentation(self.settings, crop)(tv_tensors.Image(image), tv_tensors.Mask(labels))
         return image.as_subclass(torch.Tensor), labels.as_subclass(torch.Tensor)
 
-    def _read(self, index: int) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-        name = self.split.names[index]
+    def _keep(self, index: int) -> Sample:
+        pixels, classes = self.coming.pop(index).result()
+        size = scaled_size(pixels.shape[:2], self.settings.scale)
+        image = v2.functional.resize(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
+        labels = v2.functional.resize(tv_tensors.Mask(torch.from_numpy(classes.copy())), size)
+        if image.nbytes + labels.nbytes <= self.free_bytes:
+            self.free_bytes -= image.nbytes + labels.nbytes
+            self.cache[index] = image, labels
+        return image, labels
+
+    def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         pixels, classes = self.split.image(name), self.labels(name)
         if classes.shape != pixels.shape[:2]:
             expected = "x".join(map(str, pixels.shape[:2]))
@@ -55,36 +93,30 @@ class Samples(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
         wrong = classes[(classes >= self.num_classes) & (classes != IGNORE)]
         if wrong.size:
             raise ValueError(f"labels of {name!r}: expected 0..{self.num_classes - 1} or {IGNORE}, found {wrong[0]}")
-        size = scaled_size(pixels.shape[:2], self.settings.scale)
-        image = tv_tensors.Image(v2.functional.resize(torch.from_numpy(pixels.transpose(2, 0, 1).copy()), size))
-        labels = tv_tensors.Mask(v2.functional.resize(tv_tensors.Mask(torch.from_numpy(classes.copy())), size))
-        used = image.nbytes + labels.nbytes
-        if used <= self.free_bytes:
-            self.cache[index], self.free_bytes = (image, labels), self.free_bytes - used
-        return image, labels
+        return pixels, classes
 
 
-def load_batches(
-    settings: SegmenterSettings, num_classes: int, split: Split, labels: Labels, workers: int = 0
-) -> DataLoader[Any]:
+def load_batches(settings: SegmenterSettings, num_classes: int, split: Split, labels: Labels) -> Iterator[Sample]:
     """`settings.iterations` batches of (N, 3, h, w) uint8 images and (N, h, w) uint8 labels.
 
-    The order runs through all images before any comes again. Each of the `workers` processes keeps its own share of the
-    cache.
+    The order runs through all images before any comes again.
     """
-    samples = Samples(settings, num_classes, split, labels, CACHE_BYTES // max(1, workers))
     needed = settings.iterations * settings.batch_size
-    order = torch.cat([torch.randperm(len(samples)) for _ in range(math.ceil(needed / len(samples)))])
-    return DataLoader(
-        samples,
-        batch_sampler=order[:needed].view(-1, settings.batch_size).tolist(),
-        collate_fn=collate,
-        num_workers=workers,
-        multiprocessing_context="fork" if workers else None,
-    )
+    order = torch.cat([torch.randperm(len(split.names)) for _ in range(math.ceil(needed / len(split.names)))])
+    batches = order[:needed].view(-1, settings.batch_size).tolist()
+    readers = ThreadPoolExecutor(READERS)
+    try:
+        samples = Samples(settings, num_classes, split, labels, readers)
+        for number, batch in enumerate(batches):
+            for soon in batches[number : number + BATCHES_AHEAD + 1]:
+                for index in soon:
+                    samples.request(index)
+            yield collate([samples.take(index) for index in batch])
+    finally:
+        readers.shutdown(cancel_futures=True)
 
 
-def collate(samples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+def collate(samples: Sequence[Sample]) -> Sample:
     """Stack samples; smaller ones are padded at the right and bottom with black pixels that are ignored."""
     height = max(image.shape[1] for image, _ in samples)
     width = max(image.shape[2] for image, _ in samples)

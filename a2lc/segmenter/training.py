@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,8 +69,8 @@ def train(
     recipe = RECIPES[settings.optimizer](network, settings)
     losses: dict[int, float] = {}
     network.train()
-    batches = load_batches(settings, num_classes, split, labels, workers=_workers(device))
-    with tqdm(batches, desc="training", unit="batch", disable=not progress) as bar:
+    batches = load_batches(settings, num_classes, split, labels)
+    with tqdm(batches, total=settings.iterations, desc="training", unit="batch", disable=not progress) as bar:
         for iteration, (images, targets) in enumerate(bar, start=1):
             with autocast(settings, device):
                 logits = network(normalise(images.to(device), settings))
@@ -196,12 +195,6 @@ def _one_thread() -> Iterator[None]:
 
 
 RECIPES: dict[str, type[SgdPoly] | type[MuonOneCycle]] = {"sgd_poly": SgdPoly, "muon_onecycle": MuonOneCycle}
-
-
-def _workers(device: torch.device) -> int:
-    """Reading processes: none beside a processor that is busy training, or where processes cannot be forked."""
-    forks = "fork" in multiprocessing.get_all_start_methods()
-    return min(8, multiprocessing.cpu_count()) if device.type == "cuda" and forks else 0
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
