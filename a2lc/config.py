@@ -16,8 +16,10 @@ from a2lc.datasets import DATASETS
 from a2lc.errors import nearest
 from a2lc.segmenter import SegmenterSettings
 
+_A2LC = {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"}
 METHODS: dict[str, dict[str, Any]] = {
-    "a2lc": {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"},
+    "a2lc": _A2LC,
+    "a2lc_no_lcm": _A2LC | {"lcm": False},
     "alc": {
         "acquisition": "sim",
         "query": "pixel",
@@ -26,7 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "similarity": "representative",
     },
 }
-"""The methods and their switches: A²LC, and its baseline ALC (Kim et al. 2024; methods of Table 1)."""
+"""The methods and their switches: A²LC, the same with nobody but the annotator correcting, and the baseline ALC."""
 
 
 class PseudoLabels(BaseModel):

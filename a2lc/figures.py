@@ -17,10 +17,11 @@ from matplotlib.patches import Patch
 from a2lc.datasets import Classes
 from a2lc.files import atomic, write_json
 
-METHOD_STYLE = {
+METHOD_STYLE = {  # label, colour (colour-blind safe), marker, line
     "alc": ("ALC", "#666666", "o", "--"),
+    "a2lc_no_lcm": ("A²LC without LCM", "#E69F00", "^", "-."),
     "a2lc": ("A²LC", "#0072B2", "s", "-"),
-}  # colour-blind safe, shape differs too
+}
 METRIC_TITLE = {"data_miou": "Data mIoU (%)", "model_miou": "Model mIoU (%)"}
 
 
