@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -28,6 +31,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_UMASK)  # safetensors makes files that only their owner may read
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import Mask, adaptive_class_weights, all_scores, cosine
 
-from a2lc.acquisition import ACQUISITION_FUNCTIONS, class_weights, mask_statistics, score_masks
+from a2lc.acquisition import ACQUISITION_FUNCTIONS, class_weights, explain_mask, mask_statistics, score_masks
 from a2lc.datasets import Classes
 from a2lc.masks import MaskSet
 
@@ -68,6 +68,21 @@ def test_representative_pixel(image: tuple[np.ndarray, ...]) -> None:
         sim = sum(cosine(p, mask.p[found]) * mask.cil_of(i) for i, p in enumerate(mask.p))
         assert statistics.sim_pixel[row] == pytest.approx(sim, rel=1e-4, abs=2e-6)
         assert statistics.feature[row] == pytest.approx(np.mean(mask.p, axis=0), rel=1e-4, abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(images())
+def test_explanation_adds_up_to_the_score(image: tuple[np.ndarray, ...]) -> None:
+    probs, object_map, label_map, weights = image
+    scores = score_masks(torch.from_numpy(probs), object_map, label_map, "abc", weights)
+    for mask_id, score in scores.items():
+        why = explain_mask(probs, object_map, label_map, mask_id, weights)
+        assert why.row["score"] == pytest.approx(score, rel=1e-4, abs=2e-6)
+        assert np.nansum(why.contribution) == pytest.approx(why.row["score"], abs=1e-9)
+        assert (np.isnan(why.contribution) == (object_map != mask_id)).all()
+        assert why.row["area"] == (object_map == mask_id).sum() and 0 <= why.row["similarity"] <= 1 + 1e-9
+    with pytest.raises(ValueError, match="mask_id: expected an id > 0 of the object map, found 12345"):
+        explain_mask(probs, object_map, label_map, 12345)
 
 
 def test_entropy_of_even_odds_is_one() -> None:

@@ -1,6 +1,7 @@
 """Which masks to ask about: per-mask statistics, the registry of acquisition functions, the adaptive class weights."""
 
 from a2lc.acquisition.class_weights import ClassWeights, class_weights
+from a2lc.acquisition.explain import Explanation, explain_mask
 from a2lc.acquisition.functions import (
     ACQUISITION_FUNCTIONS,
     acquisition_function,
@@ -12,9 +13,11 @@ from a2lc.acquisition.statistics import MaskStatistics, gather_statistics, mask_
 __all__ = [
     "ACQUISITION_FUNCTIONS",
     "ClassWeights",
+    "Explanation",
     "MaskStatistics",
     "acquisition_function",
     "class_weights",
+    "explain_mask",
     "gather_statistics",
     "get_acquisition_function",
     "mask_statistics",
