@@ -146,7 +146,14 @@ def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolde
     weights = class_weights(masks, exclude=masks.queried)
     representative = config.query == "pixel" or config.similarity == "representative"
     statistics, seconds = gather_statistics(
-        model, setting.dataset.train, masks, weights.weights, representative, function.components, setting.progress
+        model,
+        setting.dataset.train,
+        masks,
+        weights.weights,
+        uncertainty=function.uncertainty,
+        representative=representative,
+        components=function.components,
+        progress=setting.progress,
     )
     if config.similarity == "representative":
         statistics = statistics.with_representative_similarity()

@@ -22,12 +22,14 @@ class AcquisitionFunction:
     Attributes:
         name: its name in `ACQUISITION_FUNCTIONS`.
         score: ``score(statistics, rng) -> (n,) float64``; `rng` is seeded by (seed, round).
+        uncertainty: whether it reads entropy, margin or bvsb.
         components: whether it reads ``statistics.adjusted_iou``, which costs a connected-components pass.
         random_ties: equal scores are ordered by a seeded random number instead of by (image, mask id).
     """
 
     name: str
     score: ScoreFunction
+    uncertainty: bool = False
     components: bool = False
     random_ties: bool = False
 
@@ -36,12 +38,12 @@ ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
 
 
 def acquisition_function(
-    name: str, *, components: bool = False, random_ties: bool = False
+    name: str, *, uncertainty: bool = False, components: bool = False, random_ties: bool = False
 ) -> Callable[[ScoreFunction], ScoreFunction]:
     """Register an acquisition function under `name`; from then on experiments and `score_masks` accept it."""
 
     def register(score: ScoreFunction) -> ScoreFunction:
-        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, components, random_ties)
+        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, uncertainty, components, random_ties)
         return score
 
     return register
@@ -65,13 +67,13 @@ def random(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     return rng.random(len(statistics))
 
 
-@acquisition_function("entropy")
+@acquisition_function("entropy", uncertainty=True)
 def entropy(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """Mean Shannon entropy over log K, in [0, 1]; reads no label (cited in the paper as Safaei et al. 2024)."""
     return statistics.entropy
 
 
-@acquisition_function("margin")
+@acquisition_function("margin", uncertainty=True)
 def margin(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """Mean of 1 - (p1 - p2), in [0, 1] (Roth & Small 2006)."""
     return statistics.margin
@@ -96,7 +98,7 @@ def aiou(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     return 1 - statistics.adjusted_iou
 
 
-@acquisition_function("bvsb")
+@acquisition_function("bvsb", uncertainty=True)
 def bvsb(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """Best versus second best: mean of p2 / p1, in (0, 1] (Cai et al. 2021)."""
     return statistics.bvsb
@@ -111,13 +113,13 @@ def _balanced(statistics: MaskStatistics, weights: np.ndarray) -> np.ndarray:
     return statistics.bvsb / max(statistics.bvsb.max(initial=0), 1e-12) * np.exp(-share[statistics.dominant])
 
 
-@acquisition_function("clsbal")
+@acquisition_function("clsbal", uncertainty=True)
 def clsbal(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """BvSB x exp(-share of masks that predict the same class), in [0, 1] (Cai et al. 2021, ClassBal)."""
     return _balanced(statistics, np.ones(len(statistics)))
 
 
-@acquisition_function("merspx")
+@acquisition_function("merspx", uncertainty=True)
 def merspx(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """BvSB x exp(-share of pixels in masks that predict the same class), in [0, 1] (Kim et al. 2023)."""
     return _balanced(statistics, statistics.area.astype(float))
@@ -164,6 +166,13 @@ def score_masks(
     index = index.reshape(object_map.shape).astype(np.int64)
     if ids.size and ids[0] == 0:
         ids, index = ids[1:], index - 1
-    statistics = mask_statistics(torch.as_tensor(probs), index, label_map, class_weights, components=chosen.components)
+    statistics = mask_statistics(
+        torch.as_tensor(probs),
+        index,
+        label_map,
+        class_weights,
+        uncertainty=chosen.uncertainty,
+        components=chosen.components,
+    )
     scores = chosen.score(statistics, np.random.default_rng(seed))
     return dict(zip(ids.tolist(), scores.tolist(), strict=True))

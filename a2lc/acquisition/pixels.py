@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from skimage.measure import label as connected_components
 
-_BLOCK = 1 << 15  # pixels per block: fits the cache, and float32 sums stay exact to about 1e-5
 _TINY = 1e-12
 
 
@@ -21,63 +20,76 @@ class Block:
     mask: torch.Tensor  # (b,) int64 mask of each pixel
     p: torch.Tensor  # (b, K) float32 probabilities
     inverse_norm: torch.Tensor  # (b, 1) 1 / |p|
-    predicted: torch.Tensor  # (b,) int64 class of the largest probability; ties go to the lowest class
+    first: torch.Tensor  # (b,) largest probability
+    predicted: torch.Tensor  # (b,) int64 its class; ties go to the lowest class
     given: torch.Tensor  # (b,) int64 effective label: the pseudo-label, or the prediction where that is void
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """An image's pixels with what is known of each, on one device."""
+    """An image's pixels on one device."""
 
-    probs: torch.Tensor  # (H*W, K) float32
+    probs: torch.Tensor  # (K, H*W) float32
     index: torch.Tensor  # (H*W,) int64 mask of each pixel, -1 = none
     labels: torch.Tensor  # (H*W,) int64 pseudo-label of each pixel
-    predicted: torch.Tensor  # (H*W,) int64 class of the largest probability
-    scalars: torch.Tensor  # (H*W, 4) float32: entropy / log K, margin, bvsb, 1
 
     @staticmethod
     def of(probs: torch.Tensor, index_map: np.ndarray, label_map: np.ndarray) -> Pixels:
         """From a softmax map (K, H, W), positions of masks (H, W) and pseudo-labels (H, W)."""
         flat = probs.detach().float().reshape(probs.shape[0], -1)  # (K, H*W)
         index, labels = (torch.from_numpy(a.ravel().astype(np.int64)).to(probs.device) for a in (index_map, label_map))
-        best = flat.max(0)  # much faster than argmax; of equal values the first as well
-        second = flat.scatter(0, best.indices[None], 0.0).amax(0)
-        entropy = torch.special.entr(flat).sum(0) / max(np.log(len(flat)), _TINY)
-        scalars = [entropy, 1 - (best.values - second), second / best.values.clamp_min(_TINY), torch.ones_like(second)]
-        return Pixels(flat.t().contiguous(), index, labels, best.indices, torch.stack(scalars, 1))
+        return Pixels(flat, index, labels)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the covered pixels in raster order."""
-        for where in torch.nonzero(self.index >= 0).squeeze(1).split(_BLOCK):
-            p, labels, predicted = self.probs[where], self.labels[where], self.predicted[where]
+        """Yield the covered pixels in raster order, in blocks that stay in a processor's cache.
+
+        Float32 sums over a block are exact to about 1e-5, sums of blocks are taken in float64.
+        """
+        size = 1 << (15 if self.probs.device.type == "cpu" else 18)
+        for start in range(0, len(self.index), size):
+            mask, labels, p = (t[..., start : start + size] for t in (self.index, self.labels, self.probs))
+            best = p.max(0)  # much faster than argmax; of equal values the first as well
+            first, predicted, p = best.values, best.indices, p.t().contiguous()  # p (b, K)
+            where = torch.nonzero(mask >= 0).squeeze(1)
+            if len(where) < len(mask):
+                mask, labels, p, first, predicted = (t[where] for t in (mask, labels, p, first, predicted))
             given = torch.where(labels == 255, predicted, labels)
             inverse_norm = (p * p).sum(1, keepdim=True).clamp_min(_TINY**2).rsqrt()
-            yield Block(where, self.index[where], p, inverse_norm, predicted, given)
+            yield Block(where + start, mask, p, inverse_norm, first, predicted, given)
 
 
-def segment_sums(pixels: Pixels, n: int) -> tuple[np.ndarray, np.ndarray]:
+def segment_sums(pixels: Pixels, n: int, uncertainty: bool) -> tuple[np.ndarray, np.ndarray]:
     """Sums over the pixels of each of n masks, float64.
 
     Returns:
-        (n, K, K + 4) per predicted class: probabilities, entropy, margin, bvsb, number of pixels; and
-        (n, K, K + 1) per effective label: CIL times unit vector p/|p|, CIL (Eq. 10).
+        (n, K, K + 1) per predicted class: probabilities, number of pixels; with `uncertainty` (n, K, K + 4), after
+        these entropy / log K, margin and bvsb; and (n, K, K + 1) per effective label: CIL times unit vector p/|p|,
+        CIL (Eq. 10).
     """
-    k, device = pixels.probs.shape[1], pixels.probs.device
+    k, device = len(pixels.probs), pixels.probs.device
     exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's backend has no float64
-    totals = [torch.zeros(n * k, width, dtype=exact, device=device) for width in (k, 4, k, 1)]
+    totals = [torch.zeros(n * k, w, dtype=exact, device=device) for w in (k, 4 if uncertainty else 1, k, 1)]
     for block in pixels.blocks():
         by_predicted, by_given = block.mask * k + block.predicted, block.mask * k + block.given
         cil = 1 - block.p.gather(1, block.given[:, None])  # (b, 1)
+        more = _uncertainty(block) if uncertainty else ()
         parts = (
             (by_predicted, block.p),
-            (by_predicted, pixels.scalars[block.where]),
+            (by_predicted, torch.stack([torch.ones_like(block.first), *more], 1)),
             (by_given, block.p * (cil * block.inverse_norm)),
             (by_given, cil),
         )
         for total, (key, values) in zip(totals, parts, strict=True):
-            total += torch.zeros(n * k, values.shape[1], device=device).index_add_(0, key, values).to(exact)
+            total += torch.zeros(total.shape, device=device).index_add_(0, key, values).to(exact)
     sums = [total.reshape(n, k, total.shape[1]).cpu().double().numpy() for total in totals]
     return np.concatenate(sums[:2], 2), np.concatenate(sums[2:], 2)
+
+
+def _uncertainty(block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Entropy / log K, margin and bvsb of each pixel, (b,) each."""
+    second = block.p.scatter(1, block.predicted[:, None], 0.0).amax(1)
+    entropy = torch.special.entr(block.p).sum(1) / max(np.log(block.p.shape[1]), _TINY)
+    return entropy, 1 - (block.first - second), second / block.first.clamp_min(_TINY)
 
 
 def representative_pixels(
@@ -103,8 +115,8 @@ def representative_pixels(
         first = torch.full((n,), none, device=device).scatter_reduce_(0, block.mask, candidates, "amin")
         better = (here > best) & (first < none)  # strict: the earlier block keeps a tie
         best, position = torch.where(better, here, best), torch.where(better, first, position)
-    p, given = pixels.probs[position], pixels.labels[position]
-    given = torch.where(given == 255, pixels.predicted[position], given)
+    p, given = pixels.probs[:, position].t(), pixels.labels[position]  # (n, K), (n,)
+    given = torch.where(given == 255, p.max(1).indices, given)
     cil = 1 - p.gather(1, given[:, None]).squeeze(1)
     unit = torch.nn.functional.normalize(p, dim=1)
     return position.cpu().numpy(), unit.cpu().double().numpy(), cil.cpu().double().numpy()

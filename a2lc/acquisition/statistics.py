@@ -88,6 +88,7 @@ def mask_statistics(
     index_map: np.ndarray,
     label_map: np.ndarray,
     class_weights: np.ndarray | None = None,
+    uncertainty: bool = True,
     representative: bool = False,
     components: bool = False,
 ) -> MaskStatistics:
@@ -98,6 +99,7 @@ def mask_statistics(
         index_map: (H, W) int64, position 0..n-1 of each pixel's mask, -1 where there is none (`MaskSet.index_map`).
         label_map: (H, W) uint8 current pseudo-labels, 0..K-1 or 255 = void.
         class_weights: (K,) weights in [0, 1] of Eq. 9; None means 1 for all.
+        uncertainty: also compute entropy, margin and bvsb.
         representative: also find ALC's representative pixel and what depends on it.
         components: also compute the adjusted IoU (connected components of the prediction, on the CPU).
 
@@ -113,35 +115,38 @@ def mask_statistics(
         raise ValueError(f"labels must lie in 0..{k - 1} or be 255, found {int(wrong[0])}")
     weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
     pixels = Pixels.of(probs, index_map, label_map)
-    by_predicted, by_given = segment_sums(pixels, n)  # (n, K, K + 4) and (n, K, K + 1)
+    by_predicted, by_given = segment_sums(pixels, n, uncertainty)  # (n, K, K + 1 or K + 4) and (n, K, K + 1)
 
-    rows, counts = np.arange(n), by_predicted[:, :, -1]  # (n, K) pixels per (mask, predicted class)
+    rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
     dominant, area = counts.argmax(1), counts.sum(1)
     mu = by_predicted[rows, dominant, :k] / np.maximum(counts[rows, dominant], 1)[:, None]  # (n, K) mean over m'
     direction = mu / np.maximum(np.linalg.norm(mu, axis=1, keepdims=True), 1e-12)
-    mean = by_predicted.sum(1) / np.maximum(area, 1)[:, None]  # (n, K + 4) means over the mask
+    mean = by_predicted.sum(1) / np.maximum(area, 1)[:, None]  # (n, K + 1 or K + 4) means over the mask
     cil_sum = by_given.sum(1)  # (n, K + 1)
     weighted = (weights[:, None] * by_given[:, :, :k]).sum(1)  # (n, K): each pixel's CIL times its label's class weight
-    predicted = pixels.predicted.reshape(index_map.shape).cpu().numpy()
     inside = index_map >= 0
-    label = plurality(index_map, label_map, inside, n)
-    given = plurality(index_map, label_map, inside & (predicted == np.append(dominant, -1)[index_map]), n)
+    label = given = plurality(index_map, label_map, inside, n)
+    predicted = probs.max(0).indices.cpu().numpy() if components or _mixed(label, index_map, label_map) else None
+    if predicted is not None:  # only in masks with several labels can the label of m' be another one
+        given = plurality(index_map, label_map, inside & (predicted == np.append(dominant, -1)[index_map]), n)
+    given = np.where(given == 255, dominant, given)
     missing = np.full(n, np.nan)
     pixel, unit, cil_pixel = np.full(n, -1), np.full((n, k), np.nan), missing
     if representative:
         pixel, unit, cil_pixel = representative_pixels(pixels, mu, dominant)
+    entropy, margin, bvsb = mean[:, k + 1 :].T if uncertainty else (missing, missing, missing)
     iou = missing
-    if components:
+    if components and predicted is not None:
         iou = adjusted_iou(predicted, index_map, label_map, np.where(label == 255, dominant, label))
     return MaskStatistics(
         area=area.astype(np.int64),
         label=label.astype(np.uint8),
         dominant=dominant,
-        entropy=mean[:, k],
-        margin=mean[:, k + 1],
-        bvsb=mean[:, k + 2],
+        entropy=entropy,
+        margin=margin,
+        bvsb=bvsb,
         lcil=cil_sum[:, k] / np.maximum(area, 1),
-        cil=1 - mu[rows, np.where(given == 255, dominant, given)],
+        cil=1 - mu[rows, given],
         sim=(cil_sum[:, :k] * direction).sum(1),
         abc=(weighted * direction).sum(1),
         feature=mean[:, :k].astype(np.float32),
@@ -152,11 +157,17 @@ def mask_statistics(
     )
 
 
+def _mixed(label: np.ndarray, index_map: np.ndarray, label_map: np.ndarray) -> bool:
+    """Whether some mask carries several labels."""
+    return bool(((index_map >= 0) & (np.append(label, 255)[index_map] != label_map)).any())
+
+
 def gather_statistics(
     model: Segmenter,
     split: Split,
     masks: MaskSet,
     class_weights: np.ndarray,
+    uncertainty: bool = True,
     representative: bool = False,
     components: bool = False,
     progress: bool = True,
@@ -168,7 +179,7 @@ def gather_statistics(
         split: where the images are read.
         masks: M masks with their current labels.
         class_weights: (K,) weights of Eq. 9.
-        representative, components: as in `mask_statistics`.
+        uncertainty, representative, components: as in `mask_statistics`.
         progress: whether to show a progress bar.
 
     Returns:
@@ -181,6 +192,8 @@ def gather_statistics(
         predicting += time.perf_counter() - start
         index = masks.index_map(name)
         parts.append(
-            mask_statistics(probs, index, masks.label_map(name, index), class_weights, representative, components)
+            mask_statistics(
+                probs, index, masks.label_map(name, index), class_weights, uncertainty, representative, components
+            )
         )
     return MaskStatistics.concatenate(parts), predicting

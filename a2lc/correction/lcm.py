@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from a2lc.masks import MaskSet
+from a2lc.threads import one_thread
 
 
 class LCMSettings(BaseModel):
@@ -77,7 +78,7 @@ def train_lcm(
     counts = np.bincount(labels, minlength=num_classes)
     inverse = np.divide(len(labels), counts, out=np.zeros(num_classes), where=counts > 0)
     weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
         model = LabelCorrectionModule(num_classes)
         x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from tqdm.auto import tqdm
 from a2lc.datasets import Split
 from a2lc.segmenter.samples import IGNORE, Labels, load_batches
 from a2lc.segmenter.settings import SegmenterSettings
+from a2lc.threads import one_thread
 
 LOG_POINTS = 50
 WEIGHT_DECAY = 0.05  # of muon_onecycle
@@ -176,22 +176,11 @@ class MuonOneCycle:
         for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
             if kernel.grad is not None:
                 matrix.grad, kernel.grad = kernel.grad.flatten(1), None
-        with _one_thread():
+        with one_thread():
             for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Small products on several threads wait for the last one: 15 ms instead of 0.2 ms each when a core is busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 RECIPES: dict[str, type[SgdPoly] | type[MuonOneCycle]] = {"sgd_poly": SgdPoly, "muon_onecycle": MuonOneCycle}
