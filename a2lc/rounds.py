@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
 from a2lc.config import Experiment
-from a2lc.correction import Annotator, Oracle, propose_corrections, train_lcm
+from a2lc.correction import Annotator, Oracle, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import Dataset, load_dataset
 from a2lc.files import atomic, write_json
 from a2lc.initial import describe, initial_masks, initial_model, score_model
@@ -122,7 +122,7 @@ def play_round(
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
     if folder.begin("corrected", bar):
         answered = masks.relabel(rows, folder.answered_labels(), source="annotator", round=number)
-        corrected = correct(number, setting, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
+        corrected = correct(number, setting, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
         corrected.save_state(folder.path / "masks.parquet")
         folder.end("corrected")
     masks = masks.with_state(folder.path / "masks.parquet")
@@ -183,8 +183,13 @@ def select_queries(masks: MaskSet, scores: np.ndarray, config: Experiment, seed:
     return pool[order[:budget]]
 
 
-def correct(number: int, setting: Setting, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int) -> MaskSet:
-    """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing."""
+def correct(
+    number: int, setting: Setting, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
+) -> MaskSet:
+    """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing.
+
+    `before` and `masks` are the masks without and with this round's answers.
+    """
     config, feature = setting.config, folder.working("feature")
     labels = masks.table["label"].to_numpy()[rows]
     known = labels < len(masks.classes)
@@ -195,6 +200,11 @@ def correct(number: int, setting: Setting, masks: MaskSet, rows: np.ndarray, fol
     with atomic(folder.path / "lcm.safetensors") as temporary:
         save_file(lcm.state_dict(), temporary)
     proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
+    if config.correction.guard:
+        proposed, report = guard_corrections(
+            proposed, feature, before, masks, rows[known], config.correction, number, seed
+        )
+        folder.note(lcm_proposed=report.proposed, lcm_oa_estimated=report.estimated_accuracy)
     accepted = np.flatnonzero(proposed.accepted)
     right_before = masks.table["label"].to_numpy()[accepted] == setting.truth.majority[accepted]
     right_after = proposed.predicted[accepted] == setting.truth.majority[accepted]

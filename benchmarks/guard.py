@@ -62,7 +62,7 @@ def first_round(run: Run) -> list[dict[str, object]]:
                     "n_auto": len(chosen),
                     "oa_before": 100 * before.mean() if len(chosen) else np.nan,
                     "oa_after": 100 * after.mean() if len(chosen) else np.nan,
-                    "oa_estimated": 100 * report.estimated_accuracy if name == "guarded" else np.nan,
+                    "oa_estimated": 100 * (report.estimated_accuracy or np.nan) if name == "guarded" else np.nan,
                     "data_miou": 100 * truth.data_score(corrected).miou,
                 }
             )

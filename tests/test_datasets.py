@@ -328,9 +328,8 @@ def test_a_truncated_image_is_named(tmp_path: Path) -> None:
     split = load_dataset("camvid", camvid_tree(tmp_path)).train
     path = tmp_path / "train" / "a.png"
     path.write_bytes(path.read_bytes()[:20])
-    for read in (split.image, split.ground_truth):
-        with pytest.raises(ValueError, match=re.escape(str(path))):
-            read("a")
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        split.image("a")
 
 
 def test_a_missing_file_or_list_is_named(tmp_path: Path) -> None:

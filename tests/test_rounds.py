@@ -245,6 +245,14 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
         small_run(tmp_path, rounds=1)
 
 
+def test_a_guarded_lcm_corrects_a_part_of_what_it_proposes(tmp_path: Path) -> None:
+    guarded = SMALL["correction"] | {"guard": True}
+    run = small_run(tmp_path, correction=guarded, rounds=1)
+    found = run.metrics(1)
+    assert 0 <= found["n_auto"] <= found["lcm_proposed"] and found["lcm_proposed"] > 0
+    assert (run.masks(1).table["source"] == "lcm").sum() == found["n_auto"]
+
+
 def test_masks_from_folders_over_voc(tmp_path: Path) -> None:
     """Real Grounded-SAM output comes as two folders of PNGs: a small tree in VOC's layout, with drawn pictures."""
     toy = a2lc.load_dataset("toy")

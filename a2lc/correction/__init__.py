@@ -2,6 +2,7 @@
 answers."""
 
 from a2lc.correction.annotators import Annotator, Oracle
+from a2lc.correction.guard import GuardReport, guard_corrections
 from a2lc.correction.lcm import (
     Corrections,
     LabelCorrectionModule,
@@ -14,9 +15,11 @@ from a2lc.correction.lcm import (
 __all__ = [
     "Annotator",
     "Corrections",
+    "GuardReport",
     "LCMSettings",
     "LabelCorrectionModule",
     "Oracle",
+    "guard_corrections",
     "propose_corrections",
     "tail_ranking",
     "train_lcm",

@@ -27,13 +27,13 @@ class GuardReport:
     Attributes:
         proposed: corrections that the published criteria accept.
         kept: those that the guard lets through.
-        estimated_accuracy: share of the kept corrections expected to be right, in [0, 1], from held-out answers; NaN
+        estimated_accuracy: share of the kept corrections expected to be right, in [0, 1], from held-out answers; None
             when none is kept.
     """
 
     proposed: int
     kept: int
-    estimated_accuracy: float
+    estimated_accuracy: float | None
 
 
 def guard_corrections(
@@ -66,7 +66,7 @@ def guard_corrections(
     old = masks.table["label"].to_numpy()
     k = len(masks.classes)
     stratum = _strata(proposed.predicted, feature, old, k)
-    gains, right, counts = (np.zeros(stratum.max(initial=0) + 1 + k * (len(SUSPICION_EDGES) + 1)) for _ in range(3))
+    gains, right, counts = (np.zeros(k * (len(SUSPICION_EDGES) + 1)) for _ in range(3))
     for fold in _folds(len(rows), seed):
         if fold.all() or not fold.any():
             continue
@@ -82,8 +82,8 @@ def guard_corrections(
         np.add.at(counts, where, 1)
     good = (gains - 1) / (counts + 1) > 0
     kept = proposed.accepted & good[stratum]
-    estimate = (right[stratum[kept]] / counts[stratum[kept]]).mean() if kept.any() else float("nan")
-    report = GuardReport(int(proposed.accepted.sum()), int(kept.sum()), float(estimate))
+    estimate = float((right[stratum[kept]] / counts[stratum[kept]]).mean()) if kept.any() else None
+    report = GuardReport(int(proposed.accepted.sum()), int(kept.sum()), estimate)
     return replace(proposed, accepted=kept), report
 
 

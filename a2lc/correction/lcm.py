@@ -25,6 +25,7 @@ class LCMSettings(BaseModel):
         loss: ``double_softmax``: cross-entropy applied to the softmax output, as released; ``nll``: Eq. 2 read
             literally.
         epochs, batch_size, learning_rate: of Adam; the network is trained anew in every round.
+        guard: beyond the paper: correct only where held-out answers say that it helps (`correction/guard.py`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +36,7 @@ class LCMSettings(BaseModel):
     epochs: int = Field(100, gt=0)
     batch_size: int = Field(8, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
+    guard: bool = Field(False, strict=True)
 
     def threshold(self, round: int) -> float:
         """Tau of this round, counted from 1."""
