@@ -11,6 +11,8 @@ QUICKSTART := notebooks/00_quickstart.ipynb
 OTHER_NOTEBOOKS := $(filter-out $(QUICKSTART),$(sort $(wildcard notebooks/*.ipynb)))
 # nbval runs under its own warning rules: deprecations inside Jupyter's packages are not ours to fail on.
 NBVAL := -W default --nbval-cell-timeout 300 -p no:cacheprovider
+# nbval reads a cell's messages when the cell has ended; a minute of progress bars is more than the socket keeps.
+QUIET := TQDM_DISABLE=1
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
@@ -41,9 +43,9 @@ lint: $(STAMP)
 
 test: lint
 	$(RUN) pytest -q
-	$(RUN) pytest -q $(NBVAL) --nbval --nbval-sanitize-with tests/sanitize.cfg $(QUICKSTART)
+	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval --nbval-sanitize-with tests/sanitize.cfg $(QUICKSTART)
 ifneq ($(OTHER_NOTEBOOKS),)
-	$(RUN) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
+	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
 endif
 
 reproduce: $(STAMP)

@@ -186,7 +186,7 @@ def gather_statistics(
         Statistics of all M masks in table order, and the seconds spent in reading and predicting images.
     """
     parts, predicting = [], 0.0
-    for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", disable=not progress):
+    for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", mininterval=1, disable=not progress):
         start = time.perf_counter()
         probs = model.predict(split.image(name))
         predicting += time.perf_counter() - start

@@ -70,7 +70,8 @@ def train(
     losses: dict[int, float] = {}
     network.train()
     batches = load_batches(settings, num_classes, split, labels)
-    with tqdm(batches, total=settings.iterations, desc="training", unit="batch", disable=not progress) as bar:
+    options = {"desc": "training", "unit": "batch", "leave": False, "mininterval": 1, "disable": not progress}
+    with tqdm(batches, total=settings.iterations, **options) as bar:
         for iteration, (images, targets) in enumerate(bar, start=1):
             with autocast(settings, device):
                 logits = network(normalise(images.to(device), settings))
