@@ -114,9 +114,9 @@ def learning_curves(
             top.tick_params(labelsize=7)
     if ceiling is not None:
         axes[0].axhline(100 * ceiling, color="black", linewidth=0.8, linestyle=":", label="every mask answered")
-    axes[0].legend(fontsize=8)
-    fig.suptitle("\n".join(wrap(title, 110)), fontsize=8)
-    fig.tight_layout()
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=4, fontsize=8, frameon=False)
+    fig.suptitle("\n".join(wrap(title, 100)), fontsize=8)
+    fig.tight_layout(rect=(0, 0.06, 1, 1))
     return fig
 
 
