@@ -81,7 +81,7 @@ def status(runs_dir: RunsDir = Path("runs")) -> None:
         }
         if len(found.summary):
             last = found.summary.iloc[-1]
-            row |= {name: last[name] for name in ("clicks", "data_miou", "model_miou")}
+            row |= {"clicks": int(last["clicks"]), "data_miou": last["data_miou"], "model_miou": last["model_miou"]}
         rows.append(row)
     typer.echo(
         pd.DataFrame(rows).to_string(index=False, float_format=lambda v: f"{v:.4f}") if rows else f"{runs_dir}: no runs"
