@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 _UMASK = os.umask(0)
@@ -54,6 +57,21 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: damaged JSON ({error})") from error
+
+
+def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a Parquet table.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the file is damaged; the message names it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        return pq.read_table(path).to_pandas()
+    except (pa.ArrowException, OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: damaged Parquet file ({error})") from error
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:

@@ -15,7 +15,8 @@ from a2lc.datasets import Dataset, Split
 from a2lc.masks import MaskSet
 from a2lc.metrics import SegmentationScore, TruthHistogram, model_score
 from a2lc.pseudo_labels import simulate_pseudo_labels
-from a2lc.runs import SHARED, RoundFolder
+from a2lc.round_folder import RoundFolder
+from a2lc.runs import SHARED
 from a2lc.segmenter import Segmenter
 
 _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow")

@@ -6,7 +6,6 @@ dataset is one table with a row per mask; the object maps are written once and n
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from a2lc.datasets.base import Classes
-from a2lc.files import atomic, read_json, read_label_png, write_json, write_label_png
+from a2lc.files import atomic, read_json, read_label_png, read_parquet, write_json, write_label_png
 
 SOURCES = ("initial", "annotator", "lcm")
 _STATE = ("label", "source", "round", "confidence")  # the columns that change from round to round
@@ -286,21 +285,6 @@ class MaskSet:
                 f"image {name!r} is not among these masks ({len(self.names)} images, the first is {self.names[0]!r})"
             )
         return self._position[name]
-
-
-def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a Parquet table.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: the file is damaged; the message names it.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        return pq.read_table(path).to_pandas()
-    except (pa.ArrowException, OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: damaged Parquet file ({error})") from error
 
 
 def _categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical[str]:

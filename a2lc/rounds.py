@@ -22,7 +22,8 @@ from a2lc.files import atomic, write_json
 from a2lc.initial import describe, initial_masks, initial_model, score_model
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
-from a2lc.runs import STAGES, RoundFolder, Run
+from a2lc.round_folder import STAGES, RoundFolder
+from a2lc.runs import Run
 from a2lc.segmenter import Segmenter, build_segmenter
 
 SegmenterFactory = Callable[[int], Segmenter]

@@ -1,0 +1,159 @@
+"""The files of one round, its stages, and which of them are finished."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+from tqdm.auto import tqdm
+
+from a2lc.files import atomic, read_json, read_parquet, write_json
+from a2lc.metrics import SegmentationScore
+
+STAGES = ("scored", "queried", "answered", "corrected", "trained")
+_WORKING = "working.safetensors"
+_NOTES = "notes.json"
+
+
+class RoundFolder:
+    """The files of one round.
+
+    Attributes:
+        path: the folder ``round_RR``.
+        seconds: seconds of each finished stage, in order; the stages named here are done.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._bar: tqdm | None = None
+        self._start = 0.0
+        state = path / "state.json"
+        self.seconds: dict[str, float] = read_json(state)["finished"] if state.is_file() else {}
+
+    def done(self, stage: str) -> bool:
+        """Whether a stage is finished."""
+        return stage in self.seconds
+
+    def begin(self, stage: str, bar: tqdm | None = None) -> bool:
+        """Whether a stage still has to be done; starts its clock and names it in the progress bar."""
+        if bar is not None:
+            bar.set_postfix_str(f"{self.path.name} {stage}")
+            bar.update(self.done(stage))
+        self._bar, self._start = bar, time.perf_counter()
+        self._clean()
+        return not self.done(stage)
+
+    def end(self, stage: str) -> None:
+        """Record that a stage is finished: its files are whole."""
+        self.seconds[stage] = round(time.perf_counter() - self._start, 3)
+        write_json(self.path / "state.json", {"finished": self.seconds})
+        self._clean()
+        if self._bar is not None:
+            self._bar.update()
+
+    def _clean(self) -> None:
+        """Remove what only the stages of this round needed, once all of them are finished."""
+        if self.done(STAGES[-1]):
+            for name in (_WORKING, _NOTES):
+                (self.path / name).unlink(missing_ok=True)
+
+    def sibling(self, round: int) -> RoundFolder:
+        """The folder of another round of the same run."""
+        return RoundFolder(self.path.with_name(f"round_{round:02d}"))
+
+    def take_over(self, other: RoundFolder) -> None:
+        """Finish this round with the model and metrics of another folder."""
+        for name in ("segmenter.safetensors", "metrics.json"):
+            with atomic(self.path / name) as temporary:
+                shutil.copyfile(other.path / name, temporary)
+        self.seconds = dict(other.seconds)
+        write_json(self.path / "state.json", {"finished": self.seconds})
+
+    def note(self, **values: Any) -> None:
+        """Keep numbers of a stage for this round's metrics."""
+        path = self.path / _NOTES
+        write_json(path, (read_json(path) if path.is_file() else {}) | values)
+
+    def write_metrics(self, *, data: SegmentationScore, model: SegmentationScore | None, **values: Any) -> None:
+        """Write ``metrics.json``: the round's numbers, and IoU per class (null where a class does not occur)."""
+        notes = read_json(self.path / _NOTES) if (self.path / _NOTES).is_file() else {}
+        scores = {"data": data, "model": model}
+        mious = {f"{name}_miou": score.miou if score else None for name, score in scores.items()}
+        per_class = {
+            f"{name}_iou": [None if np.isnan(iou) else float(iou) for iou in score.per_class]
+            for name, score in scores.items()
+            if score
+        }
+        lcm = {"n_auto": 0, "lcm_oa_before": None, "lcm_oa_after": None}
+        write_json(self.path / "metrics.json", values | mious | lcm | notes | per_class)
+
+    def write_working(self, **arrays: np.ndarray) -> None:
+        """Keep arrays that later stages of this round need; removed with the round's last stage."""
+        with atomic(self.path / _WORKING) as temporary:
+            save_file(arrays, temporary)
+
+    def working(self, name: str) -> np.ndarray:
+        """An array kept by `write_working`."""
+        path = self.path / _WORKING
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: missing, although the round is scored; remove {self.path} to play it again"
+            )
+        return load_file(path)[name]
+
+    def scores(self) -> np.ndarray:
+        """(M,) float32 scores of this round."""
+        return read_parquet(self.path / "scores.parquet")["score"].to_numpy()
+
+    def queried_rows(self) -> np.ndarray:
+        """(B,) row numbers of the masks queried in this round, highest score first."""
+        return read_parquet(self.path / "queries.parquet")["row"].to_numpy()
+
+    def answered_labels(self) -> np.ndarray:
+        """(B,) uint8 answers to `queried_rows`, 255 = void."""
+        return self.read_answers()["label"].to_numpy(np.uint8)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a Parquet file of this round."""
+        with atomic(self.path / name) as temporary:
+            pq.write_table(
+                pa.Table.from_pandas(table, preserve_index=False),
+                temporary,
+                compression="zstd",
+                use_dictionary=False,
+                use_byte_stream_split=[c for c in table if table[c].dtype == np.float32],
+            )
+
+    def write_answers(self, answers: pd.DataFrame) -> None:
+        """Write answers as JSON lines: image, mask_id, label (255 = void)."""
+        with atomic(self.path / "answers.jsonl") as temporary:
+            answers.to_json(temporary, orient="records", lines=True)
+
+    def read_answers(self) -> pd.DataFrame:
+        """Read the answers.
+
+        Raises:
+            FileNotFoundError: no answers yet.
+            ValueError: a line is damaged; the message names file and line.
+        """
+        path = self.path / "answers.jsonl"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no answers of this round")
+        records = []
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                records.append((str(record["image"]), int(record["mask_id"]), int(record["label"])))
+            except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: expected image, mask_id and label, found {line[:80]!r}"
+                ) from error
+        return pd.DataFrame(records, columns=["image", "mask_id", "label"])
