@@ -18,7 +18,7 @@ from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_f
 from a2lc.config import Experiment
 from a2lc.correction import Annotator, Oracle, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import Dataset, load_dataset
-from a2lc.files import atomic, write_json
+from a2lc.files import atomic, remove_leftovers, write_json
 from a2lc.initial import describe, initial_masks, initial_model, score_model
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
@@ -67,6 +67,7 @@ def run(
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
     model = factory(len(dataset.classes))
     result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
+    remove_leftovers(result.path)
     if result.finished:
         return result
     truth = truth_histogram(masks, dataset.train)
