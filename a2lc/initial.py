@@ -25,17 +25,23 @@ _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scik
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
     """The masks of a dataset before any correction, made once and kept in ``<runs_dir>/shared``.
 
+    Masks read from folders are kept per pair of folders: remove the kept copy when the files in them change.
+
     Returns:
         The masks, and the folder in which they lie together with the round-0 models.
+
+    Raises:
+        FileNotFoundError, ValueError: the folders of masks are missing or do not fit (`MaskSet.from_folders`).
     """
-    identity = {"data": data_hash(dataset), "pseudo_labels": config.identity()["pseudo_labels"]}
+    source = config.pseudo_labels.model_dump(mode="json", exclude_none=True)  # where the folders lie is part of it
+    identity = {"data": data_hash(dataset), "pseudo_labels": source}
     folder = runs_dir / SHARED / f"{dataset.name}-masks-{fingerprint(identity)}"
     if not (folder / "masks.json").is_file():
-        source = config.pseudo_labels
-        if source.object_maps is not None and source.labels is not None:
-            masks = MaskSet.from_folders(source.object_maps, source.labels, dataset.classes, dataset.train.names)
+        given = config.pseudo_labels
+        if given.object_maps is not None and given.labels is not None:
+            masks = MaskSet.from_folders(given.object_maps, given.labels, dataset.classes, dataset.train.names)
         else:
-            masks = simulate_pseudo_labels(dataset.train, dataset.classes, seed=source.seed, progress=progress)
+            masks = simulate_pseudo_labels(dataset.train, dataset.classes, seed=given.seed, progress=progress)
         masks.save(folder)
     return MaskSet.load(folder), folder
 

@@ -50,9 +50,7 @@ class MaskSet:
         self.uncovered = int(uncovered)
         self._object_maps = object_maps
         codes = table["image"].cat.codes.to_numpy()
-        self._bounds = np.searchsorted(
-            codes, np.arange(len(self.names) + 1)
-        )  # rows of image i: _bounds[i] .. _bounds[i+1]
+        self._bounds = np.searchsorted(codes, np.arange(len(self.names) + 1))  # image i: rows _bounds[i].._bounds[i+1]
         self._position = {name: i for i, name in enumerate(self.names)}
 
     # ---------------------------------------------------------------------------------------------- construction

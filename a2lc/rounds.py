@@ -100,8 +100,7 @@ def play_round(
     """
     config, seeds = setting.config, round_seeds(setting.config.seed, number)
 
-    # 1. Score every mask with the model of the last round (Eq. 7-12); one forward pass per image serves all that
-    # follows.
+    # 1. Score every mask with the model of the last round (Eq. 7-12): one forward pass per image serves all below.
     if folder.begin("scored", bar):
         score(setting, masks, model, folder, seeds["scores"])
         folder.end("scored")

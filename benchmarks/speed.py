@@ -34,6 +34,7 @@ from a2lc.files import read_json, write_json
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.runs import Run
 from a2lc.segmenter import SegmenterSettings, build_segmenter, resolve_device
+from a2lc.segmenter.deeplab import DeepLabV3Plus
 
 K, HEIGHT, WIDTH, CELL = 19, 1024, 2048, 192  # cells of 192 x 192 pixels: 66 masks
 
@@ -78,7 +79,7 @@ def scoring(device: torch.device) -> dict[str, float]:
     loop = (time.perf_counter() - start) * HEIGHT * WIDTH / 128**2
     settings = SegmenterSettings(network="deeplabv3plus", backbone="resnet101", precision="float32")
     segmenter = build_segmenter(settings, K, device=str(device))
-    segmenter.network = segmenter._new_network(pretrained=False).eval()
+    segmenter.network = DeepLabV3Plus(K, "resnet101").to(device).eval()
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     forward = seconds(lambda: segmenter.predict(image), repeats=1)
     abc, every = seconds(score_abc), seconds(score_all)

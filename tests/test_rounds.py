@@ -276,3 +276,9 @@ def test_masks_from_folders_over_voc(tmp_path: Path) -> None:
     run = small_run(tmp_path / "runs", dataset="voc2012", root=str(tmp_path), pseudo_labels=folders, rounds=1)
     assert run.finished and run.masks(0).uncovered == 0
     assert "real Grounded-SAM output" in caption([run])
+    shutil.copytree(tmp_path / "l", tmp_path / "l2", dirs_exist_ok=True)
+    changed = np.where(masks.object_map(names[0]) == 0, 0, 1)
+    write_label_png(tmp_path / "l2" / f"{names[0]}.png", changed)
+    with pytest.raises(ValueError, match=r"data\.masks: wanted"):  # other labels must not pass for these
+        other = folders | {"labels": str(tmp_path / "l2")}
+        small_run(tmp_path / "runs", dataset="voc2012", root=str(tmp_path), pseudo_labels=other, rounds=1)

@@ -48,9 +48,9 @@ def guard_corrections(
 ) -> tuple[Corrections, GuardReport]:
     """Keep only corrections in strata where held-out answers say that correcting beats leaving the label alone.
 
-    A stratum is a predicted class and a range of suspicion 1 - feature[label]. Its gain is the mean over held-out
-    answers of (right after)
-    - (right before), with one failure added, so that a stratum without answers is never corrected.
+    A stratum is a predicted class and a range of suspicion 1 - feature[label]. Its gain is the share of held-out
+    answers that are right after correction minus the share that were right before, with one failure added, so that a
+    stratum without answers is never corrected.
 
     Args:
         proposed: what the published criteria accept.
