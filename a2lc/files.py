@@ -82,6 +82,20 @@ def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise ValueError(f"{path}: damaged Parquet file ({error})") from error
 
 
+def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
+    """Write a table as Parquet, atomically and small: zstd, and float32 columns split into their bytes first."""
+    floats = [name for name in table if table[name].dtype == np.float32]
+    with atomic(path) as temporary:
+        pq.write_table(
+            pa.Table.from_pandas(table, preserve_index=False),
+            temporary,
+            compression="zstd",
+            compression_level=9,
+            use_dictionary=[name for name in table if name not in floats],
+            use_byte_stream_split=floats,
+        )
+
+
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an RGB image, (H, W, 3) uint8.
 

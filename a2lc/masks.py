@@ -12,15 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from a2lc.datasets.base import Classes
-from a2lc.files import atomic, read_json, read_label_png, read_parquet, write_json, write_label_png
+from a2lc.files import read_json, read_label_png, read_parquet, write_json, write_label_png, write_parquet
+from a2lc.mask_table import SOURCES, areas_of, categorical, check_labels, new_table
 
-SOURCES = ("initial", "annotator", "lcm")
 _STATE = ("label", "source", "round", "confidence")  # the columns that change from round to round
-_ZSTD = {"compression": "zstd", "compression_level": 9}
 
 
 class MaskSet:
@@ -78,13 +75,13 @@ class MaskSet:
         for name in names:
             source = object_maps[name]
             objects = source if isinstance(source, np.ndarray) else read_label_png(source)
-            ids, areas = _areas(objects, name)
+            ids, sizes = areas_of(objects, name)
             missing = [int(i) for i in ids if int(i) not in labels[name]]
             if missing:
                 raise ValueError(f"{name}: masks {missing[:5]} of the object map have no label")
             values = np.array([labels[name][int(i)] for i in ids], dtype=np.int64)
-            frames.append((ids, areas, values))
-        return cls(classes, names, _new_table(classes, names, frames), object_maps, classes.uncovered)
+            frames.append((ids, sizes, values))
+        return cls(classes, names, new_table(classes, names, frames), object_maps, classes.uncovered)
 
     @classmethod
     def from_folders(
@@ -121,7 +118,7 @@ class MaskSet:
             objects, label_map = read_label_png(paths[name]), read_label_png(label_folder / f"{name}.png")
             if objects.shape != label_map.shape:
                 raise ValueError(f"{paths[name]}: object map is {objects.shape}, its labels are {label_map.shape}")
-            ids, areas = _areas(objects, name)
+            ids, sizes = areas_of(objects, name)
             values = np.zeros(int(objects.max()) + 1, dtype=label_map.dtype)
             values[objects] = label_map
             mixed = objects[(values[objects] != label_map) & (objects > 0)]
@@ -130,13 +127,13 @@ class MaskSet:
                     f"{label_folder / name}.png: mask {int(mixed[0])} carries several labels instead of one"
                 )
             outside |= set(np.unique(label_map[objects == 0]).tolist())
-            frames.append((ids, areas, values[ids]))
+            frames.append((ids, sizes, values[ids]))
         if len(outside) > 1:
             raise ValueError(
                 f"{label_folder}: uncovered pixels (object id 0) must carry one label, found {sorted(outside)}"
             )
         uncovered = outside.pop() if outside else classes.uncovered
-        return cls(classes, names, _new_table(classes, names, frames), paths, uncovered)
+        return cls(classes, names, new_table(classes, names, frames), paths, uncovered)
 
     # ---------------------------------------------------------------------------------------------- looking
     def __len__(self) -> int:
@@ -197,12 +194,12 @@ class MaskSet:
         """
         if source not in SOURCES:
             raise ValueError(f"source: expected one of {SOURCES}, found {source!r}")
-        _check_labels(np.asarray(labels), self.classes, "relabel")
+        check_labels(np.asarray(labels), self.classes, "relabel")
         columns = {name: self.table[name].to_numpy().copy() for name in ("label", "round", "confidence")}
         sources = self.table["source"].cat.codes.to_numpy().copy()
         columns["label"][rows], columns["round"][rows], columns["confidence"][rows] = labels, round, confidence
         sources[rows] = SOURCES.index(source)
-        table = self.table.assign(**columns, source=_categorical(sources, SOURCES))
+        table = self.table.assign(**columns, source=categorical(sources, SOURCES))
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
 
     # ---------------------------------------------------------------------------------------------- files
@@ -212,9 +209,7 @@ class MaskSet:
         target = Path(folder)
         for name in self.names:
             write_label_png(target / "object_maps" / f"{name}.png", self.object_map(name))
-        with atomic(target / "masks.parquet") as temporary:
-            table = self.table.assign(image=self.table["image"].astype("category"))
-            pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary, **_ZSTD)
+        write_parquet(target / "masks.parquet", self.table)
         description = {
             "names": list(self.names),
             "uncovered": self.uncovered,
@@ -254,8 +249,7 @@ class MaskSet:
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write only the columns that change, in row order: a few kilobytes for thousands of masks."""
         state = self.table[list(_STATE)].assign(source=self.table["source"].cat.codes)
-        with atomic(path) as temporary:
-            pq.write_table(pa.Table.from_pandas(state, preserve_index=False), temporary, **_ZSTD)
+        write_parquet(path, state)
 
     def with_state(self, path: str | os.PathLike[str]) -> MaskSet:
         """This mask set with the labels that `save_state` wrote.
@@ -266,7 +260,7 @@ class MaskSet:
         state = read_parquet(path)
         if len(state) != len(self):
             raise ValueError(f"{path}: expected {len(self)} masks, found {len(state)}")
-        source = _categorical(state["source"].to_numpy(), SOURCES)
+        source = categorical(state["source"].to_numpy(), SOURCES)
         table = self.table.assign(**{c: state[c].to_numpy() for c in ("label", "round", "confidence")}, source=source)
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
 
@@ -283,47 +277,3 @@ class MaskSet:
                 f"image {name!r} is not among these masks ({len(self.names)} images, the first is {self.names[0]!r})"
             )
         return self._position[name]
-
-
-def _categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical[str]:
-    return pd.Categorical.from_codes(codes, categories=pd.Index(list(categories)))
-
-
-def _areas(objects: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Ids > 0 of an object map and their pixel counts."""
-    if objects.ndim != 2 or objects.dtype.kind not in "iu":
-        raise ValueError(f"{name}: an object map is (H, W) integers, found {objects.shape} {objects.dtype}")
-    if objects.size and int(objects.min()) < 0:
-        raise ValueError(f"{name}: mask ids must be >= 0, found {int(objects.min())}")
-    counts = np.bincount(objects.ravel())
-    ids = np.flatnonzero(counts)
-    ids = ids[ids > 0]
-    return ids, counts[ids]
-
-
-def _check_labels(labels: np.ndarray, classes: Classes, where: str) -> None:
-    wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != classes.ignore_index)]
-    if wrong.size:
-        allowed = f"0..{len(classes) - 1} or {classes.ignore_index}"
-        raise ValueError(f"{where}: label {int(wrong[0])} is outside the class list (expected {allowed})")
-
-
-def _new_table(
-    classes: Classes, names: tuple[str, ...], frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
-) -> pd.DataFrame:
-    for name, (_, _, labels) in zip(names, frames, strict=True):
-        _check_labels(labels, classes, name)
-    counts = [len(ids) for ids, _, _ in frames]
-    ids, areas, labels = (np.concatenate([frame[k] for frame in frames]) for k in range(3))
-    return pd.DataFrame(
-        {
-            "image": _categorical(np.repeat(np.arange(len(names)), counts), names),
-            "mask_id": ids.astype(np.int32),
-            "area": areas.astype(np.int64),
-            "label": labels.astype(np.uint8),
-            "initial_label": labels.astype(np.uint8),
-            "source": _categorical(np.zeros(len(ids), dtype=np.int8), SOURCES),
-            "round": np.zeros(len(ids), dtype=np.int16),
-            "confidence": np.full(len(ids), np.nan, dtype=np.float32),
-        }
-    )

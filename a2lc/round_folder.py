@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
-from a2lc.files import atomic, read_json, read_parquet, write_json
+from a2lc.files import atomic, read_json, read_parquet, write_json, write_parquet
 from a2lc.metrics import SegmentationScore
 
 STAGES = ("scored", "queried", "answered", "corrected", "trained")
@@ -101,7 +99,11 @@ class RoundFolder:
             save_file(arrays, temporary)
 
     def working(self, name: str) -> np.ndarray:
-        """An array kept by `write_working`."""
+        """An array kept by `write_working`.
+
+        Raises:
+            FileNotFoundError: it is gone, although the round is scored.
+        """
         path = self.path / _WORKING
         if not path.is_file():
             raise FileNotFoundError(
@@ -123,14 +125,7 @@ class RoundFolder:
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a Parquet file of this round."""
-        with atomic(self.path / name) as temporary:
-            pq.write_table(
-                pa.Table.from_pandas(table, preserve_index=False),
-                temporary,
-                compression="zstd",
-                use_dictionary=False,
-                use_byte_stream_split=[c for c in table if table[c].dtype == np.float32],
-            )
+        write_parquet(self.path / name, table)
 
     def write_answers(self, answers: pd.DataFrame) -> None:
         """Write answers as JSON lines: image, mask_id, label (255 = void)."""
