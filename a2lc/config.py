@@ -17,18 +17,21 @@ from a2lc.errors import nearest
 from a2lc.segmenter import SegmenterSettings
 
 _A2LC = {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"}
+_ALC = {"acquisition": "sim", "query": "pixel", "lcm": False, "non_redundant": True, "similarity": "representative"}
 METHODS: dict[str, dict[str, Any]] = {
     "a2lc": _A2LC,
     "a2lc_no_lcm": _A2LC | {"lcm": False},
-    "alc": {
-        "acquisition": "sim",
-        "query": "pixel",
-        "lcm": False,
-        "non_redundant": False,
-        "similarity": "representative",
-    },
+    "alc": _ALC | {"non_redundant": False},
+    "alc_non_redundant": _ALC,
+    "alc_lcm": _ALC | {"lcm": True},
+    "alc_abc": _ALC | {"acquisition": "abc", "similarity": "mean"},
+    "alc_lcm_abc": _ALC | {"lcm": True, "acquisition": "abc", "similarity": "mean"},
 }
-"""The methods and their switches: A²LC, the same with nobody but the annotator correcting, and the baseline ALC."""
+"""The methods and their switches: A²LC, the same with nobody but the annotator correcting, the baseline ALC, and the
+rows of Table 5, which lead from ALC without repetition by LCM, ABC and both to A²LC, which queries at mask level."""
+
+
+_PLACES: Any = {"root": True, "pseudo_labels": {"object_maps", "labels"}}  # where files lie
 
 
 class PseudoLabels(BaseModel):
@@ -141,12 +144,17 @@ class Experiment(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What decides the result, as JSON values: every field but where files lie (what they hold is checked by
         `provenance.json`)."""
-        return self.model_dump(mode="json", exclude={"root": True, "pseudo_labels": {"object_maps", "labels"}})
+        return self.model_dump(mode="json", exclude=_PLACES)
 
     @property
     def name(self) -> str:
-        """The run folder's name, ``<dataset>-<method>-s<seed>-<hash8>``."""
-        return f"{self.dataset}-{self.method}-s{self.seed}-{fingerprint(self.identity())}"
+        """The run folder's name, ``<dataset>-<method>-s<seed>-<hash8>``.
+
+        The hash is taken over what differs from the defaults, so that finished runs keep their names when a later
+        version adds a switch. Folders of equal name are compared field by field (`Run.create`).
+        """
+        chosen = self.model_dump(mode="json", exclude=_PLACES, exclude_defaults=True)
+        return f"{self.dataset}-{self.method}-s{self.seed}-{fingerprint(chosen)}"
 
     def masks_per_round(self, total: int) -> int:
         """B for a dataset of `total` masks; a share is rounded and at least 1."""

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.config import Experiment, fingerprint
+from a2lc.config import Experiment, differences, fingerprint
 from a2lc.datasets import Dataset, Split
+from a2lc.files import read_json, write_json
 from a2lc.masks import MaskSet
 from a2lc.metrics import SegmentationScore, TruthHistogram, model_score
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED
-from a2lc.segmenter import Segmenter
+from a2lc.segmenter import Segmenter, SegmenterSettings
 
 _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow")
 
@@ -57,10 +58,22 @@ def initial_model(
     progress: bool,
 ) -> None:
     """Bring `model` to round 0: train it on the initial labels, or load what another run of the same dataset and seed
-    has trained."""
+    has trained.
+
+    Raises:
+        ValueError: the kept model was trained with other settings.
+    """
     training = {"segmenter": config.identity()["segmenter"], "class": type(model).__qualname__, "seed": config.seed}
-    kept = RoundFolder(shared / f"model-s{config.seed}-{fingerprint(training)}")
+    chosen = {**training, "segmenter": config.segmenter.model_dump(mode="json", exclude_defaults=True)}
+    kept = RoundFolder(shared / f"model-s{config.seed}-{fingerprint(chosen)}")
+    settings = kept.path / "training.json"
+    if settings.is_file():
+        found = read_json(settings)
+        found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json")
+        if wrong := differences(training, found):
+            raise ValueError(f"{kept.path}: holds another model: {'; '.join(wrong)}. Remove it to train it again.")
     if kept.begin("trained"):
+        write_json(settings, training)
         seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
         model.fit(dataset.train, masks.label_map, seed=seed, progress=progress)
         model.save(kept.path / "segmenter.safetensors")

@@ -70,8 +70,7 @@ class Run:
         run = cls(Path(runs_dir) / config.name, config)
         file = run.path / "config.json"
         if file.is_file():
-            found = read_json(file)
-            wrong = differences(config.identity(), {k: v for k, v in found.items() if k != "root"} | _located(found))
+            wrong = differences(config.identity(), Experiment(**read_json(file)).identity())
             if (run.path / "provenance.json").is_file():
                 wrong += differences(provenance["data"], read_json(run.path / "provenance.json")["data"], "data.")
             if wrong:
@@ -154,11 +153,6 @@ class Run:
                 f"{path}: round {round} has no {name}; finished are rounds 0 to {self.finished_rounds}"
             )
         return path
-
-
-def _located(found: dict[str, Any]) -> dict[str, Any]:
-    """The pseudo-label settings without the places of their folders, which are no part of a run's identity."""
-    return {"pseudo_labels": {k: v for k, v in found["pseudo_labels"].items() if k not in ("object_maps", "labels")}}
 
 
 def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from a2lc import Experiment
-from a2lc.config import differences
+from a2lc.config import METHODS, differences
 
 
 def test_presets_are_the_methods_of_table_1() -> None:
@@ -25,6 +25,12 @@ def test_json_round_trip_and_identity() -> None:
     assert config.name.startswith("camvid-a2lc-s0-") and len(config.name.split("-")[-1]) == 8
     assert Experiment(dataset="camvid", root="/else/where", budget=100, segmenter={"iterations": 7}).name == config.name
     assert Experiment(dataset="camvid", budget=100, segmenter={"iterations": 8}).name != config.name
+
+
+def test_names_of_runs_survive_new_switches() -> None:
+    assert Experiment(lcm=True, correction={"guard": False}).name == Experiment().name == Experiment(seed=0).name
+    names = {Experiment(method=method).name for method in METHODS} | {Experiment(correction={"guard": True}).name}
+    assert len(names) == len(METHODS) + 1
 
 
 def test_budget_is_a_number_of_masks_or_a_share() -> None:
