@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from a2lc.datasets import Split
 from a2lc.segmenter import SegmenterSettings, build_segmenter, from_released_checkpoint, resolve_device
 from a2lc.segmenter.deeplab import DeepLabV3Plus
+from a2lc.segmenter.head import CosineClassifier
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.model import TorchSegmenter
 from a2lc.segmenter.samples import Samples, augmentation, load_batches
@@ -568,3 +569,57 @@ def test_settings_are_frozen_and_survive_json() -> None:
     with pytest.raises(ValidationError):
         settings.scale = 1.0  # type: ignore[misc]
     assert dataclasses.is_dataclass(TrainingLog)
+
+
+@pytest.mark.parametrize("network", ["light", "deeplabv3plus"])
+def test_the_cosine_head_compares_directions(network: str) -> None:
+    settings = TINY.model_copy(update={"head": "cosine", "network": network, "optimizer": "adamw_poly", "lr": 1e-3})
+    model, split = build_segmenter(settings, 3), Halves(2)
+    model.fit(split, split.ground_truth, seed=0, progress=False)
+    image = split.image("image0")
+    features, probs = model.features(image), model.predict(image)
+    assert features.shape[1:] == probs.shape[1:] == image.shape[:2]
+    module = CosineClassifier(4, 3)
+    x = torch.randn(1, 4, 2, 2)
+    assert torch.allclose(module(x), module(7 * x), atol=1e-5) and module(x).abs().max() <= 10 + 1e-4
+    expected = (F.normalize(x)[0, :, 0, 0] @ F.normalize(module.weight)[:, :, 0, 0].T) * 10
+    assert torch.allclose(module(x)[0, :, 0, 0], expected, atol=1e-5)
+
+
+def test_the_best_validation_is_kept_on_request() -> None:
+    settings = TINY.model_copy(update={"iterations": 6, "validate_every": 1, "keep": "best", "lr": 0.3})
+    split, seen = Halves(4), []
+
+    class Watching(TorchSegmenter):
+        def _miou(self, split: Split) -> float:
+            seen.append(super()._miou(split))
+            return seen[-1]
+
+    model = Watching(settings, 3, torch.device("cpu"))
+    log = model.fit(split, split.ground_truth, seed=0, progress=False, validation=split)
+    assert len(seen) == 6 and log.kept == 1 + int(np.argmax(seen))
+    assert TorchSegmenter._miou(model, split) == max(seen)
+    last = build_segmenter(settings.model_copy(update={"keep": "last"}), 3)
+    assert last.fit(split, split.ground_truth, seed=0, progress=False, validation=split).kept == 6
+
+
+def test_training_goes_on_from_the_previous_weights_on_request() -> None:
+    split = Halves(4)
+    model = build_segmenter(TINY.model_copy(update={"start": "previous", "iterations": 40, "lr": 0.1}), 3)
+    first = model.fit(split, split.ground_truth, seed=0, progress=False)
+    again = model.fit(split, split.ground_truth, seed=0, progress=False)
+    assert again.losses[0] < first.losses[0]
+
+
+def test_targets_of_a_loss_of_ones_own_may_be_any_integers() -> None:
+    split, seen = Halves(2), set()
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        assert targets.dtype == torch.int32
+        seen.update(targets.unique().tolist())
+        return logits.square().mean()
+
+    build_segmenter(TINY, 3).fit(
+        split, lambda name: split.ground_truth(name).astype(np.int32) + 100_000, seed=0, progress=False, loss=loss
+    )
+    assert {100_000, 100_001} <= seen <= {100_000, 100_001, 100_002, 255}

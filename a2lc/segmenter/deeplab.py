@@ -12,6 +12,8 @@ from torchvision.models import get_model
 from torchvision.models.mobilenetv2 import InvertedResidual, MobileNetV2
 from torchvision.models.resnet import ResNet
 
+from a2lc.segmenter.head import last_layer
+
 ATROUS_RATES = (6, 12, 18)
 LOW_LEVEL_CHANNELS = {"resnet18": 64, "resnet50": 256, "resnet101": 256, "mobilenet_v2": 24}
 HIGH_LEVEL_CHANNELS = {"resnet18": 512, "resnet50": 2048, "resnet101": 2048, "mobilenet_v2": 320}
@@ -24,13 +26,20 @@ class DeepLabV3Plus(nn.Module):
         num_classes: K.
         backbone: ``resnet18``, ``resnet50``, ``resnet101`` or ``mobilenet_v2``.
         pretrained: start the backbone from torchvision's ImageNet weights.
+        head: the last layer, ``linear`` or ``cosine``.
     """
 
-    def __init__(self, num_classes: int, backbone: str = "resnet101", pretrained: bool = False) -> None:
+    def __init__(
+        self, num_classes: int, backbone: str = "resnet101", pretrained: bool = False, head: str = "linear"
+    ) -> None:
         super().__init__()
         trunk = get_model(backbone, weights="IMAGENET1K_V1" if pretrained else None)
         self.backbone = ResNetBackbone(trunk) if isinstance(trunk, ResNet) else MobileNetBackbone(trunk)
-        self.classifier = Head(LOW_LEVEL_CHANNELS[backbone], HIGH_LEVEL_CHANNELS[backbone], num_classes)
+        self.classifier = Head(LOW_LEVEL_CHANNELS[backbone], HIGH_LEVEL_CHANNELS[backbone], num_classes, head)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised images (N, 3, H, W) -> what the last layer sees, (N, 256, H/4, W/4)."""
+        return self.classifier.features(*self.backbone(images))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised images (N, 3, H, W) float32 -> logits (N, K, H, W), bilinear from stride 4."""
@@ -41,20 +50,24 @@ class DeepLabV3Plus(nn.Module):
 class Head(nn.Module):
     """ASPP on the high-level features, joined with 48 projected low-level channels."""
 
-    def __init__(self, low_level_channels: int, high_level_channels: int, num_classes: int) -> None:
+    def __init__(self, low_level_channels: int, high_level_channels: int, num_classes: int, head: str) -> None:
         super().__init__()
         self.project = _conv_bn_relu(low_level_channels, 48, 1)
         self.aspp = ASPP(high_level_channels)
-        self.classifier = nn.Sequential(*_conv_bn_relu(48 + 256, 256, 3), nn.Conv2d(256, num_classes, 1))
+        self.classifier = nn.Sequential(*_conv_bn_relu(48 + 256, 256, 3), last_layer(head, 256, num_classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(self, low_level: torch.Tensor, high_level: torch.Tensor) -> torch.Tensor:
-        """(N, C_low, H/4, W/4) and (N, C_high, H/16, W/16) -> logits (N, K, H/4, W/4)."""
+    def features(self, low_level: torch.Tensor, high_level: torch.Tensor) -> torch.Tensor:
+        """(N, C_low, H/4, W/4) and (N, C_high, H/16, W/16) -> what the last layer sees, (N, 256, H/4, W/4)."""
         low = self.project(low_level)
         high = _resize(self.aspp(high_level), low)
-        return self.classifier(torch.cat([low, high], dim=1))
+        return self.classifier[:-1](torch.cat([low, high], dim=1))
+
+    def forward(self, low_level: torch.Tensor, high_level: torch.Tensor) -> torch.Tensor:
+        """(N, C_low, H/4, W/4) and (N, C_high, H/16, W/16) -> logits (N, K, H/4, W/4)."""
+        return self.classifier[-1](self.features(low_level, high_level))
 
 
 class ASPP(nn.Module):

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from a2lc.segmenter.head import last_layer
+
 WIDTHS = (32, 64, 128, 192)  # channels at strides 4, 8, 16, 32: multiples of 32 suit matrix units
 BLOCKS = (1, 2, 2)  # residual blocks at strides 8, 16, 32
 DECODER_WIDTH = 64
@@ -18,7 +20,7 @@ class LightNetwork(nn.Module):
     No layer is wide at a high resolution, where batch norm and memory traffic cost more than the convolutions do.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, head: str = "linear") -> None:
         super().__init__()
         stem = nn.Conv2d(3, WIDTHS[0], 8, stride=4, padding=2, bias=False)
         self.stem = nn.Sequential(stem, nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True))
@@ -34,10 +36,10 @@ class LightNetwork(nn.Module):
         self.smooth = nn.ModuleList(
             nn.Sequential(*_conv_bn(DECODER_WIDTH, DECODER_WIDTH, 3), nn.ReLU()) for _ in WIDTHS[2:]
         )
-        self.classifier = nn.Conv2d(DECODER_WIDTH, num_classes, 1)
+        self.classifier = last_layer(head, DECODER_WIDTH, num_classes)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised images (N, 3, H, W) -> logits (N, K, H/8, W/8), float32 also under autocast."""
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised images (N, 3, H, W) -> what the last layer sees, (N, 64, H/8, W/8)."""
         features, x = [], self.stem(images)
         for stage in self.stages:
             x = stage(x)
@@ -47,8 +49,13 @@ class LightNetwork(nn.Module):
         for level in reversed(range(len(self.smooth))):
             skip = self.lateral[level](features[level])
             y = self.smooth[level](skip + F.interpolate(y, skip.shape[-2:], mode="bilinear", align_corners=False))
-        with torch.autocast(y.device.type, enabled=False):
-            return self.classifier(y.float())
+        return y
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalised images (N, 3, H, W) -> logits (N, K, H/8, W/8), float32 also under autocast."""
+        features = self.features(images)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.classifier(features.float())
 
 
 class Residual(nn.Module):

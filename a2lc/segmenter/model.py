@@ -10,19 +10,20 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
 from torchvision.transforms import v2
 
 from a2lc.datasets import Split
 from a2lc.errors import nearest
 from a2lc.files import atomic
+from a2lc.metrics import model_score
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.released import load_weights
 from a2lc.segmenter.samples import Labels, scaled_size
 from a2lc.segmenter.settings import SegmenterSettings
-from a2lc.segmenter.training import TrainingLog, autocast, normalise, train
+from a2lc.segmenter.training import Loss, TrainingLog, autocast, normalise, train
 
+Network = LightNetwork | DeepLabV3Plus
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -35,7 +36,9 @@ class Segmenter(Protocol):
 
     num_classes: int
 
-    def fit(self, split: Split, labels: Labels, *, seed: int, progress: bool = True) -> TrainingLog:
+    def fit(
+        self, split: Split, labels: Labels, *, seed: int, progress: bool = True, validation: Split | None = None
+    ) -> TrainingLog:
         """Train from the initial weights, forgetting what was learnt before.
 
         Args:
@@ -43,6 +46,7 @@ class Segmenter(Protocol):
             labels: image name -> (H, W) uint8, 0..K-1 or 255 (ignored); called from several threads at once.
             seed: decides initial weights, order and augmentation.
             progress: whether to show a bar.
+            validation: images for models that choose among their weights; most ignore it.
         """
 
     def predict(self, image: np.ndarray) -> torch.Tensor:
@@ -69,10 +73,23 @@ class TorchSegmenter:
         self.num_classes = num_classes
         self.settings = settings
         self.device = device
-        self.network: nn.Module | None = None
+        self.network: Network | None = None
 
-    def fit(self, split: Split, labels: Labels, *, seed: int, progress: bool = True) -> TrainingLog:
-        """Train from the initial weights; see `Segmenter.fit`.
+    def fit(
+        self,
+        split: Split,
+        labels: Labels,
+        *,
+        seed: int,
+        progress: bool = True,
+        validation: Split | None = None,
+        loss: Loss | None = None,
+    ) -> TrainingLog:
+        """Train from the initial weights (from the present ones where ``settings.start`` is ``previous`` and there
+        are any); see `Segmenter.fit`.
+
+        With `loss`, a function of logits (N, K, h, w) float32 and targets (N, H, W), `labels` may give any int32
+        targets in which 255 is ignored.
 
         On one CPU with one number of threads, the same seed and data give the same weights bit by bit. The state of
         torch's global random generator is left as it was.
@@ -83,8 +100,12 @@ class TorchSegmenter:
         """
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
-            self.network = self._new_network(self.settings.pretrained)
-            return train(self.network, self.settings, self.num_classes, split, labels, self.device, progress)
+            if self.network is None or self.settings.start == "initial":
+                self.network = self._new_network(self.settings.pretrained)
+            validate = None if validation is None else lambda: self._miou(validation)
+            return train(
+                self.network, self.settings, self.num_classes, split, labels, self.device, progress, loss, validate
+            )
 
     @torch.inference_mode()
     def predict(self, image: np.ndarray) -> torch.Tensor:
@@ -97,15 +118,23 @@ class TorchSegmenter:
             ValueError: not an RGB image of bytes.
             RuntimeError: there are no weights yet.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"image: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
-        network = self._ready()
-        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device)  # (3, H, W)
-        pixels = v2.functional.resize(pixels, scaled_size(image.shape[:2], self.settings.scale))
+        pixels, network = self._input(image), self._ready()
         with autocast(self.settings, self.device):
-            logits = network(normalise(pixels[None], self.settings))  # (1, K, h, w)
+            logits = network(pixels)  # (1, K, h, w)
         logits = F.interpolate(logits.float(), image.shape[:2], mode="bilinear", align_corners=False)
         return logits[0].softmax(0)
+
+    @torch.inference_mode()
+    def features(self, image: np.ndarray) -> torch.Tensor:
+        """What the last layer sees of an image, brought to its own size bilinearly: (C, H, W) float32, on `device`.
+
+        Raises:
+            ValueError, RuntimeError: as `predict`.
+        """
+        pixels, network = self._input(image), self._ready()
+        with autocast(self.settings, self.device):
+            features = network.features(pixels)  # (1, C, h, w)
+        return F.interpolate(features.float(), image.shape[:2], mode="bilinear", align_corners=False)[0]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights as safetensors, atomically.
@@ -134,12 +163,24 @@ class TorchSegmenter:
         load_weights(network, state, path)
         self.network = network.eval()
 
-    def _new_network(self, pretrained: bool) -> nn.Module:
-        if self.settings.network == "light":
-            return LightNetwork(self.num_classes).to(self.device)
-        return DeepLabV3Plus(self.num_classes, self.settings.backbone, pretrained).to(self.device)
+    def _input(self, image: np.ndarray) -> torch.Tensor:
+        """(H, W, 3) uint8 RGB -> (1, 3, h, w) float32, resized and normalised."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"image: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
+        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device)  # (3, H, W)
+        pixels = v2.functional.resize(pixels, scaled_size(image.shape[:2], self.settings.scale))
+        return normalise(pixels[None], self.settings)
 
-    def _ready(self) -> nn.Module:
+    def _miou(self, split: Split) -> float:
+        predictions = ((name, self.predict(split.image(name)).argmax(0).cpu().numpy()) for name in split.names)
+        return model_score(predictions, split, self.num_classes).miou
+
+    def _new_network(self, pretrained: bool) -> Network:
+        if self.settings.network == "light":
+            return LightNetwork(self.num_classes, self.settings.head).to(self.device)
+        return DeepLabV3Plus(self.num_classes, self.settings.backbone, pretrained, self.settings.head).to(self.device)
+
+    def _ready(self) -> Network:
         if self.network is None:
             raise RuntimeError("the segmenter has no weights yet: call fit or load first")
         return self.network

@@ -37,9 +37,9 @@ class Samples:
 
     Args:
         settings: sizes and augmentation.
-        num_classes: K.
+        num_classes: K; None: labels are not checked (targets of a loss of one's own).
         split: the images.
-        labels: image name -> (H, W) uint8.
+        labels: image name -> (H, W) uint8, or int32 targets; 255 is ignored.
         readers: threads that read files.
         cache_bytes: memory for scaled images and labels; the others are read whenever they are needed.
     """
@@ -47,7 +47,7 @@ class Samples:
     def __init__(
         self,
         settings: SegmenterSettings,
-        num_classes: int,
+        num_classes: int | None,
         split: Split,
         labels: Labels,
         readers: Executor,
@@ -90,14 +90,18 @@ class Samples:
         if classes.shape != pixels.shape[:2]:
             expected = "x".join(map(str, pixels.shape[:2]))
             raise ValueError(f"labels of {name!r}: expected {expected}, found {'x'.join(map(str, classes.shape))}")
+        if self.num_classes is None:
+            return pixels, classes
         wrong = classes[(classes >= self.num_classes) & (classes != IGNORE)]
         if wrong.size:
             raise ValueError(f"labels of {name!r}: expected 0..{self.num_classes - 1} or {IGNORE}, found {wrong[0]}")
         return pixels, classes
 
 
-def load_batches(settings: SegmenterSettings, num_classes: int, split: Split, labels: Labels) -> Iterator[Sample]:
-    """`settings.iterations` batches of (N, 3, h, w) uint8 images and (N, h, w) uint8 labels.
+def load_batches(
+    settings: SegmenterSettings, num_classes: int | None, split: Split, labels: Labels
+) -> Iterator[Sample]:
+    """`settings.iterations` batches of (N, 3, h, w) uint8 images and (N, h, w) labels.
 
     The order runs through all images before any comes again.
     """
@@ -121,7 +125,7 @@ def collate(samples: Sequence[Sample]) -> Sample:
     height = max(image.shape[1] for image, _ in samples)
     width = max(image.shape[2] for image, _ in samples)
     images = torch.zeros(len(samples), 3, height, width, dtype=torch.uint8)
-    labels = torch.full((len(samples), height, width), IGNORE, dtype=torch.uint8)
+    labels = torch.full((len(samples), height, width), IGNORE, dtype=samples[0][1].dtype)
     for index, (image, classes) in enumerate(samples):
         images[index, :, : image.shape[1], : image.shape[2]] = image
         labels[index, : image.shape[1], : image.shape[2]] = classes

@@ -19,6 +19,13 @@ class SegmenterSettings(BaseModel):
     colour_jitter=0``.
 
     Attributes:
+        head: last layer of the network: ``linear``, or ``cosine`` for MulSpx (unit features and class vectors,
+            temperature 0.1).
+        keep: weights of the ``last`` iteration, or the ``best`` of validations every `validate_every` iterations, as
+            the released code keeps them; then the validation split chooses the model that is judged on it.
+        validate_every: iterations between validations, for ``keep="best"``.
+        start: every round trains from the ``initial`` weights (released code), or goes on from the ``previous``
+            round's (the paper's "updated").
         network: ``light``, an encoder-decoder for training from scratch without a GPU, or ``deeplabv3plus``.
         backbone: of DeepLabV3+.
         pretrained: whether the backbone starts from torchvision's ImageNet weights (downloaded once), in every round.
@@ -30,7 +37,8 @@ class SegmenterSettings(BaseModel):
         optimizer: ``sgd_poly``: SGD, momentum 0.9, weight decay 1e-4, learning rate x (1 - t/T)^0.9 down to 1e-6, a
             tenth of it in the backbone, whose batch norm keeps running statistics with momentum 0.01 (the authors'
             recipe); ``muon_onecycle``: Muon for the convolutions, AdamW for the rest, one cycle of the learning rate
-            (for training from scratch).
+            (for training from scratch); ``adamw_poly``: AdamW, weight decay 1e-5, polynomial decay, a tenth of `lr` in
+            the backbone (the recipe of MulSpx).
         lr: peak learning rate.
         colour_jitter: strength of random brightness, contrast and saturation, in [0, 1]; 0: none.
         rescale: range of the random enlargement of training images.
@@ -49,8 +57,12 @@ class SegmenterSettings(BaseModel):
     crop: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
     batch_size: int = Field(8, ge=2)
     iterations: int = Field(80, ge=1)
-    optimizer: Literal["sgd_poly", "muon_onecycle"] = "muon_onecycle"
+    optimizer: Literal["sgd_poly", "adamw_poly", "muon_onecycle"] = "muon_onecycle"
     lr: Positive = 0.1
+    head: Literal["linear", "cosine"] = "linear"
+    keep: Literal["last", "best"] = "last"
+    validate_every: int = Field(100, ge=1)
+    start: Literal["initial", "previous"] = "initial"
     colour_jitter: float = Field(0.0, ge=0, le=1)
     rescale: tuple[Positive, Positive] = (0.75, 1.5)
     flip: bool = Field(True, strict=True)

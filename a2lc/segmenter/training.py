@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from a2lc.segmenter.samples import IGNORE, Labels, load_batches
 from a2lc.segmenter.settings import SegmenterSettings
 from a2lc.threads import one_thread
 
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LOG_POINTS = 50
 WEIGHT_DECAY = 0.05  # of muon_onecycle
 ADAMW_SHARE = 0.1  # learning rate of AdamW as a share of Muon's
@@ -33,12 +35,14 @@ class TrainingLog:
         losses: cross-entropy at those iterations, in nats per labelled pixel.
         seconds: wall-clock time of the whole training.
         images_per_second: crops per second.
+        kept: iteration whose weights were kept, the last one unless ``settings.keep`` is ``best``.
     """
 
     iterations: tuple[int, ...]
     losses: tuple[float, ...]
     seconds: float
     images_per_second: float
+    kept: int = 0
 
 
 def train(
@@ -49,6 +53,8 @@ def train(
     labels: Labels,
     device: torch.device,
     progress: bool,
+    loss_of: Loss | None = None,
+    validate: Callable[[], float] | None = None,
 ) -> TrainingLog:
     """Train `network` in place; random numbers come from torch's global generator.
 
@@ -60,6 +66,8 @@ def train(
         labels: image name -> (H, W) uint8, 0..K-1 or 255 (ignored), as large as the image.
         device: where to train.
         progress: whether to show a bar.
+        loss_of: (logits, targets) -> loss, in place of `pixel_loss`; then labels may be any int32 targets.
+        validate: Model mIoU of the network as it is, for ``settings.keep == "best"``.
 
     Raises:
         ValueError: a label map differs from its image in size or holds another id.
@@ -68,14 +76,15 @@ def train(
     start, points = time.perf_counter(), [round(p) for p in np.linspace(1, settings.iterations, LOG_POINTS)]
     recipe = RECIPES[settings.optimizer](network, settings)
     losses: dict[int, float] = {}
+    best = Best(network, validate if settings.keep == "best" else None)
     network.train()
-    batches = load_batches(settings, num_classes, split, labels)
+    batches = load_batches(settings, num_classes if loss_of is None else None, split, labels)
     options = {"desc": "training", "unit": "batch", "leave": False, "mininterval": 1, "disable": not progress}
     with tqdm(batches, total=settings.iterations, **options) as bar:
         for iteration, (images, targets) in enumerate(bar, start=1):
             with autocast(settings, device):
                 logits = network(normalise(images.to(device), settings))
-            loss = pixel_loss(logits.float(), targets.to(device))
+            loss = (loss_of or pixel_loss)(logits.float(), targets.to(device))
             loss.backward()
             recipe.step()
             if iteration in points:
@@ -84,11 +93,43 @@ def train(
                 if not math.isfinite(losses[iteration]):
                     found = f"found loss {losses[iteration]} at iteration {iteration} of {settings.iterations}"
                     raise FloatingPointError(f"training diverged: {found}, expected a number; lower segmenter.lr")
+            if iteration % settings.validate_every == 0 or iteration == settings.iterations:
+                best.look(iteration)
     network.eval()
+    best.restore()
     seconds = time.perf_counter() - start
     return TrainingLog(
-        tuple(losses), tuple(losses.values()), seconds, settings.iterations * settings.batch_size / seconds
+        tuple(losses),
+        tuple(losses.values()),
+        seconds,
+        settings.iterations * settings.batch_size / seconds,
+        best.iteration or settings.iterations,
     )
+
+
+class Best:
+    """The weights of the best validation so far; without `validate` it does nothing."""
+
+    def __init__(self, network: nn.Module, validate: Callable[[], float] | None) -> None:
+        self.network, self.validate = network, validate
+        self.iteration, self.miou = 0, -math.inf
+        self.state: dict[str, torch.Tensor] = {}
+
+    def look(self, iteration: int) -> None:
+        """Validate, and keep a copy of the weights when they are better than all before."""
+        if self.validate is None:
+            return
+        self.network.eval()
+        miou = self.validate()
+        self.network.train()
+        if miou > self.miou:
+            self.iteration, self.miou = iteration, miou
+            self.state = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
+    def restore(self) -> None:
+        """Give the network the weights kept."""
+        if self.state:
+            self.network.load_state_dict(self.state)
 
 
 def pixel_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -132,7 +173,7 @@ class SgdPoly:
             {"params": [p for p in network.parameters() if (p in slow) == is_slow], "lr": lr}
             for is_slow, lr in ((True, settings.lr * 0.1), (False, settings.lr))
         ]
-        self.optimizer = torch.optim.SGD([g for g in groups if g["params"]], momentum=0.9, weight_decay=1e-4)
+        self.optimizer = self._optimizer([g for g in groups if g["params"]])
 
         def decay(base: float) -> Callable[[int], float]:
             return lambda t: max((1 - t / settings.iterations) ** 0.9, 1e-6 / base)
@@ -144,6 +185,16 @@ class SgdPoly:
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad()
+
+    def _optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, momentum=0.9, weight_decay=1e-4)
+
+
+class AdamWPoly(SgdPoly):
+    """The same with AdamW (MulSpx; ``utils/common.py:316-327`` of sehyun03/MulActSeg)."""
+
+    def _optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(groups, weight_decay=1e-5)
 
 
 class MuonOneCycle:
@@ -184,7 +235,11 @@ class MuonOneCycle:
                 optimizer.zero_grad()
 
 
-RECIPES: dict[str, type[SgdPoly] | type[MuonOneCycle]] = {"sgd_poly": SgdPoly, "muon_onecycle": MuonOneCycle}
+RECIPES: dict[str, type[SgdPoly] | type[MuonOneCycle]] = {
+    "sgd_poly": SgdPoly,
+    "adamw_poly": AdamWPoly,
+    "muon_onecycle": MuonOneCycle,
+}
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
