@@ -5,19 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from a2lc.acquisition import get_acquisition_function
+from a2lc.acquisition import ScoringSettings, get_acquisition_function
+from a2lc.baselines.settings import BaselineSettings
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
+from a2lc.deviations import Deviation
 from a2lc.errors import nearest
+from a2lc.pseudo_labels.superpixels import SuperpixelSettings
 from a2lc.segmenter import SegmenterSettings
 
 _A2LC = {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"}
 _ALC = {"acquisition": "sim", "query": "pixel", "lcm": False, "non_redundant": True, "similarity": "representative"}
+
+
+def _superpixels(side: int) -> dict[str, Any]:
+    return {"kind": "superpixels", "superpixels": {"side": side}}
+
+
 METHODS: dict[str, dict[str, Any]] = {
     "a2lc": _A2LC,
     "a2lc_no_lcm": _A2LC | {"lcm": False},
@@ -26,11 +35,31 @@ METHODS: dict[str, dict[str, Any]] = {
     "alc_lcm": _ALC | {"lcm": True},
     "alc_abc": _ALC | {"acquisition": "abc", "similarity": "mean"},
     "alc_lcm_abc": _ALC | {"lcm": True, "acquisition": "abc", "similarity": "mean"},
+    "spx": _A2LC | {"lcm": False, "acquisition": "clsbal", "pseudo_labels": _superpixels(32)},
+    "merspx": _A2LC
+    | {
+        "lcm": False,
+        "acquisition": "merspx",
+        "query": "merged",
+        "non_redundant": False,
+        "pseudo_labels": _superpixels(16),
+    },
+    "mulspx": _A2LC
+    | {
+        "lcm": False,
+        "acquisition": "pixbal",
+        "query": "classes",
+        "pseudo_labels": _superpixels(32),
+        "segmenter": {"head": "cosine"},
+    },
 }
-"""The methods and their switches: A²LC, the same with nobody but the annotator correcting, the baseline ALC, and the
-rows of Table 5, which lead from ALC without repetition by LCM, ABC and both to A²LC, which queries at mask level."""
+"""The methods and their switches: A²LC, the same with nobody but the annotator correcting, the baseline ALC, the rows
+of Table 5, which lead from ALC without repetition by LCM, ABC and both to A²LC, which queries at mask level, and the
+superpixel baselines of Table 2 (`a2lc.baselines`), which start from images without labels."""
 
 
+PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
+LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
 _PLACES: Any = {"root": True, "pseudo_labels": {"object_maps", "labels"}}  # where files lie
 
 
@@ -38,18 +67,20 @@ class PseudoLabels(BaseModel):
     """Where masks and their first labels come from.
 
     Attributes:
-        kind: ``simulated`` from ground truth and image, or ``folders`` of object maps and label maps (real
-            Grounded-SAM output).
+        kind: ``simulated`` from ground truth and image, ``folders`` of object maps and label maps (real Grounded-SAM
+            output), or ``superpixels`` without labels.
         seed: of the simulation; the same for all runs, so that methods and seeds start from the same labels.
         object_maps, labels: the two folders, for ``folders`` only.
+        superpixels: how images are cut up, for ``superpixels`` only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["simulated", "folders"] = "simulated"
+    kind: Literal["simulated", "folders", "superpixels"] = "simulated"
     seed: int = 0
     object_maps: Path | None = None
     labels: Path | None = None
+    superpixels: SuperpixelSettings | None = None
 
     @model_validator(mode="after")
     def _folders_are_given(self) -> PseudoLabels:
@@ -57,6 +88,9 @@ class PseudoLabels(BaseModel):
         if given != (self.kind == "folders"):
             needs = "needs" if self.kind == "folders" else "takes no"
             raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} object_maps and labels")
+        if (self.superpixels is not None) != (self.kind == "superpixels"):
+            needs = "needs" if self.kind == "superpixels" else "takes no"
+            raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} superpixels")
         return self
 
 
@@ -73,14 +107,18 @@ class Experiment(BaseModel):
             budgets are about 9 % of the masks (1,000 of 11,257 on PASCAL VOC).
         acquisition: a name in ``ACQUISITION_FUNCTIONS``.
         query: what one click tells: the label of the ``mask``, or of one representative ``pixel`` that is spread over
-            its mask.
+            its mask; of superpixels also that of a region ``merged`` from them (MerSpx), or all ``classes`` in one
+            (MulSpx).
         lcm: whether the Label Correction Module runs.
         non_redundant: whether a mask that was queried is never queried again.
-        similarity: what SIM compares pixels with: the ``mean`` over m' (Eq. 12) or the ``representative`` pixel (ALC).
+        similarity: what SIM compares pixels with, and where CIL is taken: the ``mean`` over m' (Eq. 12) or the
+            ``representative`` pixel (ALC).
         keep_if_mostly_right: at pixel level, leave masks alone that are more than half right, as the released ALC
             code does.
         pseudo_labels: where the masks and first labels come from.
+        scoring: choices in the scores that paper and released code make differently.
         correction: settings of the LCM.
+        baseline: settings of the superpixel baselines.
         segmenter: network, size and training of the segmentation model.
     """
 
@@ -93,13 +131,25 @@ class Experiment(BaseModel):
     rounds: int = Field(5, ge=1, strict=True)
     budget: int | float = 0.09
     acquisition: str
-    query: Literal["mask", "pixel"]
+    query: Annotated[
+        Literal["mask", "pixel", "merged", "classes"],
+        Deviation("ALC", "A²LC's click tells the label of a mask, ALC's of a pixel", "as the paper"),
+    ]
     lcm: bool = Field(strict=True)
-    non_redundant: bool = Field(strict=True)
-    similarity: Literal["mean", "representative"]
-    keep_if_mostly_right: bool = Field(True, strict=True)
+    non_redundant: Annotated[
+        bool, Deviation("ALC", "A²LC never asks twice about a mask; ALC is left open", "ALC may ask twice")
+    ] = Field(strict=True)
+    similarity: Annotated[
+        Literal["mean", "representative"],
+        Deviation("ALC", "SIM compares with the mean over m′ (Eq. 12)", "ALC: with its representative pixel"),
+    ]
+    keep_if_mostly_right: Annotated[
+        bool, Deviation("ALC", "ALC's click tells one pixel's label", "ALC: masks more than half right are kept")
+    ] = Field(True, strict=True)
     pseudo_labels: PseudoLabels = PseudoLabels()
+    scoring: ScoringSettings = ScoringSettings()
     correction: LCMSettings = LCMSettings()
+    baseline: BaselineSettings = BaselineSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
 
     def __init__(self, **fields: Any) -> None:
@@ -118,7 +168,11 @@ class Experiment(BaseModel):
             raise ValueError(
                 f"method: expected one of {', '.join(METHODS)}, found {method!r}{nearest(method, METHODS)}"
             )
-        return {**METHODS[method], **fields}
+        filled = {**METHODS[method], **fields}
+        for name in METHODS[method].keys() & fields.keys():
+            if isinstance(METHODS[method][name], dict) and isinstance(fields[name], dict):
+                filled[name] = {**METHODS[method][name], **fields[name]}
+        return filled
 
     @field_validator("dataset")
     @classmethod
@@ -130,8 +184,24 @@ class Experiment(BaseModel):
     @field_validator("acquisition")
     @classmethod
     def _acquisition_is_known(cls, value: str) -> str:
-        get_acquisition_function(value)
+        if value != PIXBAL:
+            get_acquisition_function(value)
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Experiment:
+        if (self.query == "classes") != (self.acquisition == PIXBAL):
+            raise ValueError(f"acquisition: query 'classes' and {PIXBAL!r} belong together, found {self.acquisition!r}")
+        if self.from_superpixels:
+            if self.acquisition not in (known := (PIXBAL, *LABEL_FREE)):
+                raise ValueError(f"acquisition: superpixels take {', '.join(known)}, found {self.acquisition!r}")
+            if self.lcm or self.query == "pixel":
+                raise ValueError("pseudo_labels: superpixels take no lcm and no query 'pixel'")
+        elif self.correction.guard and self.scoring.features != "probabilities":
+            raise ValueError("correction.guard: reads probabilities, found scoring.features 'penultimate'")
+        elif self.query in ("merged", "classes"):
+            raise ValueError(f"query: {self.query!r} needs pseudo_labels of kind 'superpixels'")
+        return self
 
     @field_validator("budget", mode="before")
     @classmethod
@@ -140,6 +210,15 @@ class Experiment(BaseModel):
         if not share and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"expected a whole number of masks >= 1 or a share in (0, 1), found {value!r}")
         return value
+
+    @property
+    def from_superpixels(self) -> bool:
+        """Whether the images start without labels, cut up into superpixels (`a2lc.baselines`)."""
+        return self.pseudo_labels.kind == "superpixels"
+
+    def outputs(self, num_classes: int) -> int:
+        """Outputs of the model for K classes: one more, for void, where a query asks for all classes (MulSpx)."""
+        return num_classes + (self.query == "classes")
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, as JSON values: every field but where files lie (what they hold is checked by

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from a2lc.config import Experiment, differences, fingerprint
-from a2lc.datasets import Dataset, Split
+from a2lc.datasets import Dataset
 from a2lc.files import read_json, write_json
 from a2lc.masks import MaskSet
 from a2lc.metrics import SegmentationScore, TruthHistogram, model_score
 from a2lc.pseudo_labels import simulate_pseudo_labels
+from a2lc.pseudo_labels.superpixels import partition
 from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED
 from a2lc.segmenter import Segmenter, SegmenterSettings
@@ -41,6 +42,8 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
         given = config.pseudo_labels
         if given.object_maps is not None and given.labels is not None:
             masks = MaskSet.from_folders(given.object_maps, given.labels, dataset.classes, dataset.train.names)
+        elif given.superpixels is not None:
+            masks = partition(dataset.train, dataset.classes, given.superpixels, progress=progress)
         else:
             masks = simulate_pseudo_labels(dataset.train, dataset.classes, seed=given.seed, progress=progress)
         masks.save(folder)
@@ -78,7 +81,7 @@ def initial_model(
         model.fit(dataset.train, masks.label_map, seed=seed, progress=progress)
         model.save(kept.path / "segmenter.safetensors")
         kept.write_metrics(
-            round=0, clicks=0, queried=0, data=truth.data_score(masks), model=score_model(model, dataset.val)
+            round=0, clicks=0, queried=0, data=truth.data_score(masks), model=score_model(model, dataset)
         )
         kept.end("trained")
     model.load(kept.path / "segmenter.safetensors")
@@ -87,16 +90,23 @@ def initial_model(
         folder.take_over(kept)
 
 
-def score_model(model: Segmenter, split: Split) -> SegmentationScore | None:
-    """Model mIoU on a split with the weights of the last iteration; None where there is nothing to score on.
+def unlabelled(masks: MaskSet, folder: RoundFolder) -> None:
+    """Round 0 of images without labels: no model."""
+    if not folder.done("trained"):
+        masks.save_state(folder.path / "masks.parquet")
+        folder.begin("trained")
+        folder.write_metrics(round=0, clicks=0, queried=0, data=None, model=None)
+        folder.end("trained")
 
-    The released code keeps the best of 300 validations instead (``main.py:428-432`` of ngbrjyj/A2LC), which lets the
-    validation split choose the model that is then judged on it.
-    """
+
+def score_model(model: Segmenter, dataset: Dataset) -> SegmentationScore | None:
+    """Model mIoU on the validation split; None where there is nothing to score on. An output for void is never a
+    prediction."""
+    split, k = dataset.val, len(dataset.classes)
     if len(split) == 0:
         return None
-    predictions = ((name, model.predict(split.image(name)).argmax(0).cpu().numpy()) for name in split.names)
-    return model_score(predictions, split, model.num_classes)
+    predictions = ((name, model.predict(split.image(name))[:k].argmax(0).cpu().numpy()) for name in split.names)
+    return model_score(predictions, split, k)
 
 
 def data_hash(dataset: Dataset) -> str:

@@ -9,7 +9,12 @@ import pandas as pd
 
 from a2lc.datasets.base import Classes
 
-SOURCES = ("initial", "annotator", "lcm")
+SOURCES = ("initial", "annotator", "lcm", "overruled")
+"""Who set a mask's label. Tables keep positions in this list, so new names come last. ``overruled``: the LCM, after an
+annotator had answered in an earlier round."""
+
+ANSWERED = ("annotator", "overruled")
+"""Sources of masks that an annotator has answered at some time."""
 
 
 def categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical[str]:

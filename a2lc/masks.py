@@ -15,7 +15,7 @@ import pandas as pd
 
 from a2lc.datasets.base import Classes
 from a2lc.files import read_json, read_label_png, read_parquet, write_json, write_label_png, write_parquet
-from a2lc.mask_table import SOURCES, areas_of, categorical, check_labels, new_table
+from a2lc.mask_table import ANSWERED, SOURCES, areas_of, categorical, check_labels, new_table
 
 _STATE = ("label", "source", "round", "confidence")  # the columns that change from round to round
 
@@ -28,8 +28,9 @@ class MaskSet:
         names: the N image names, in the dataset's order.
         table: a DataFrame with M rows sorted by (image, mask_id); row numbers serve as mask indices everywhere. Its
             columns: ``image`` (category), ``mask_id`` int32 > 0, ``area`` int64 pixels, ``label`` uint8 (0..K-1, or
-            255 = void), ``initial_label`` uint8, ``source`` (initial, annotator or lcm), ``round`` int16 (of the last
-            change, 0 = never), ``confidence`` float32 (of the LCM, NaN elsewhere).
+            255 = void), ``initial_label`` uint8, ``source`` (initial, annotator, lcm, or overruled: the
+            LCM after an annotator), ``round`` int16 (of the last change, 0 = never), ``confidence`` float32 (of the
+            LCM, NaN elsewhere).
         uncovered: the label of pixels that no mask covers (object id 0).
     """
 
@@ -149,8 +150,9 @@ class MaskSet:
 
     @property
     def queried(self) -> np.ndarray:
-        """(M,) bool: the masks an annotator has answered so far; the LCM never touches them."""
-        return (self.table["source"] == "annotator").to_numpy()
+        """(M,) bool: the masks an annotator has answered so far, whether or not the LCM has overruled the answer
+        since."""
+        return self.table["source"].isin(ANSWERED).to_numpy()
 
     def object_map(self, name: str) -> np.ndarray:
         """(H, W) int32 mask ids, 0 = covered by no mask."""
@@ -185,7 +187,8 @@ class MaskSet:
         Args:
             rows: (n,) row numbers of the table.
             labels: (n,) labels in 0..K-1, or 255 for void.
-            source: who says so: ``annotator`` or ``lcm``.
+            source: who says so: ``annotator`` or ``lcm``. Where the LCM changes a mask that an annotator has answered,
+                the table says ``overruled``.
             round: the round of the change, >= 1.
             confidence: (n,) confidences in [0, 1] of the LCM; NaN for an annotator.
 
@@ -198,7 +201,8 @@ class MaskSet:
         columns = {name: self.table[name].to_numpy().copy() for name in ("label", "round", "confidence")}
         sources = self.table["source"].cat.codes.to_numpy().copy()
         columns["label"][rows], columns["round"][rows], columns["confidence"][rows] = labels, round, confidence
-        sources[rows] = SOURCES.index(source)
+        overrules = (source == "lcm") & self.queried[rows]
+        sources[rows] = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
         table = self.table.assign(**columns, source=categorical(sources, SOURCES))
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
 

@@ -80,7 +80,7 @@ class RoundFolder:
         path = self.path / _NOTES
         write_json(path, (read_json(path) if path.is_file() else {}) | values)
 
-    def write_metrics(self, *, data: SegmentationScore, model: SegmentationScore | None, **values: Any) -> None:
+    def write_metrics(self, *, data: SegmentationScore | None, model: SegmentationScore | None, **values: Any) -> None:
         """Write ``metrics.json``: the round's numbers, and IoU per class (null where a class does not occur)."""
         notes = read_json(self.path / _NOTES) if (self.path / _NOTES).is_file() else {}
         scores = {"data": data, "model": model}
@@ -119,6 +119,22 @@ class RoundFolder:
         """(B,) row numbers of the masks queried in this round, highest score first."""
         return read_parquet(self.path / "queries.parquet")["row"].to_numpy()
 
+    def regions(self) -> np.ndarray:
+        """(M,) row of the root of each superpixel's region in this round (superpixel baselines only)."""
+        return read_parquet(self.path / "scores.parquet")["region"].to_numpy(np.int64)
+
+    def named_classes(self, num_classes: int) -> np.ndarray:
+        """(B, K + 1) bool: the classes named in each answer, the last one void, where all classes were asked for."""
+        named = np.zeros((len(answers := self.read_answers()), num_classes + 1), dtype=bool)
+        for row, classes in zip(named, answers["classes"], strict=True):
+            row[classes] = True
+        return named
+
+    def clicks(self) -> int:
+        """Clicks of this round: one per answer, or one per class where all classes were asked for."""
+        answers = self.read_answers()
+        return int(answers["classes"].map(len).sum()) if "classes" in answers else len(answers)
+
     def answered_labels(self) -> np.ndarray:
         """(B,) uint8 answers to `queried_rows`, 255 = void."""
         return self.read_answers()["label"].to_numpy(np.uint8)
@@ -128,7 +144,8 @@ class RoundFolder:
         write_parquet(self.path / name, table)
 
     def write_answers(self, answers: pd.DataFrame) -> None:
-        """Write answers as JSON lines: image, mask_id, label (255 = void)."""
+        """Write answers as JSON lines: image, mask_id, label (255 = void), and where all classes were asked for their
+        list."""
         with atomic(self.path / "answers.jsonl") as temporary:
             answers.to_json(temporary, orient="records", lines=True)
 
@@ -142,13 +159,15 @@ class RoundFolder:
         path = self.path / "answers.jsonl"
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no answers of this round")
-        records = []
+        records: list[tuple[Any, ...]] = []
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 record = json.loads(line)
-                records.append((str(record["image"]), int(record["mask_id"]), int(record["label"])))
+                answer = (str(record["image"]), int(record["mask_id"]), int(record["label"]))
+                records.append((*answer, [int(c) for c in record["classes"]]) if "classes" in record else answer)
             except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"{path}, line {number}: expected image, mask_id and label, found {line[:80]!r}"
                 ) from error
-        return pd.DataFrame(records, columns=["image", "mask_id", "label"])
+        columns = ["image", "mask_id", "label", "classes"]
+        return pd.DataFrame(records, columns=columns[: max(3, max(map(len, records), default=3))])

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,30 +13,18 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
+from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
-from a2lc.correction import Annotator, Oracle, guard_corrections, propose_corrections, train_lcm
-from a2lc.datasets import Dataset, load_dataset
+from a2lc.correction import Oracle, guard_corrections, propose_corrections, train_lcm
+from a2lc.datasets import load_dataset
 from a2lc.files import atomic, remove_leftovers, write_json
-from a2lc.initial import describe, initial_masks, initial_model, score_model
+from a2lc.initial import describe, initial_masks, initial_model, unlabelled
 from a2lc.masks import MaskSet
-from a2lc.metrics import TruthHistogram, truth_histogram
+from a2lc.metrics import truth_histogram
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run
 from a2lc.segmenter import Segmenter, build_segmenter
-
-SegmenterFactory = Callable[[int], Segmenter]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What stays the same in all rounds of a run."""
-
-    config: Experiment
-    dataset: Dataset
-    truth: TruthHistogram
-    annotator: Annotator
-    new_segmenter: SegmenterFactory
-    progress: bool
+from a2lc.setting import SegmenterFactory, Setting, measure, round_seeds, select_queries
 
 
 def run(
@@ -63,24 +49,29 @@ def run(
         FileNotFoundError: the dataset is not where `config.root` says.
     """
     dataset = load_dataset(config.dataset, config.root)
-    factory = segmenter or (lambda num_classes: build_segmenter(config.segmenter, num_classes, device=device))
+    factory = segmenter or (lambda outputs: build_segmenter(config.segmenter, outputs, device, dataset.val))
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
-    model = factory(len(dataset.classes))
+    model = factory(config.outputs(len(dataset.classes)))
     result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
     remove_leftovers(result.path)
     if result.finished:
         return result
     truth = truth_histogram(masks, dataset.train)
-    oracle = Oracle(dataset.train, truth, config.query, config.keep_if_mostly_right)
+    oracle = Oracle(dataset.train, truth, "pixel" if config.query == "pixel" else "mask", config.keep_if_mostly_right)
     setting = Setting(config, dataset, truth, oracle, factory, progress)
-    initial_model(model, config, dataset, masks, truth, shared, result.folder(0), progress)
+    play = play_round
+    if config.from_superpixels:
+        play = play_superpixel_round
+        unlabelled(masks, result.folder(0))
+    else:
+        initial_model(model, config, dataset, masks, truth, shared, result.folder(0), progress)
     with tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not progress) as bar:
         for number in range(1, config.rounds + 1):
             if config.non_redundant and masks.queried.all():
                 warnings.warn(f"every mask was queried: the run ends after round {number - 1}", stacklevel=2)
                 write_json(result.path / "exhausted.json", {"after_round": number - 1})
                 break
-            masks, model = play_round(number, setting, masks, model, result.folder(number), bar)
+            masks, model = play(number, setting, masks, model, result.folder(number), bar)
     return result
 
 
@@ -129,8 +120,10 @@ def play_round(
     masks = masks.with_state(folder.path / "masks.parquet")
 
     # 5. Retrain the segmenter from its initial weights on the corrected labels.
-    model = setting.new_segmenter(len(masks.classes))
+    model = setting.new_model()
     if folder.begin("trained", bar):
+        if config.segmenter.start == "previous":
+            model.load(folder.sibling(number - 1).path / "segmenter.safetensors")
         model.fit(setting.dataset.train, masks.label_map, seed=seeds["training"], progress=setting.progress)
         model.save(folder.path / "segmenter.safetensors")
         measure(number, setting, masks, model, folder)
@@ -142,9 +135,10 @@ def play_round(
 
 def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
     """Write the score of every mask, and what annotator and LCM need of the same forward pass."""
-    config = setting.config
-    function = get_acquisition_function(config.acquisition)
-    weights = class_weights(masks, exclude=masks.queried)
+    config, scoring = setting.config, setting.config.scoring
+    function = get_acquisition_function(config.acquisition, scoring)
+    answered = masks.queried if scoring.counted_masks == "pool" else None
+    weights = class_weights(masks, exclude=answered, uniform_over=scoring.uniform_over)
     representative = config.query == "pixel" or config.similarity == "representative"
     statistics, seconds = gather_statistics(
         model,
@@ -154,6 +148,9 @@ def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolde
         uncertainty=function.uncertainty,
         representative=representative,
         components=function.components,
+        softmin=function.softmin,
+        ref_squash=scoring.ref_squash,
+        penultimate=scoring.features == "penultimate",
         progress=setting.progress,
     )
     if config.similarity == "representative":
@@ -162,26 +159,6 @@ def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolde
     folder.write_table("scores.parquet", pd.DataFrame({"score": scores.astype(np.float32)}))
     folder.write_working(feature=statistics.feature, representative=statistics.representative)
     folder.note(seconds_predicting=round(seconds, 3), kl=weights.kl, class_weights=weights.weights.tolist())
-
-
-def select_queries(masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int) -> np.ndarray:
-    """Row numbers of the B highest scores (Eq. 13), highest first; equal scores by image name, then mask id.
-
-    Masks answered in earlier rounds are left out when ``config.non_redundant``. When fewer masks are left than the
-    budget asks for, all of them are taken and a warning says so.
-    """
-    budget = config.masks_per_round(len(masks))
-    pool = np.flatnonzero(~masks.queried) if config.non_redundant else np.arange(len(masks))
-    if budget > len(pool):
-        warnings.warn(
-            f"the budget asks for {budget} masks, {len(pool)} are left: all of them are queried", stacklevel=2
-        )
-    ties = np.zeros(len(masks))
-    if get_acquisition_function(config.acquisition).random_ties:
-        ties = np.random.default_rng(seed).random(len(masks))
-    name_rank = np.argsort(np.argsort(np.array(masks.names)))[masks.table["image"].cat.codes.to_numpy()]
-    order = np.lexsort((masks.table["mask_id"].to_numpy()[pool], name_rank[pool], ties[pool], -scores[pool]))
-    return pool[order[:budget]]
 
 
 def correct(
@@ -205,7 +182,11 @@ def correct(
         proposed, report = guard_corrections(
             proposed, feature, before, masks, rows[known], config.correction, number, seed
         )
-        folder.note(lcm_proposed=report.proposed, lcm_oa_estimated=report.estimated_accuracy)
+        folder.note(
+            lcm_proposed=report.proposed,
+            lcm_oa_before_estimated=report.estimated_before,
+            lcm_oa_after_estimated=report.estimated_accuracy,
+        )
     accepted = np.flatnonzero(proposed.accepted)
     right_before = masks.table["label"].to_numpy()[accepted] == setting.truth.majority[accepted]
     right_after = proposed.predicted[accepted] == setting.truth.majority[accepted]
@@ -214,21 +195,3 @@ def correct(
     return masks.relabel(
         accepted, proposed.predicted[accepted], source="lcm", round=number, confidence=proposed.confidence[accepted]
     )
-
-
-def measure(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> None:
-    """Write Data mIoU and Model mIoU of this round to ``metrics.json``."""
-    clicks = sum(len(folder.sibling(r).queried_rows()) for r in range(1, number + 1))
-    folder.write_metrics(
-        round=number,
-        clicks=clicks,
-        queried=len(folder.queried_rows()),
-        data=setting.truth.data_score(masks),
-        model=score_model(model, setting.dataset.val),
-    )
-
-
-def round_seeds(seed: int, number: int) -> dict[str, int]:
-    """Independent seeds for each random thing of a round."""
-    names = ("scores", "ties", "lcm", "training")
-    return dict(zip(names, np.random.SeedSequence([seed, number]).generate_state(len(names)).tolist(), strict=True))

@@ -142,7 +142,8 @@ class Run:
     def segmenter(self, round: int, device: str = "auto") -> Segmenter:
         """The segmentation model trained in a round, with its weights."""
         weights = self._existing(round, "segmenter.safetensors")
-        model = build_segmenter(self.config.segmenter, len(self.masks(0).classes), device=device)
+        settings = self.config.segmenter.model_copy(update={"keep": "last"})  # nothing is trained here
+        model = build_segmenter(settings, self.config.outputs(len(self.masks(0).classes)), device)
         model.load(weights)
         return model
 

@@ -100,7 +100,7 @@ def save_table(table: pd.DataFrame, name: str, folder: str | os.PathLike[str], c
     rounded = table.round(2)
     texts = {
         "csv": table.round(4).to_csv(index=False),
-        "md": f"{caption}\n\n{_markdown(rounded)}\n",
+        "md": f"{caption}\n\n{markdown_table(rounded)}\n",
         "tex": rounded.to_latex(
             index=False, caption=caption, label=f"tab:{name}", escape=True, float_format="%.2f", na_rep="–"
         ),
@@ -110,7 +110,9 @@ def save_table(table: pd.DataFrame, name: str, folder: str | os.PathLike[str], c
             temporary.write_text(text, encoding="utf-8")
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def markdown_table(table: pd.DataFrame) -> str:
+    """A Markdown table without the index; missing values become a dash."""
+
     def line(cells: Iterable[object]) -> str:
         return "| " + " | ".join("–" if pd.isna(cell) else str(cell) for cell in cells) + " |"  # type: ignore[call-overload]
 

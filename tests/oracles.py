@@ -53,6 +53,10 @@ def mask_score(name: str, mask: Mask, weights: np.ndarray) -> float:
         return 1 - mask.mu[mask.dominant if label == 255 else label]
     if name == "lcil":
         return sum(mask.cil_of(i) for i in range(n)) / n
+    if name == "lcil_softmin":  # 1 - sum of omega q, q the confidence in the label, omega ~ exp((1 - q) / 0.1)
+        q = [1 - mask.cil_of(i) for i in range(n)]
+        omega = [math.exp((1 - v) / 0.1) for v in q]
+        return 1 - sum(w * v for w, v in zip(omega, q, strict=True)) / sum(omega)
     if name == "sim":
         return sum(cosine(mask.p[i], mask.mu) * mask.cil_of(i) for i in range(n))
     if name == "abc":
@@ -61,12 +65,14 @@ def mask_score(name: str, mask: Mask, weights: np.ndarray) -> float:
 
 
 def balanced_scores(name: str, masks: dict[int, Mask]) -> dict[int, float]:
-    """ClassBal and MerSpx: BvSB over its maximum, times exp(-share of the dominant class in masks or in pixels)."""
+    """ClassBal and MerSpx: BvSB over its maximum, times exp(-share of the dominant class in masks or in pixels; with
+    ``merspx_quarter`` a quarter of that)."""
     u = {i: mask_score("bvsb", m, np.ones(len(m.mu))) for i, m in masks.items()}
     size = {i: 1 if name == "clsbal" else len(m.p) for i, m in masks.items()}
     same = {i: [j for j in masks if masks[j].dominant == m.dominant] for i, m in masks.items()}
-    share = {i: sum(size[j] for j in same[i]) / sum(size.values()) for i in masks}
-    return {i: u[i] / max(u.values()) * math.exp(-share[i]) for i in masks}
+    scale = 4 if name == "merspx_quarter" else 1
+    share = {i: sum(size[j] for j in same[i]) / sum(size.values()) / scale for i in masks}
+    return {i: u[i] / max(*u.values(), 1e-12) * math.exp(-share[i]) for i in masks}  # 0 where nothing is uncertain
 
 
 def components(predicted: np.ndarray, value: int) -> list[set[tuple[int, int]]]:
@@ -102,18 +108,18 @@ def all_scores(
 ) -> dict[int, float]:
     """Score of every mask of an image by any function but ``random``."""
     masks = {int(i): Mask(probs, object_map, label_map, i) for i in np.unique(object_map) if i != 0}
-    if name in ("clsbal", "merspx"):
+    if name in ("clsbal", "merspx", "merspx_quarter"):
         return balanced_scores(name, masks)
     if name == "aiou":
         return {i: aiou_score(m, probs.argmax(0), label_map) for i, m in masks.items()}
     return {i: mask_score(name, m, weights) for i, m in masks.items()}
 
 
-def adaptive_class_weights(pixels_per_class: list[int]) -> tuple[list[float], float]:
-    """Eq. 7-9 over the classes present, and the KL divergence."""
+def adaptive_class_weights(pixels_per_class: list[int], uniform_over: str = "present") -> tuple[list[float], float]:
+    """Eq. 7-9, Eq. 8 over the classes present or over all, and the KL divergence."""
     present = [n for n in pixels_per_class if n > 0]
-    total = sum(present)
-    kl = sum(n / total * math.log(n / total * len(present)) for n in present)
+    total, uniform = sum(present), 1 / len(present if uniform_over == "present" else pixels_per_class)
+    kl = sum(n / total * math.log(n / total / uniform) for n in present)
     return [(min(present) / n) ** (kl**3) if n else 0.0 for n in pixels_per_class], kl
 
 
@@ -122,6 +128,40 @@ def lcm_tail(labels: list[int], num_classes: int, alpha: float) -> tuple[set[int
     counts = Counter(labels)
     order = sorted(range(num_classes), key=lambda c: (counts[c], c))
     return set(order[: math.floor(alpha * num_classes)]), order[0]
+
+
+def lcm_corrects(
+    label: int,
+    predicted: int,
+    sure: bool,
+    answered_in: int | None,
+    round: int,
+    tail: set[int],
+    rarest: int,
+    rules: dict,
+) -> bool:
+    """Whether the LCM may relabel a mask; `answered_in` is the round of its answer, `rules` are the two protections."""
+    if not sure or predicted == label or predicted in tail:
+        return False
+    if label == rarest if rules["protected_labels"] == "rarest" else label in tail:
+        return False
+    return answered_in is None or (rules["protected_answers"] == "round" and answered_in < round)
+
+
+def bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize (h, w) by interpolating between the four nearest pixel centres, edges repeated."""
+    h, w = values.shape
+    found = np.zeros((height, width))
+    for i in range(height):
+        for j in range(width):
+            y = min(max((i + 0.5) * h / height - 0.5, 0), h - 1)
+            x = min(max((j + 0.5) * w / width - 0.5, 0), w - 1)
+            for v in (math.floor(y), math.ceil(y)):
+                for u in (math.floor(x), math.ceil(x)):
+                    share = (1 - abs(y - v)) * (1 - abs(x - u))
+                    twice = (2 if math.floor(y) == math.ceil(y) else 1) * (2 if math.floor(x) == math.ceil(x) else 1)
+                    found[i, j] += share / twice * values[v, u]
+    return found
 
 
 def iou(labels: np.ndarray, truth: np.ndarray, num_classes: int) -> list[float]:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import Mask, adaptive_class_weights, all_scores, cosine
+from oracles import Mask, adaptive_class_weights, all_scores, bilinear, cosine
 
-from a2lc.acquisition import ACQUISITION_FUNCTIONS, class_weights, explain_mask, mask_statistics, score_masks
+from a2lc.acquisition import (
+    ACQUISITION_FUNCTIONS,
+    ScoringSettings,
+    class_weights,
+    explain_mask,
+    gather_statistics,
+    get_acquisition_function,
+    mask_statistics,
+    predict_squashed,
+    score_masks,
+)
 from a2lc.datasets import Classes
 from a2lc.masks import MaskSet
 
@@ -48,6 +60,34 @@ def test_equals_the_slow_version(image: tuple[np.ndarray, ...], name: str) -> No
         assert found[mask_id] == pytest.approx(value, rel=1e-4, abs=2e-6)
 
 
+@settings(max_examples=60, deadline=None)
+@given(images(), st.sampled_from([("lcil", "lcil_softmin"), ("merspx", "merspx_quarter")]))
+def test_alternatives_equal_the_slow_versions(image: tuple[np.ndarray, ...], names: tuple[str, str]) -> None:
+    probs, object_map, label_map, weights = image
+    wanted = all_scores(names[1], probs, object_map, label_map, weights)
+    scoring = ScoringSettings(lcil_pooling="softmin", merspx_shares="quarter")
+    found = score_masks(torch.from_numpy(probs), object_map, label_map, names[0], weights, scoring=scoring)
+    assert found == {mask_id: pytest.approx(value, rel=1e-4, abs=2e-6) for mask_id, value in wanted.items()}
+
+
+def test_softmin_asks_the_worst_pixels_and_agrees_with_the_mean_where_all_are_alike() -> None:
+    """Nine pixels sure of the label and one sure of another: the mean is 0.1, the softmin 1 / (1 + 9 exp(-10))."""
+    objects, labels, softmin = (
+        np.ones((1, 10), int),
+        np.zeros((1, 10), np.uint8),
+        ScoringSettings(lcil_pooling="softmin"),
+    )
+    alike = score_masks(
+        torch.tensor([0.7, 0.3])[:, None, None].expand(2, 1, 10), objects, labels, "lcil", scoring=softmin
+    )
+    assert alike[1] == pytest.approx(0.3, rel=1e-5)
+    sure = torch.tensor([1.0] * 9 + [0.0])
+    probs = torch.stack([sure, 1 - sure])[:, None]  # (2, 1, 10)
+    assert score_masks(probs, objects, labels, "lcil")[1] == pytest.approx(0.1)
+    worst = score_masks(probs, objects, labels, "lcil", scoring=softmin)[1]
+    assert worst == pytest.approx(1 / (1 + 9 * np.exp(-10)), rel=1e-5)
+
+
 @settings(max_examples=40, deadline=None)
 @given(images())
 def test_representative_pixel(image: tuple[np.ndarray, ...]) -> None:
@@ -65,6 +105,8 @@ def test_representative_pixel(image: tuple[np.ndarray, ...]) -> None:
         best = mask.representative()
         assert cosine(mask.p[found], mask.mu) == pytest.approx(cosine(mask.p[best], mask.mu), abs=1e-6)
         assert statistics.cil_pixel[row] == pytest.approx(mask.cil_of(found), abs=1e-6)
+        cil = get_acquisition_function("cil").score(statistics.with_representative_similarity(), None)
+        assert cil[row] == statistics.cil_pixel[row]
         sim = sum(cosine(p, mask.p[found]) * mask.cil_of(i) for i, p in enumerate(mask.p))
         assert statistics.sim_pixel[row] == pytest.approx(sim, rel=1e-4, abs=2e-6)
         assert statistics.feature[row] == pytest.approx(np.mean(mask.p, axis=0), rel=1e-4, abs=1e-6)
@@ -124,10 +166,10 @@ def mask_set(areas_by_class: list[int]) -> MaskSet:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 400), min_size=2, max_size=12).filter(any))
-def test_class_weights_equal_the_slow_version(areas: list[int]) -> None:
-    found = class_weights(mask_set(areas))
-    wanted, kl = adaptive_class_weights(areas)
+@given(st.lists(st.integers(0, 400), min_size=2, max_size=12).filter(any), st.sampled_from(["present", "all"]))
+def test_class_weights_equal_the_slow_version(areas: list[int], uniform_over: str) -> None:
+    found = class_weights(mask_set(areas), uniform_over=uniform_over)
+    wanted, kl = adaptive_class_weights(areas, uniform_over)
     assert found.weights == pytest.approx(wanted)
     assert found.kl == pytest.approx(kl, abs=1e-9)
     assert found.pixel_counts.tolist() == areas
@@ -137,12 +179,60 @@ def test_equal_classes_make_abc_equal_sim() -> None:
     assert class_weights(mask_set([30, 30, 30])).weights.tolist() == [1, 1, 1]
 
 
+def test_absent_classes_count_as_imbalance_when_all_classes_are_compared() -> None:
+    """Half of the classes are absent: KL is log 2, and the weights of those present stay above 0."""
+    found = class_weights(mask_set([30, 30, 0, 0]), uniform_over="all")
+    assert found.kl == pytest.approx(np.log(2)) and found.weights.tolist() == [1, 1, 0, 0]
+    assert class_weights(mask_set([30, 30, 0, 0])).kl == 0
+
+
 def test_queried_masks_and_void_do_not_count() -> None:
     masks = mask_set([10, 20, 70])
     answered = masks.relabel(np.array([2]), np.array([255]), source="annotator", round=1)
     assert class_weights(answered).pixel_counts.tolist() == [10, 20, 0]
     assert class_weights(masks, exclude=np.array([True, False, False])).pixel_counts.tolist() == [0, 20, 70]
     assert class_weights(masks, exclude=np.array([True] * 3)).weights.tolist() == [0, 0, 0]
+
+
+class Pointwise:
+    """A stand-in for a model: class probabilities from each pixel's colour and place; remembers what it was shown."""
+
+    num_classes = 3
+
+    def predict(self, image: np.ndarray) -> torch.Tensor:
+        self.seen = image
+        ramp = np.linspace(0, 3, image.shape[0] * image.shape[1]).reshape(image.shape[:2])
+        return torch.from_numpy((image / 40.0 + np.sin(ramp)[..., None]).transpose(2, 0, 1)).float().softmax(0)
+
+
+def test_squashed_prediction_equals_the_slow_version() -> None:
+    """Wide image: what the model sees, and every probability interpolated one by one."""
+    image, model = np.random.default_rng(0).integers(0, 256, (9, 40, 3), dtype=np.uint8), Pointwise()
+    image[:, 20:] = (250, 0, 0)
+    found = predict_squashed(model, image)
+    inner, outer = model.seen[192:576, 192:576], model.seen.copy()
+    outer[192:576, 192:576] = 0
+    assert model.seen.shape == (768, 768, 3) and not outer.any()
+    assert (inner[:, 200:] == (250, 0, 0)).all()  # half of 40 columns is half of 384
+    inside = model.predict(model.seen)[:, 192:576, 192:576].numpy()
+    wanted = np.stack([bilinear(channel, 9, 40) for channel in inside])
+    assert found.shape == (3, 9, 40) and found.dtype == torch.float32
+    assert found.numpy() == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+
+
+def test_squashed_scores_keep_the_features_of_the_image_itself() -> None:
+    masks, model = mask_set([12, 20, 8]), Pointwise()
+    image = np.random.default_rng(1).integers(0, 256, (1, 40, 3), dtype=np.uint8)
+    split = SimpleNamespace(image=lambda name: image)
+    native, _ = gather_statistics(model, split, masks, np.ones(3), progress=False)
+    squashed, _ = gather_statistics(
+        model, split, masks, np.ones(3), ref_squash=True, representative=True, progress=False
+    )
+    index, labels = masks.index_map("a"), masks.label_map("a")
+    wanted = mask_statistics(predict_squashed(model, image), index, labels, np.ones(3), representative=True)
+    assert (squashed.feature == native.feature).all() and (squashed.feature != wanted.feature).any()
+    for name in ("sim", "abc", "cil", "lcil", "entropy", "dominant", "representative", "sim_pixel"):
+        assert (getattr(squashed, name) == getattr(wanted, name)).all()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,13 @@ def test_names_of_runs_survive_new_switches() -> None:
     assert len(names) == len(METHODS) + 1
 
 
+def test_names_of_finished_runs_are_pinned() -> None:
+    """Runs of these names exist: a default that changes, or a field that is renamed, would orphan them."""
+    assert Experiment().name == "toy-a2lc-s0-b3569362"
+    assert Experiment(method="alc", seed=2).name == "toy-alc-s2-47062c88"
+    assert Experiment(correction={"guard": True}).name == "toy-a2lc-s0-89a87ae4"
+
+
 def test_budget_is_a_number_of_masks_or_a_share() -> None:
     assert Experiment(budget=0.09).masks_per_round(11257) == 1013
     assert Experiment(budget=1000).masks_per_round(11257) == 1000
@@ -53,8 +60,11 @@ def test_budget_is_a_number_of_masks_or_a_share() -> None:
         ({"budget": -3}, r"found -3"),
         ({"budget": 1.5}, r"found 1\.5"),
         ({"budget": True}, r"budget.*found True"),
-        ({"query": "image"}, r"query: .*'mask' or 'pixel'.*found 'image'"),
+        ({"query": "image"}, r"query: .*'mask', 'pixel', 'merged' or 'classes'.*found 'image'"),
         ({"pseudo_labels": {"kind": "folders"}}, r"'folders' needs object_maps and labels"),
+        ({"scoring": {"uniform_over": "every"}}, r"scoring\.uniform_over: .*'present' or 'all'.*found 'every'"),
+        ({"scoring": {"squash": True}}, r"scoring\.squash: no such field; did you mean 'ref_squash'"),
+        ({"correction": {"protected_labels": "head"}}, r"'rarest' or 'tail'.*found 'head'"),
         ({"correction": {"tail_ratio": 2}}, r"correction\.tail_ratio: .*found 2"),
     ],
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import lcm_tail
+from oracles import lcm_corrects, lcm_tail
 from test_masks import CLASSES, Truth
 
 from a2lc.correction import LabelCorrectionModule, LCMSettings, Oracle, propose_corrections, tail_ranking, train_lcm
@@ -85,6 +86,53 @@ def test_each_selection_criterion_blocks_alone() -> None:
         False,  # predicts a tail class
         False,  # a person has answered it
     ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 2, 255]), st.integers(0, 2), st.booleans(), st.sampled_from([None, 1, 2, 3])),
+        min_size=1,
+        max_size=12,
+    ),
+    st.lists(st.integers(0, 2), max_size=8),
+    st.sampled_from(["rarest", "tail"]),
+    st.sampled_from(["ever", "round"]),
+    st.sampled_from([0.0, 0.4, 0.7]),
+)
+def test_selection_equals_the_slow_version(
+    masks_: list[tuple], answers: list[int], labels_rule: str, answers_rule: str, alpha: float
+) -> None:
+    """Round 3, masks given as (label, prediction, sure or not, round of an answer), under all rules."""
+    labels, predicted, sure, answered_in = zip(*masks_, strict=True)
+    objects = np.arange(1, len(labels) + 1)[None]
+    masks = MaskSet.from_maps(CLASSES, ["a"], {"a": objects}, {"a": {i + 1: v for i, v in enumerate(labels)}})
+    for round in (1, 2, 3):
+        rows = np.array([i for i, r in enumerate(answered_in) if r == round], dtype=int)
+        masks = masks.relabel(rows, np.array(labels)[rows], source="annotator", round=round)
+    output = np.full((len(labels), 3), 0.1)
+    output[np.arange(len(labels)), predicted] = np.where(sure, 0.9, 0.5)
+    rules = {"protected_labels": labels_rule, "protected_answers": answers_rule}
+    settings_ = LCMSettings(thresholds=(0.8,), tail_ratio=alpha, **rules)
+    found = propose_corrections(
+        Confident(output), np.zeros((len(labels), 3)), masks, np.array(answers, int), settings_, 3
+    )
+    tail, rarest = lcm_tail(answers, 3, alpha)
+    assert found.accepted.tolist() == [lcm_corrects(*mask, 3, tail, rarest, rules) for mask in masks_]
+
+
+def test_an_overruled_answer_still_counts_as_answered(tmp_path: Path) -> None:
+    masks = MaskSet.from_maps(CLASSES, ["a"], {"a": np.array([[1, 2, 3]])}, {"a": {1: 0, 2: 0, 3: 0}})
+    masks = masks.relabel(np.array([0, 1]), np.array([1, 1]), source="annotator", round=1)
+    masks = masks.relabel(np.array([1, 2]), np.array([2, 2]), source="lcm", round=2, confidence=0.9)
+    masks.save_state(tmp_path / "masks.parquet")
+    masks = masks.with_state(tmp_path / "masks.parquet")
+    assert masks.table["source"].tolist() == ["annotator", "overruled", "lcm"]
+    assert masks.queried.tolist() == [True, True, False]
+    masks = masks.relabel(np.array([1]), np.array([0]), source="lcm", round=3)
+    assert masks.table["source"].tolist()[1] == "overruled"
+    asked_again = masks.relabel(np.array([1]), np.array([1]), source="annotator", round=4)
+    assert asked_again.table["source"].tolist()[1] == "annotator"
 
 
 def test_threshold_schedule_holds_its_last_value() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from a2lc.correction import LCMSettings, propose_corrections, train_lcm
-from a2lc.correction.guard import guard_corrections
+from a2lc.correction.guard import guard_corrections, logistic
 from a2lc.datasets import Classes
 from a2lc.masks import MaskSet
 
@@ -44,7 +44,9 @@ def test_corrects_only_where_answers_say_that_it_helps(wrong_share: float, kept:
     assert guarded.accepted[40:120].all() == kept and guarded.accepted[40:120].any() == kept
     assert report.proposed == proposed.accepted.sum() and report.kept == guarded.accepted.sum()
     if kept:
-        assert report.estimated_accuracy == pytest.approx(1.0)
+        assert report.estimated_accuracy > 0.9 > 0.1 > report.estimated_before
+    else:
+        assert report.estimated_accuracy is None and report.estimated_before is None
 
 
 def test_is_seeded() -> None:
@@ -54,3 +56,19 @@ def test_is_seeded() -> None:
     proposed = propose_corrections(model, feature, answered, truth[rows], SETTINGS, 1)
     reports = [guard_corrections(proposed, feature, masks, answered, rows, SETTINGS, 1, seed=s)[1] for s in (3, 3)]
     assert reports[0] == reports[1]
+
+
+def test_log_odds_of_a_share_and_their_standard_deviation() -> None:
+    right = np.array([True] * 3000 + [False] * 1000)
+    odds, deviation = logistic(np.zeros((4000, 0)), right, np.zeros((2, 0)))
+    assert odds == pytest.approx([np.log(3)] * 2, rel=2e-3)
+    assert deviation == pytest.approx([np.sqrt(1 / 3000 + 1 / 1000)] * 2, rel=2e-3)
+
+
+def test_what_was_never_seen_has_the_prior_s_uncertainty() -> None:
+    rng = np.random.default_rng(0)
+    seen = np.column_stack([rng.integers(0, 2, 200), np.zeros(200)]).astype(float)
+    right = rng.random(200) < np.where(seen[:, 0] == 1, 0.9, 0.2)
+    odds, deviation = logistic(seen, right, np.array([[1.0, 0], [0, 0], [1, 1]]))
+    assert odds[0] > 1 > -0.3 > odds[1] and odds[2] == pytest.approx(odds[0], abs=1e-6)
+    assert deviation[2] == pytest.approx(np.hypot(deviation[0], 1), rel=1e-6)

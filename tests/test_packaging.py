@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
     "groundingdino": "groundingdino-py",
     "segment_anything": "segment-anything",
+    "cv2": "opencv-contrib-python-headless",
 }
 
 
@@ -82,7 +83,7 @@ def test_every_imported_package_is_declared(project: dict) -> None:
     missing = {
         name: imported[name]
         for name in third_party
-        if canonicalize_name(DISTRIBUTIONS.get(name, name)) not in declared(project, "grounded-sam")
+        if canonicalize_name(DISTRIBUTIONS.get(name, name)) not in declared(project, "grounded-sam", "superpixels")
     }
     assert "torch" in third_party
     assert not missing, f"imported but not in pyproject.toml: {missing}"

@@ -591,16 +591,18 @@ def test_the_best_validation_is_kept_on_request() -> None:
     split, seen = Halves(4), []
 
     class Watching(TorchSegmenter):
-        def _miou(self, split: Split) -> float:
-            seen.append(super()._miou(split))
+        def _miou(self) -> float:
+            seen.append(super()._miou())
             return seen[-1]
 
-    model = Watching(settings, 3, torch.device("cpu"))
-    log = model.fit(split, split.ground_truth, seed=0, progress=False, validation=split)
+    model = Watching(settings, 3, torch.device("cpu"), split)
+    log = model.fit(split, split.ground_truth, seed=0, progress=False)
     assert len(seen) == 6 and log.kept == 1 + int(np.argmax(seen))
-    assert TorchSegmenter._miou(model, split) == max(seen)
-    last = build_segmenter(settings.model_copy(update={"keep": "last"}), 3)
-    assert last.fit(split, split.ground_truth, seed=0, progress=False, validation=split).kept == 6
+    assert TorchSegmenter._miou(model) == max(seen)
+    last = build_segmenter(settings.model_copy(update={"keep": "last"}), 3, validation=split)
+    assert last.fit(split, split.ground_truth, seed=0, progress=False).kept == 6
+    with pytest.raises(ValueError, match="needs a validation split"):
+        build_segmenter(settings, 3)
 
 
 def test_training_goes_on_from_the_previous_weights_on_request() -> None:

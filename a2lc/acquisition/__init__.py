@@ -8,6 +8,8 @@ from a2lc.acquisition.functions import (
     get_acquisition_function,
     score_masks,
 )
+from a2lc.acquisition.settings import ScoringSettings
+from a2lc.acquisition.squash import predict_squashed
 from a2lc.acquisition.statistics import MaskStatistics, gather_statistics, mask_statistics
 
 __all__ = [
@@ -15,11 +17,13 @@ __all__ = [
     "ClassWeights",
     "Explanation",
     "MaskStatistics",
+    "ScoringSettings",
     "acquisition_function",
     "class_weights",
     "explain_mask",
     "gather_statistics",
     "get_acquisition_function",
     "mask_statistics",
+    "predict_squashed",
     "score_masks",
 ]

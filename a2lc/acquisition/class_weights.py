@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +17,8 @@ class ClassWeights:
     Attributes:
         weights: (K,) float64 in [0, 1]; the rarest class present has 1, absent classes have 0.
         rarity: (K,) class rarity scores of Eq. 7, in [0, 1].
-        kl: imbalance score of Eq. 8, natural logarithm, >= 0; 0 when all classes present cover equally many pixels.
+        kl: imbalance score of Eq. 8, natural logarithm, >= 0; 0 when the classes of the uniform distribution cover
+            equally many pixels.
         pixel_counts: (K,) int64 pixels of the counted masks, by pseudo-label.
     """
 
@@ -26,16 +28,19 @@ class ClassWeights:
     pixel_counts: np.ndarray
 
 
-def class_weights(masks: MaskSet, exclude: np.ndarray | None = None) -> ClassWeights:
+def class_weights(
+    masks: MaskSet, exclude: np.ndarray | None = None, uniform_over: Literal["present", "all"] = "present"
+) -> ClassWeights:
     """Adaptive class weights ``w_c = rarity_c ** KL^3`` from the current pseudo-labels (Eq. 7-9).
 
-    Counted are the pixels of masks, not uncovered pixels and not void masks; the uniform distribution and the minimum
-    run over the classes that are present, as in the released code (``a2lc/abc.py:24-80`` of ngbrjyj/A2LC), where the
-    paper says all classes.
+    Counted are the pixels of masks, not uncovered pixels and not void masks. As in the released code
+    (``a2lc/abc.py:24-80`` of ngbrjyj/A2LC) the minimum runs over the classes that are present; the paper says all
+    classes, but then one absent class would make every weight 0.
 
     Args:
         masks: M masks with their current labels.
         exclude: masks that no longer count, those queried in earlier rounds: (M,) bool or row numbers. None counts all.
+        uniform_over: classes of the uniform distribution of Eq. 8, those ``present`` (code) or ``all`` K (paper).
 
     When no counted mask carries a class, all weights and the imbalance are 0.
     """
@@ -46,15 +51,15 @@ def class_weights(masks: MaskSet, exclude: np.ndarray | None = None) -> ClassWei
     labels = masks.table["label"].to_numpy()
     keep &= labels < k
     counts = np.bincount(labels[keep], weights=masks.table["area"].to_numpy()[keep], minlength=k).astype(np.int64)
-    return _weights(counts)
+    return _weights(counts, int((counts > 0).sum()) if uniform_over == "present" else k)
 
 
-def _weights(counts: np.ndarray) -> ClassWeights:
+def _weights(counts: np.ndarray, uniform: int) -> ClassWeights:
     present = counts > 0
     rarity = np.divide(
         counts[present].min(initial=counts.max()), counts, out=np.zeros(len(counts)), where=present
     )  # Eq. 7
     share = counts[present] / max(counts.sum(), 1)
-    kl = max(0.0, float(np.sum(share * np.log(share * present.sum()))))  # Eq. 8 over the classes present
+    kl = max(0.0, float(np.sum(share * np.log(share * uniform))))  # Eq. 8, U(c) = 1 / uniform
     weights = np.where(present, rarity ** (kl**3), 0.0)  # Eq. 9
     return ClassWeights(weights, rarity, kl, counts)

@@ -4,11 +4,12 @@ queried first."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from a2lc.acquisition.settings import ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics, mask_statistics
 from a2lc.errors import nearest
 
@@ -25,6 +26,7 @@ class AcquisitionFunction:
         uncertainty: whether it reads entropy, margin or bvsb.
         components: whether it reads ``statistics.adjusted_iou``, which costs a connected-components pass.
         random_ties: equal scores are ordered by a seeded random number instead of by (image, mask id).
+        softmin: whether it reads ``statistics.lcil_softmin``.
     """
 
     name: str
@@ -32,6 +34,7 @@ class AcquisitionFunction:
     uncertainty: bool = False
     components: bool = False
     random_ties: bool = False
+    softmin: bool = False
 
 
 ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
@@ -49,8 +52,12 @@ def acquisition_function(
     return register
 
 
-def get_acquisition_function(name: str) -> AcquisitionFunction:
+def get_acquisition_function(name: str, scoring: ScoringSettings | None = None) -> AcquisitionFunction:
     """Look an acquisition function up.
+
+    Args:
+        name: a name in `ACQUISITION_FUNCTIONS`.
+        scoring: which alternative of ``lcil`` and ``merspx``; None means the defaults.
 
     Raises:
         ValueError: unknown name; the nearest ones are suggested.
@@ -58,7 +65,12 @@ def get_acquisition_function(name: str) -> AcquisitionFunction:
     if name not in ACQUISITION_FUNCTIONS:
         known = ", ".join(ACQUISITION_FUNCTIONS)
         raise ValueError(f"acquisition: expected one of {known}, found {name!r}{nearest(name, ACQUISITION_FUNCTIONS)}")
-    return ACQUISITION_FUNCTIONS[name]
+    function = ACQUISITION_FUNCTIONS[name]
+    if name == "lcil" and scoring and scoring.lcil_pooling == "softmin":
+        return replace(function, score=_lcil_softmin, softmin=True)
+    if name == "merspx" and scoring and scoring.merspx_shares == "quarter":
+        return replace(function, score=_merspx_quarter)
+    return function
 
 
 @acquisition_function("random")
@@ -91,6 +103,10 @@ def lcil(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     return statistics.lcil
 
 
+def _lcil_softmin(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    return statistics.lcil_softmin
+
+
 @acquisition_function("aiou", components=True, random_ties=True)
 def aiou(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """1 - adjusted IoU between mask and predicted components, in [0, 1] (Rottmann & Reese 2023); many masks tie at
@@ -104,13 +120,13 @@ def bvsb(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     return statistics.bvsb
 
 
-def _balanced(statistics: MaskStatistics, weights: np.ndarray) -> np.ndarray:
+def _balanced(statistics: MaskStatistics, weights: np.ndarray, total: float = 1.0) -> np.ndarray:
     """BvSB over its maximum, times exp(-share of the dominant prediction), the share counted with `weights` over all
-    masks."""
+    masks; shares add up to `total`."""
     share = np.bincount(statistics.dominant, weights=weights, minlength=statistics.feature.shape[1]) / max(
         weights.sum(), 1
     )
-    return statistics.bvsb / max(statistics.bvsb.max(initial=0), 1e-12) * np.exp(-share[statistics.dominant])
+    return statistics.bvsb / max(statistics.bvsb.max(initial=0), 1e-12) * np.exp(-total * share[statistics.dominant])
 
 
 @acquisition_function("clsbal", uncertainty=True)
@@ -123,6 +139,10 @@ def clsbal(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
 def merspx(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """BvSB x exp(-share of pixels in masks that predict the same class), in [0, 1] (Kim et al. 2023)."""
     return _balanced(statistics, statistics.area.astype(float))
+
+
+def _merspx_quarter(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+    return _balanced(statistics, statistics.area.astype(float), total=0.25)
 
 
 @acquisition_function("sim")
@@ -144,6 +164,7 @@ def score_masks(
     function: str = "abc",
     class_weights: np.ndarray | None = None,
     seed: int = 0,
+    scoring: ScoringSettings | None = None,
 ) -> dict[int, float]:
     """Score every mask of one image.
 
@@ -154,6 +175,8 @@ def score_masks(
         function: a name in `ACQUISITION_FUNCTIONS`. Shares of ``clsbal`` and ``merspx`` are counted over this image.
         class_weights: (K,) weights of Eq. 9 for ``abc``; None means 1 for all.
         seed: seed of ``random``.
+        scoring: which alternative of ``lcil`` and ``merspx``; None means the defaults. (Its other fields choose class
+            weights and predictions, which the caller brings here.)
 
     Returns:
         ``{mask_id: score}`` for every id > 0.
@@ -161,7 +184,7 @@ def score_masks(
     Raises:
         ValueError: unknown function, shapes that do not fit, or a label that is neither a class nor 255.
     """
-    chosen = get_acquisition_function(function)
+    chosen = get_acquisition_function(function, scoring)
     ids, index = np.unique(object_map, return_inverse=True)
     index = index.reshape(object_map.shape).astype(np.int64)
     if ids.size and ids[0] == 0:
@@ -173,6 +196,7 @@ def score_masks(
         class_weights,
         uncertainty=chosen.uncertainty,
         components=chosen.components,
+        softmin=chosen.softmin,
     )
     scores = chosen.score(statistics, np.random.default_rng(seed))
     return dict(zip(ids.tolist(), scores.tolist(), strict=True))

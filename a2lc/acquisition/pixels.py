@@ -10,6 +10,7 @@ import torch
 from skimage.measure import label as connected_components
 
 _TINY = 1e-12
+_SOFTMIN_TEMPERATURE = 0.1  # of Lad & Mueller (2023)
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,18 @@ class Pixels:
             yield Block(where + start, mask, p, inverse_norm, first, predicted, given)
 
 
-def segment_sums(pixels: Pixels, n: int, uncertainty: bool) -> tuple[np.ndarray, np.ndarray]:
+def segment_sums(pixels: Pixels, n: int, uncertainty: bool, softmin: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Sums over the pixels of each of n masks, float64.
 
     Returns:
         (n, K, K + 1) per predicted class: probabilities, number of pixels; with `uncertainty` (n, K, K + 4), after
         these entropy / log K, margin and bvsb; and (n, K, K + 1) per effective label: CIL times unit vector p/|p|,
-        CIL (Eq. 10).
+        CIL (Eq. 10); with `softmin` (n, K, K + 3), after these exp(CIL / 0.1) and CIL times that.
     """
     k, device = len(pixels.probs), pixels.probs.device
     exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's backend has no float64
-    totals = [torch.zeros(n * k, w, dtype=exact, device=device) for w in (k, 4 if uncertainty else 1, k, 1)]
+    widths = (k, 4 if uncertainty else 1, k, 3 if softmin else 1)
+    totals = [torch.zeros(n * k, width, dtype=exact, device=device) for width in widths]
     for block in pixels.blocks():
         by_predicted, by_given = block.mask * k + block.predicted, block.mask * k + block.given
         cil = 1 - block.p.gather(1, block.given[:, None])  # (b, 1)
@@ -77,7 +79,7 @@ def segment_sums(pixels: Pixels, n: int, uncertainty: bool) -> tuple[np.ndarray,
             (by_predicted, block.p),
             (by_predicted, torch.stack([torch.ones_like(block.first), *more], 1)),
             (by_given, block.p * (cil * block.inverse_norm)),
-            (by_given, cil),
+            (by_given, _with_softmin(cil) if softmin else cil),
         )
         for total, (key, values) in zip(totals, parts, strict=True):
             total += torch.zeros(total.shape, device=device).index_add_(0, key, values).to(exact)
@@ -90,6 +92,12 @@ def _uncertainty(block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor
     second = block.p.scatter(1, block.predicted[:, None], 0.0).amax(1)
     entropy = torch.special.entr(block.p).sum(1) / max(np.log(block.p.shape[1]), _TINY)
     return entropy, 1 - (block.first - second), second / block.first.clamp_min(_TINY)
+
+
+def _with_softmin(cil: torch.Tensor) -> torch.Tensor:
+    """(b, 1) CIL -> (b, 3) with the softmin's weight, in [1, exp(10)], and CIL times it."""
+    weight = (cil / _SOFTMIN_TEMPERATURE).exp()
+    return torch.cat([cil, weight, weight * cil], 1)
 
 
 def representative_pixels(

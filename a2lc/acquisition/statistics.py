@@ -19,6 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from a2lc.acquisition.pixels import Pixels, adjusted_iou, plurality, representative_pixels, segment_sums
+from a2lc.acquisition.squash import predict_squashed
 from a2lc.datasets import Split
 from a2lc.masks import MaskSet
 from a2lc.segmenter import Segmenter
@@ -49,6 +50,7 @@ class MaskStatistics:
             for.
         adjusted_iou: (n,) adjusted IoU of the mask with the predicted components of its label, in [0, 1]; NaN when
             not asked for.
+        lcil_softmin: (n,) mean of the pixel CIL weighted by exp(CIL / 0.1), in [0, 1]; NaN when not asked for.
     """
 
     area: np.ndarray
@@ -66,6 +68,7 @@ class MaskStatistics:
     cil_pixel: np.ndarray
     sim_pixel: np.ndarray
     adjusted_iou: np.ndarray
+    lcil_softmin: np.ndarray
 
     def __len__(self) -> int:
         return len(self.area)
@@ -73,6 +76,10 @@ class MaskStatistics:
     def with_representative_similarity(self) -> MaskStatistics:
         """The same with SIM and CIL taken at the representative pixel, as in ALC (Kim et al. 2024)."""
         return replace(self, sim=self.sim_pixel, cil=self.cil_pixel)
+
+    def take(self, rows: np.ndarray) -> MaskStatistics:
+        """The statistics of some masks."""
+        return MaskStatistics(*(getattr(self, f.name)[rows] for f in fields(MaskStatistics)))
 
     @staticmethod
     def concatenate(parts: Iterable[MaskStatistics]) -> MaskStatistics:
@@ -91,6 +98,7 @@ def mask_statistics(
     uncertainty: bool = True,
     representative: bool = False,
     components: bool = False,
+    softmin: bool = False,
 ) -> MaskStatistics:
     """Reduce one image's softmax map to per-mask statistics.
 
@@ -102,6 +110,7 @@ def mask_statistics(
         uncertainty: also compute entropy, margin and bvsb.
         representative: also find ALC's representative pixel and what depends on it.
         components: also compute the adjusted IoU (connected components of the prediction, on the CPU).
+        softmin: also pool the CIL by softmin.
 
     Raises:
         ValueError: shapes do not fit, or a label is neither a class nor 255.
@@ -115,14 +124,14 @@ def mask_statistics(
         raise ValueError(f"labels must lie in 0..{k - 1} or be 255, found {int(wrong[0])}")
     weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
     pixels = Pixels.of(probs, index_map, label_map)
-    by_predicted, by_given = segment_sums(pixels, n, uncertainty)  # (n, K, K + 1 or K + 4) and (n, K, K + 1)
+    by_predicted, by_given = segment_sums(pixels, n, uncertainty, softmin)  # (n, K, K + 1 or 4), (n, K, K + 1 or 3)
 
     rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
     dominant, area = counts.argmax(1), counts.sum(1)
     mu = by_predicted[rows, dominant, :k] / np.maximum(counts[rows, dominant], 1)[:, None]  # (n, K) mean over m'
     direction = mu / np.maximum(np.linalg.norm(mu, axis=1, keepdims=True), 1e-12)
     mean = by_predicted.sum(1) / np.maximum(area, 1)[:, None]  # (n, K + 1 or K + 4) means over the mask
-    cil_sum = by_given.sum(1)  # (n, K + 1)
+    cil_sum = by_given.sum(1)  # (n, K + 1 or K + 3)
     weighted = (weights[:, None] * by_given[:, :, :k]).sum(1)  # (n, K): each pixel's CIL times its label's class weight
     inside = index_map >= 0
     label = given = plurality(index_map, label_map, inside, n)
@@ -154,6 +163,7 @@ def mask_statistics(
         cil_pixel=cil_pixel,
         sim_pixel=(cil_sum[:, :k] * unit).sum(1),
         adjusted_iou=iou,
+        lcil_softmin=cil_sum[:, k + 2] / np.maximum(cil_sum[:, k + 1], 1e-12) if softmin else missing,
     )
 
 
@@ -170,6 +180,9 @@ def gather_statistics(
     uncertainty: bool = True,
     representative: bool = False,
     components: bool = False,
+    softmin: bool = False,
+    ref_squash: bool = False,
+    penultimate: bool = False,
     progress: bool = True,
 ) -> tuple[MaskStatistics, float]:
     """Predict every image once and reduce it to per-mask statistics at once; no softmax map outlives its image.
@@ -179,21 +192,32 @@ def gather_statistics(
         split: where the images are read.
         masks: M masks with their current labels.
         class_weights: (K,) weights of Eq. 9.
-        uncertainty, representative, components: as in `mask_statistics`.
+        uncertainty, representative, components, softmin: as in `mask_statistics`.
+        ref_squash: take everything but the feature from a second prediction, of the squashed image
+            (`predict_squashed`).
+        penultimate: take SIM, ABC and the feature from what the network's last layer sees
+            (`with_penultimate_features`); at the image's own size.
         progress: whether to show a progress bar.
 
     Returns:
         Statistics of all M masks in table order, and the seconds spent in reading and predicting images.
     """
+    from a2lc.acquisition.penultimate import with_penultimate_features  # which imports MaskStatistics
+
     parts, predicting = [], 0.0
     for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", mininterval=1, disable=not progress):
         start = time.perf_counter()
-        probs = model.predict(split.image(name))
+        image = split.image(name)
+        native = model.predict(image)
+        probs = predict_squashed(model, image) if ref_squash else native
         predicting += time.perf_counter() - start
         index = masks.index_map(name)
-        parts.append(
-            mask_statistics(
-                probs, index, masks.label_map(name, index), class_weights, uncertainty, representative, components
-            )
-        )
+        labels = masks.label_map(name, index)
+        part = mask_statistics(probs, index, labels, class_weights, uncertainty, representative, components, softmin)
+        if ref_squash:
+            part = replace(part, feature=mask_statistics(native, index, labels, uncertainty=False).feature)
+        if penultimate:
+            features = model.features(image)  # type: ignore[attr-defined]
+            part = with_penultimate_features(part, features, native, index, labels, class_weights)
+        parts.append(part)
     return MaskStatistics.concatenate(parts), predicting

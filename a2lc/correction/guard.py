@@ -1,10 +1,12 @@
 """Beyond the paper: a guard that lets the LCM correct only where its own answers say that it helps.
 
 The published LCM cannot know whether it is right: its confidence comes from a softmax trained through a second
-softmax, and it learns from suspicious masks only but corrects unsuspicious ones. The answers can tell. They are held
-out in turn; what the LCM would have done to each is compared with the answer and with leaving the label alone.
-Queried masks are no random sample, so this is done within strata in which queried and unqueried masks can be
-compared: by predicted class and by how suspicious the old label is.
+softmax, and it learns from suspicious, large masks only but corrects unsuspicious, small ones. The answers can tell.
+They are held out in turn, and what the LCM would have made of each is compared with the answer and with leaving the
+label alone. Queried masks are no random sample of all masks, so no share of them is carried over: two logistic
+regressions learn when a change is right, and when the old label was, from what queried and other masks have in common
+(size, how likely the model finds the new and the old label, the two classes). Where the answers say little, their
+bounds are far apart and nothing is corrected.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from a2lc.correction.lcm import Corrections, LCMSettings, propose_corrections, train_lcm
 from a2lc.masks import MaskSet
 
 FOLDS = 5
-SUSPICION_EDGES = (0.25, 0.5, 0.75, 0.9)  # of 1 - mean probability of the old label
+QUANTILE = 1.645  # one-sided bounds of 95 %
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,14 @@ class GuardReport:
     Attributes:
         proposed: corrections that the published criteria accept.
         kept: those that the guard lets through.
-        estimated_accuracy: share of the kept corrections expected to be right, in [0, 1], from held-out answers; None
-            when none is kept.
+        estimated_before: share of the kept masks whose old label is expected to be right, in [0, 1]; None when none is
+            kept.
+        estimated_accuracy: share of the kept corrections expected to be right, in [0, 1]; None when none is kept.
     """
 
     proposed: int
     kept: int
+    estimated_before: float | None
     estimated_accuracy: float | None
 
 
@@ -46,11 +52,7 @@ def guard_corrections(
     round: int,
     seed: int,
 ) -> tuple[Corrections, GuardReport]:
-    """Keep only corrections in strata where held-out answers say that correcting beats leaving the label alone.
-
-    A stratum is a predicted class and a range of suspicion 1 - feature[label]. Its gain is the share of held-out
-    answers that are right after correction minus the share that were right before, with one failure added, so that a
-    stratum without answers is never corrected.
+    """Keep only corrections that are right more often than the old label, both by the 95 % bound against them.
 
     Args:
         proposed: what the published criteria accept.
@@ -62,39 +64,92 @@ def guard_corrections(
         round: counted from 1.
         seed: of folds and trainings.
     """
-    truth = answered.table["label"].to_numpy()[rows]
-    old = masks.table["label"].to_numpy()
-    k = len(masks.classes)
-    stratum = _strata(proposed.predicted, feature, old, k)
-    gains, right, counts = (np.zeros(k * (len(SUSPICION_EDGES) + 1)) for _ in range(3))
-    for fold in _folds(len(rows), seed):
-        if fold.all() or not fold.any():
-            continue
-        model = train_lcm(feature[rows[~fold]], truth[~fold], k, settings, seed)
-        held = rows[fold]
-        said = propose_corrections(model, feature, masks, truth[~fold], settings, round)
-        would = held[said.accepted[held]]
-        after = said.predicted[would] == answered.table["label"].to_numpy()[would]
-        before = old[would] == answered.table["label"].to_numpy()[would]
-        where = _strata(said.predicted, feature, old, k)[would]
-        np.add.at(gains, where, after.astype(float) - before)
-        np.add.at(right, where, after)
-        np.add.at(counts, where, 1)
-    good = (gains - 1) / (counts + 1) > 0
-    kept = proposed.accepted & good[stratum]
-    estimate = float((right[stratum[kept]] / counts[stratum[kept]]).mean()) if kept.any() else None
-    report = GuardReport(int(proposed.accepted.sum()), int(kept.sum()), estimate)
-    return replace(proposed, accepted=kept), report
+    held_out = _held_out_predictions(feature, masks, answered, rows, settings, round, seed)
+    old, truth = (m.table["label"].to_numpy() for m in (masks, answered))
+    changed = held_out != old[rows]
+    rows, held_out = rows[changed], held_out[changed]
+    kept = np.zeros(len(old), dtype=bool)
+    candidates = np.flatnonzero(proposed.accepted)
+    nothing = GuardReport(len(candidates), 0, None, None)
+    if len(rows) == 0 or len(candidates) == 0:
+        return replace(proposed, accepted=kept), nothing
+    seen = _covariates(feature, masks, rows, held_out)
+    wanted = _covariates(feature, masks, candidates, proposed.predicted[candidates])
+    after, after_sd = logistic(seen, held_out == truth[rows], wanted)
+    before, before_sd = logistic(seen, old[rows] == truth[rows], wanted)
+    good = after - QUANTILE * after_sd > before + QUANTILE * before_sd  # log-odds
+    kept[candidates[good]] = True
+    if not good.any():
+        return replace(proposed, accepted=kept), nothing
+    estimates = (float(expit(values[good]).mean()) for values in (before, after))
+    return replace(proposed, accepted=kept), GuardReport(len(candidates), int(good.sum()), *estimates)
 
 
-def _strata(predicted: np.ndarray, feature: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """(M,) number of each mask's stratum; a void label is as suspicious as can be."""
-    given = np.minimum(labels, k - 1).astype(np.int64)
-    suspicion = np.where(labels < k, 1 - feature[np.arange(len(labels)), given], 1.0)
-    return predicted * (len(SUSPICION_EDGES) + 1) + np.digitize(suspicion, SUSPICION_EDGES)
+def logistic(seen: np.ndarray, right: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bayesian logistic regression by Laplace's approximation: a standard normal prior on every coefficient and the
+    intercept, so that outcomes without any exception leave some doubt.
+
+    Args:
+        seen: (n, d) covariates.
+        right: (n,) bool outcomes.
+        wanted: (m, d) covariates to predict for.
+
+    Returns:
+        (m,) log-odds and (m,) their standard deviation.
+    """
+    x, y = np.column_stack([np.ones(len(seen)), seen]), right.astype(float)
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        z = x @ w
+        value = np.logaddexp(0, z).sum() - y @ z + 0.5 * w @ w
+        return float(value), x.T @ (expit(z) - y) + w
+
+    w = minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
+    p = expit(x @ w)
+    covariance = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x + np.eye(x.shape[1]))
+    new = np.column_stack([np.ones(len(wanted)), wanted])
+    return new @ w, np.sqrt(np.einsum("ij,jk,ik->i", new, covariance, new))
 
 
-def _folds(n: int, seed: int) -> list[np.ndarray]:
-    """Boolean (n,) masks of FOLDS parts of about equal size, in random order."""
-    part = np.random.default_rng(seed).permutation(n) % FOLDS
-    return [part == fold for fold in range(FOLDS)]
+def _held_out_predictions(
+    feature: np.ndarray,
+    masks: MaskSet,
+    answered: MaskSet,
+    rows: np.ndarray,
+    settings: LCMSettings,
+    round: int,
+    seed: int,
+) -> np.ndarray:
+    """(n,) what an LCM says of each answered mask that has not learnt from it; its old label where there is no such
+    LCM."""
+    truth, k = answered.table["label"].to_numpy()[rows], len(masks.classes)
+    said = masks.table["label"].to_numpy()[rows].astype(np.int64)
+    fold = np.random.default_rng(seed).permutation(len(rows)) % FOLDS
+    for held in (fold == i for i in range(min(FOLDS, len(rows)))):
+        if not held.all():
+            model = train_lcm(feature[rows[~held]], truth[~held], k, settings, seed)
+            found = propose_corrections(model, feature, masks, truth[~held], settings, round)
+            said[held] = found.predicted[rows[held]]
+    return said
+
+
+def _covariates(feature: np.ndarray, masks: MaskSet, rows: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(n, 3 + 2K + 1): size and probabilities of new and old label, standardised over all masks; the two classes, the
+    old one possibly void."""
+    k, every = len(masks.classes), np.arange(len(masks))
+    old = np.minimum(masks.table["label"].to_numpy(), k).astype(np.int64)  # K = void
+    size = np.log(masks.table["area"].to_numpy())
+    padded = np.column_stack([feature, np.zeros(len(feature))])  # nobody finds void likely
+
+    def standard(values: np.ndarray, of: np.ndarray) -> np.ndarray:
+        return (values - of.mean()) / max(of.std(), 1e-12)
+
+    return np.column_stack(
+        [
+            standard(size[rows], size),
+            standard(feature[rows, predicted], feature.max(1)),
+            standard(padded[rows, old[rows]], padded[every, old]),
+            np.eye(k)[predicted],
+            np.eye(k + 1)[old[rows]],
+        ]
+    )

@@ -4,13 +4,14 @@ asked about."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from a2lc.deviations import Deviation
 from a2lc.masks import MaskSet
 from a2lc.threads import one_thread
 
@@ -24,19 +25,45 @@ class LCMSettings(BaseModel):
         tail_ratio: alpha of Eq. 5, the share of classes that count as tail, in [0, 1].
         loss: ``double_softmax``: cross-entropy applied to the softmax output, as released; ``nll``: Eq. 2 read
             literally.
+        protected_labels: criterion J3, whose masks are left alone: those that carry the single ``rarest`` class (Eq. 6
+            and released code) or any ``tail`` class of Eq. 5 (the paper's text).
+        protected_answers: which answers of an annotator the LCM never changes: those of any round, ``ever`` (released
+            code), or those of the same ``round`` only (the paper). An answer that is changed counts as answered all
+            the same: with ``non_redundant`` nobody is asked again, and the table's source says ``overruled``.
         epochs, batch_size, learning_rate: of Adam; the network is trained anew in every round.
         guard: beyond the paper: correct only where held-out answers say that it helps (`correction/guard.py`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    thresholds: tuple[float, ...] = Field((0.99, 0.99, 0.999, 0.9999, 0.9999999), min_length=1)
+    thresholds: Annotated[
+        tuple[float, ...],
+        Deviation(
+            "D8",
+            "τ is 0.99 at first and rises",
+            "rises on Cityscapes, is 0.99 always on PASCAL VOC",
+            profile="the default for Cityscapes, `[0.99]` for PASCAL VOC",
+        ),
+    ] = Field((0.99, 0.99, 0.999, 0.9999, 0.9999999), min_length=1)
     tail_ratio: float = Field(0.5, ge=0, le=1)
-    loss: Literal["double_softmax", "nll"] = "double_softmax"
+    loss: Annotated[
+        Literal["double_softmax", "nll"],
+        Deviation("D2", "cross-entropy (Eq. 2)", "cross-entropy of the softmax output, so softmax twice"),
+    ] = "double_softmax"
+    protected_labels: Annotated[
+        Literal["rarest", "tail"],
+        Deviation("D6", "a label of a tail class stays (text); of the rarest class (Eq. 6)", "as Eq. 6"),
+    ] = "rarest"
+    protected_answers: Annotated[
+        Literal["ever", "round"],
+        Deviation("D14", "this round's answers stay", "answers of all rounds stay"),
+    ] = "ever"
     epochs: int = Field(100, gt=0)
     batch_size: int = Field(8, gt=0)
     learning_rate: float = Field(1e-4, gt=0)
-    guard: bool = Field(False, strict=True)
+    guard: Annotated[
+        bool, Deviation("ours", "–", "–; beyond both: the LCM acts only where held-out answers say that it helps")
+    ] = Field(False, strict=True)
 
     def threshold(self, round: int) -> float:
         """Tau of this round, counted from 1."""
@@ -47,14 +74,14 @@ class LabelCorrectionModule(nn.Module):
     """Fully connected K -> 256 -> 128 -> 64 -> K with ReLU in between and softmax at the end (paper, "Components of
     LCM")."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, num_features: int | None = None) -> None:
         super().__init__()
-        widths = (num_classes, 256, 128, 64)
+        widths = (num_features or num_classes, 256, 128, 64)
         layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
         self.layers = nn.Sequential(*layers, nn.Linear(64, num_classes))
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        """Class probabilities (n, K) of mask features (n, K)."""
+        """Class probabilities (n, K) of mask features (n, C); C = K for probabilities."""
         return self.layers(feature).softmax(1)
 
 
@@ -66,7 +93,7 @@ def train_lcm(
     The class weight lambda_k = (N/N_k) / sum_c(N/N_c) runs over the classes answered; others cannot occur.
 
     Args:
-        features: (n, K) float32 mean probabilities of the answered masks (Eq. 1).
+        features: (n, C) float32 features of the answered masks (Eq. 1), by default their mean probabilities.
         labels: (n,) answers in 0..K-1; void answers are left out by the caller.
         num_classes: K.
         settings: epochs, batch size, learning rate, loss.
@@ -82,7 +109,7 @@ def train_lcm(
     weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)
     with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
-        model = LabelCorrectionModule(num_classes)
+        model = LabelCorrectionModule(num_classes, np.shape(features)[1])
         x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
         for _ in range(settings.epochs):
@@ -114,8 +141,7 @@ class Corrections:
     Attributes:
         predicted: (M,) predicted class.
         confidence: (M,) float64 probability of the predicted class, in [0, 1].
-        accepted: (M,) bool, all criteria of Eq. 3-6 hold, the label would change and no annotator has ever answered
-            the mask.
+        accepted: (M,) bool, all criteria of Eq. 3-6 hold, the label would change and no answer protects the mask.
         tail: the classes that must not be predicted (Eq. 5), rarest first.
     """
 
@@ -137,10 +163,10 @@ def propose_corrections(
 
     Args:
         model: the LCM trained in this round.
-        features: (M, K) float32 mask features.
+        features: (M, C) float32 mask features.
         masks: all masks, the answers of this round already applied.
         answered: (n,) this round's answers without void: their counts decide which classes are tail.
-        settings: threshold schedule and tail ratio.
+        settings: threshold schedule, tail ratio and what is protected.
         round: counted from 1.
     """
     with torch.no_grad():
@@ -149,11 +175,13 @@ def propose_corrections(
     ranking = tail_ranking(answered, k)
     tail = ranking[: int(settings.tail_ratio * k)]
     labels = masks.table["label"].to_numpy()
+    protected = ranking[:1] if settings.protected_labels == "rarest" else tail
+    in_time = settings.protected_answers == "ever" or masks.table["round"].to_numpy() == round
     accepted = (
         (confidence.astype(np.float64) >= settings.threshold(round))  # J1, Eq. 4, compared in double precision
         & ~np.isin(predicted, tail)  # J2, Eq. 5
-        & (labels != ranking[0])  # J3, Eq. 6: not the single rarest class
+        & ~np.isin(labels, protected)  # J3, Eq. 6
         & (predicted != labels)
-        & ~masks.queried  # what a person said is never overwritten
+        & ~(masks.queried & in_time)  # what a person said in this round or, by default, ever
     )
     return Corrections(predicted, confidence.astype(np.float64), accepted, tail)

@@ -36,9 +36,7 @@ class Segmenter(Protocol):
 
     num_classes: int
 
-    def fit(
-        self, split: Split, labels: Labels, *, seed: int, progress: bool = True, validation: Split | None = None
-    ) -> TrainingLog:
+    def fit(self, split: Split, labels: Labels, *, seed: int, progress: bool = True) -> TrainingLog:
         """Train from the initial weights, forgetting what was learnt before.
 
         Args:
@@ -46,7 +44,6 @@ class Segmenter(Protocol):
             labels: image name -> (H, W) uint8, 0..K-1 or 255 (ignored); called from several threads at once.
             seed: decides initial weights, order and augmentation.
             progress: whether to show a bar.
-            validation: images for models that choose among their weights; most ignore it.
         """
 
     def predict(self, image: np.ndarray) -> torch.Tensor:
@@ -66,13 +63,17 @@ class TorchSegmenter:
         num_classes: K.
         settings: network, sizes and training.
         device: where it runs.
+        validation: images that choose among the weights, for ``settings.keep == "best"``.
         network: the module; None before `fit` or `load`.
     """
 
-    def __init__(self, settings: SegmenterSettings, num_classes: int, device: torch.device) -> None:
+    def __init__(
+        self, settings: SegmenterSettings, num_classes: int, device: torch.device, validation: Split | None = None
+    ) -> None:
         self.num_classes = num_classes
         self.settings = settings
         self.device = device
+        self.validation = validation
         self.network: Network | None = None
 
     def fit(
@@ -82,7 +83,6 @@ class TorchSegmenter:
         *,
         seed: int,
         progress: bool = True,
-        validation: Split | None = None,
         loss: Loss | None = None,
     ) -> TrainingLog:
         """Train from the initial weights (from the present ones where ``settings.start`` is ``previous`` and there
@@ -102,7 +102,7 @@ class TorchSegmenter:
             torch.manual_seed(seed)
             if self.network is None or self.settings.start == "initial":
                 self.network = self._new_network(self.settings.pretrained)
-            validate = None if validation is None else lambda: self._miou(validation)
+            validate = None if self.validation is None else self._miou
             return train(
                 self.network, self.settings, self.num_classes, split, labels, self.device, progress, loss, validate
             )
@@ -171,7 +171,9 @@ class TorchSegmenter:
         pixels = v2.functional.resize(pixels, scaled_size(image.shape[:2], self.settings.scale))
         return normalise(pixels[None], self.settings)
 
-    def _miou(self, split: Split) -> float:
+    def _miou(self) -> float:
+        split = self.validation
+        assert split is not None
         predictions = ((name, self.predict(split.image(name)).argmax(0).cpu().numpy()) for name in split.names)
         return model_score(predictions, split, self.num_classes).miou
 
@@ -186,20 +188,25 @@ class TorchSegmenter:
         return self.network
 
 
-def build_segmenter(settings: SegmenterSettings, num_classes: int, device: str = "auto") -> TorchSegmenter:
+def build_segmenter(
+    settings: SegmenterSettings, num_classes: int, device: str = "auto", validation: Split | None = None
+) -> TorchSegmenter:
     """A segmenter without weights, ready for `fit` or `load`.
 
     Args:
         settings: network, sizes and training.
         num_classes: K, at least 2.
         device: see `resolve_device`.
+        validation: images that choose among the weights, for ``settings.keep == "best"``.
 
     Raises:
-        ValueError: fewer than two classes; an unknown or absent device.
+        ValueError: fewer than two classes; an unknown or absent device; nothing to validate with.
     """
     if num_classes < 2:
         raise ValueError(f"num_classes: expected at least 2, found {num_classes}")
-    return TorchSegmenter(settings, num_classes, resolve_device(device))
+    if settings.keep == "best" and (validation is None or len(validation) == 0):
+        raise ValueError("segmenter.keep: 'best' needs a validation split with images, expected 'last' here")
+    return TorchSegmenter(settings, num_classes, resolve_device(device), validation)
 
 
 def resolve_device(device: str = "auto") -> torch.device:

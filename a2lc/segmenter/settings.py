@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from a2lc.deviations import Deviation
+
 Positive = Annotated[float, Field(gt=0)]
 Colour = tuple[float, float, float]
 
@@ -60,9 +62,15 @@ class SegmenterSettings(BaseModel):
     optimizer: Literal["sgd_poly", "adamw_poly", "muon_onecycle"] = "muon_onecycle"
     lr: Positive = 0.1
     head: Literal["linear", "cosine"] = "linear"
-    keep: Literal["last", "best"] = "last"
+    keep: Annotated[
+        Literal["last", "best"],
+        Deviation("D17", "–", "the best of 300 validations, so the validation split chooses the model", "`best`"),
+    ] = "last"
     validate_every: int = Field(100, ge=1)
-    start: Literal["initial", "previous"] = "initial"
+    start: Annotated[
+        Literal["initial", "previous"],
+        Deviation("D22", "the model is updated", "every round trains from ImageNet weights"),
+    ] = "initial"
     colour_jitter: float = Field(0.0, ge=0, le=1)
     rescale: tuple[Positive, Positive] = (0.75, 1.5)
     flip: bool = Field(True, strict=True)

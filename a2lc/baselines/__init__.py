@@ -1,0 +1,6 @@
+"""What only the superpixel baselines of Table 2 do: merging superpixels and sieving their pixels (MerSpx)."""
+
+from a2lc.baselines.merging import adjacency, merge
+from a2lc.baselines.sieving import sieve
+
+__all__ = ["adjacency", "merge", "sieve"]

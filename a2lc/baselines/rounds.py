@@ -1,0 +1,231 @@
+"""The superpixel baselines of Table 2 on the same rounds, stages and files as A²LC: score, query, annotate, label,
+retrain. They start from images without labels, so the first round asks about random superpixels.
+
+- Spx (Cai et al. 2021): the most frequent class of a superpixel, one click.
+- MerSpx (Kim et al. 2023): the same for regions merged by the model; each label is kept where the model agrees most.
+- MulSpx (Hwang et al. 2023): all classes in a superpixel, a click each; see `multiclass`.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from a2lc.acquisition import get_acquisition_function
+from a2lc.baselines import multiclass
+from a2lc.baselines.regions import merged_regions, superpixel_statistics
+from a2lc.baselines.sieving import sieve
+from a2lc.datasets import Split
+from a2lc.files import read_label_png, write_label_png
+from a2lc.masks import MaskSet
+from a2lc.round_folder import RoundFolder
+from a2lc.segmenter import Segmenter
+from a2lc.segmenter.head import TEMPERATURE
+from a2lc.setting import Setting, measure, round_seeds, select_queries
+
+TARGETS = "targets"  # label maps that no table of masks can hold, kept until the round is trained
+STAGE_1 = "segmenter_stage1.safetensors"
+
+
+def play_superpixel_round(
+    number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
+) -> tuple[MaskSet, Segmenter]:
+    """One round, as `a2lc.rounds.play_round`; `masks` are superpixels, and `model` has no weights in the first."""
+    config, seeds = setting.config, round_seeds(setting.config.seed, number)
+    if folder.begin("scored", bar):
+        score(number, setting, masks, model, folder, seeds["scores"])
+        folder.end("scored")
+    if folder.begin("queried", bar):
+        scores = folder.scores()
+        rows = select_queries(masks, scores, config, seeds["ties"])
+        rows = rows[np.isfinite(scores[rows])]
+        folder.write_table("queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": scores[rows]}))
+        folder.end("queried")
+    if folder.begin("answered", bar):
+        answer(setting, masks, folder)
+        folder.end("answered")
+    if folder.begin("corrected", bar):
+        apply_answers(number, masks, folder).save_state(folder.path / "masks.parquet")
+        folder.end("corrected")
+    masks = masks.with_state(folder.path / "masks.parquet")
+    previous, model = model, setting.new_model()
+    if folder.begin("trained", bar):
+        train(number, setting, masks, previous, model, folder, seeds["training"])
+        measure(number, setting, masks, model, folder)
+        shutil.rmtree(folder.path / TARGETS, ignore_errors=True)
+        folder.end("trained")
+    stage_1 = folder.path / STAGE_1  # MulSpx asks its next questions with the model of stage 1
+    model.load(stage_1 if stage_1.is_file() else folder.path / "segmenter.safetensors")
+    return masks, model
+
+
+def score(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
+    """Write ``scores.parquet``: score and region of every superpixel; a region's score stands at its root, others have
+    -inf. In the first round there is no model yet and scores are random."""
+    config, rng = setting.config, np.random.default_rng(seed)
+    regions = np.arange(len(masks))
+    if number == 1:
+        scores = rng.random(len(masks))
+    else:
+        statistics = superpixel_statistics(model, setting.dataset.train, masks, setting.progress)
+        if config.query == "classes":
+            share = statistics.probs.sum(0) / statistics.area.sum()
+            scores = multiclass.pixbal(statistics.bvsb, statistics.counts, share, config.baseline.nu)
+        else:
+            if config.query == "merged":
+                regions = merged_regions(statistics, masks, config.baseline.epsilon, setting.progress)
+                statistics = statistics.merged(regions)
+            roots = np.unique(regions)
+            chosen = get_acquisition_function(config.acquisition, config.scoring)
+            scores = np.full(len(masks), -np.inf)
+            scores[roots] = chosen.score(statistics.as_masks().take(roots), rng)
+    table = pd.DataFrame({"score": scores.astype(np.float32), "region": regions.astype(np.int32)})
+    folder.write_table("scores.parquet", table)
+
+
+def answer(setting: Setting, masks: MaskSet, folder: RoundFolder) -> None:
+    """Write the answers, a row per query, and cut the queries to those that were paid for (MulSpx)."""
+    config, truth, rows = setting.config, setting.truth, folder.queried_rows()
+    about = masks.table.iloc[rows][["image", "mask_id"]]
+    if config.query != "classes":
+        regions = folder.regions()
+        counts = np.zeros_like(truth.counts)
+        np.add.at(counts, regions, truth.counts)
+        labels = counts[rows].argmax(1)  # ties: the lowest class
+        folder.write_answers(about.assign(label=np.where(labels == len(masks.classes), 255, labels)))
+        return
+    named = named_classes(setting.dataset.train, masks, rows)
+    paid = multiclass.within_budget(named.sum(1), config.masks_per_round(len(masks)))
+    single = (named.sum(1) == 1) & ~named[:, -1]
+    labels = np.where(single, named.argmax(1), 255)
+    lists = pd.Series([np.flatnonzero(classes).tolist() for classes in named], index=about.index)
+    queries = pd.DataFrame({"row": rows.astype(np.int32), "score": folder.scores()[rows]})
+    folder.write_table("queries.parquet", queries[:paid])
+    folder.write_answers(about.assign(label=labels, classes=lists)[:paid])
+
+
+def named_classes(split: Split, masks: MaskSet, rows: np.ndarray) -> np.ndarray:
+    """(len(rows), K + 1) bool: what the oracle says is in each superpixel; the last column is void."""
+    k = len(masks.classes)
+    named = np.zeros((len(rows), k + 1), dtype=bool)
+    for name, chosen in by_image(masks, rows):
+        truth = split.ground_truth(name)
+        if truth is None:
+            raise ValueError(f"{name}: has no ground truth for the oracle to look at")
+        every = multiclass.classes_inside(masks.index_map(name), truth, k)
+        named[chosen] = every[rows[chosen] - masks.rows(name).start]
+    return named
+
+
+def by_image(masks: MaskSet, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray]]:
+    """Image names and, of `rows`, the positions that belong to each."""
+    codes = masks.table["image"].cat.codes.to_numpy()[rows]
+    for code in np.unique(codes):
+        yield masks.names[code], np.flatnonzero(codes == code)
+
+
+def apply_answers(number: int, masks: MaskSet, folder: RoundFolder) -> MaskSet:
+    """The table after this round's answers: every superpixel of a queried region carries its answer, several classes
+    count as void."""
+    rows, labels, regions = folder.queried_rows(), folder.answered_labels(), folder.regions()
+    answer_of = np.full(len(masks), -1)
+    answer_of[rows] = labels
+    members = np.flatnonzero(answer_of[regions] >= 0)
+    return masks.relabel(members, answer_of[regions[members]], source="annotator", round=number)
+
+
+def train(
+    number: int, setting: Setting, masks: MaskSet, previous: Segmenter, model: Segmenter, folder: RoundFolder, seed: int
+) -> None:
+    """Train `model` on what the answers so far say of pixels, and save it; images without any answer are left out."""
+    if setting.config.query == "classes":
+        train_on_classes(number, setting, masks, model, folder, seed)
+        return
+    if setting.config.query == "merged" and number > 1:
+        names = write_sieved(number, setting, masks, previous, folder)
+        fit(model, setting, names, folder, seed)
+    else:
+        labelled = masks.table["image"][masks.table["label"] < len(masks.classes)].unique()
+        split = only(setting.dataset.train, [name for name in masks.names if name in set(labelled)])
+        model.fit(split, masks.label_map, seed=seed, progress=setting.progress)
+    model.save(folder.path / "segmenter.safetensors")
+
+
+def fit(model: Segmenter, setting: Setting, names: list[str], folder: RoundFolder, seed: int) -> None:
+    """Train on the label maps kept in this round's folder."""
+    targets = folder.path / TARGETS
+    model.fit(
+        only(setting.dataset.train, names),
+        lambda name: read_label_png(targets / f"{name}.png").astype(np.uint8),
+        seed=seed,
+        progress=setting.progress,
+    )
+
+
+def write_sieved(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> list[str]:
+    """MerSpx: keep each answered region's label where the last model finds it likeliest; answers of all rounds are
+    sieved anew, later rounds win. Writes label maps and returns the names of images that have labels."""
+    rounds = [folder.sibling(r) for r in range(1, number + 1)]
+    answers = [(f.queried_rows(), f.answered_labels(), f.regions()) for f in rounds]
+    wanted = [dict(by_image(masks, rows)) for rows, _, _ in answers]
+    names = [name for name in masks.names if any(name in of_round for of_round in wanted)]
+    for name in tqdm(names, desc="sieving", leave=False, unit="image", disable=not setting.progress):
+        probs = model.predict(setting.dataset.train.image(name)).flatten(1).cpu().numpy()  # (K, H*W)
+        index, here = masks.index_map(name), masks.rows(name)
+        target = np.full(index.size, 255, dtype=np.uint8)
+        for (rows, labels, regions), of_round in zip(answers, wanted, strict=True):
+            region_map = regions[here][index].ravel()  # covers the whole image: superpixels leave nothing out
+            for query in of_round.get(name, []):
+                pixels = np.flatnonzero(region_map == rows[query])
+                if labels[query] < len(masks.classes):
+                    likely = sieve(probs[labels[query], pixels], merged_area=setting.config.baseline.merged_area)
+                    target[pixels[likely]] = labels[query]
+        write_label_png(folder.path / TARGETS / f"{name}.png", target.reshape(index.shape))
+    return names
+
+
+def train_on_classes(
+    number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int
+) -> None:
+    """MulSpx: stage 1 learns from sets of classes; its prototypes give labels of pixels, from which stage 2 learns."""
+    rounds = [folder.sibling(r) for r in range(1, number + 1)]
+    rows = np.concatenate([f.queried_rows() for f in rounds])
+    answers = np.concatenate([f.named_classes(len(masks.classes)) for f in rounds])
+    target_of = np.full(len(masks), 255, dtype=np.int32)
+    target_of[rows] = multiclass.FIRST_TARGET + np.arange(len(rows))
+    chosen = dict(by_image(masks, rows))
+    split = only(setting.dataset.train, [name for name in masks.names if name in chosen])
+    model.fit(
+        split,
+        lambda name: target_of[masks.rows(name)][masks.index_map(name)],
+        seed=seed,
+        progress=setting.progress,
+        loss=multiclass.multiclass_loss(answers),  # type: ignore[call-arg]  # TorchSegmenter only
+    )
+    model.save(folder.path / STAGE_1)
+    for name in tqdm(split.names, desc="localising", leave=False, unit="image", disable=not setting.progress):
+        image, start = split.image(name), masks.rows(name).start
+        cosines = model.predict(image).clamp_min(torch.finfo(torch.float32).tiny).log() * TEMPERATURE
+        labels = multiclass.localise(
+            cosines.softmax(0),  # probabilities without temperature
+            model.features(image),  # type: ignore[attr-defined]
+            masks.index_map(name),
+            rows[chosen[name]] - start,
+            answers[chosen[name]],
+        )
+        write_label_png(folder.path / TARGETS / f"{name}.png", labels)
+    fit(model, setting, list(split.names), folder, seed + 1)
+    model.save(folder.path / "segmenter.safetensors")
+
+
+def only(split: Split, names: list[str]) -> Split:
+    """The same split with fewer images."""
+    fewer = copy.copy(split)
+    fewer.names = tuple(names)
+    return fewer

@@ -1,0 +1,87 @@
+"""Where the released code departs from the paper, or both leave a choice open: what a configuration field says of it,
+and the departures that need no field. `a2lc.switches` makes README's table of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One departure. As metadata of a configuration field, ``Annotated[type, Deviation(...)]``, it makes that field
+    its switch.
+
+    Attributes:
+        id: ``D1`` to ``D22``, or what the choice belongs to (``ALC``, ``Table 4``).
+        paper: what the paper says; ``–`` where it says nothing.
+        code: what the released code does.
+        profile: the value in the ``paper`` profile where that is not the default, as Markdown.
+        no_switch: why no field switches it; for `WITHOUT_SWITCH` only.
+    """
+
+    id: str
+    paper: str
+    code: str
+    profile: str | None = None
+    no_switch: str = ""
+
+
+WITHOUT_SWITCH: tuple[Deviation, ...] = (
+    Deviation(
+        "D7",
+        "rank(c) by sample count; of which samples is left open",
+        "this round's answers; classes never answered come last",
+        no_switch="the code only fills a gap (`correction.tail_ratio` is α)",
+    ),
+    Deviation(
+        "D9",
+        "–",
+        "an image without detections is one void mask, and void counts as a class",
+        no_switch="an artefact; void never counts here",
+    ),
+    Deviation(
+        "D10", "–", "mask ids are stored in 8 bits and wrap", no_switch="a fault of storage; ids have 32 bits here"
+    ),
+    Deviation(
+        "D11",
+        "traffic light is a class",
+        "its word always becomes traffic sign",
+        no_switch="lies in the pseudo-labels that are read",
+    ),
+    Deviation(
+        "D12",
+        "–",
+        "class of the strongest word; the text threshold is unused",
+        no_switch="lies in the pseudo-labels that are read",
+    ),
+    Deviation(
+        "D13",
+        "the annotator gives the true label",
+        "kept if more than half is right, else the most frequent ground truth, void included",
+        no_switch="both rules give one answer where a mask has one label",
+    ),
+    Deviation(
+        "D15",
+        "λ normalised over all classes",
+        "0 for classes without an answer",
+        no_switch="those classes never occur in the loss, and the scale cancels",
+    ),
+    Deviation(
+        "D16",
+        "the LCM learns the annotator's label",
+        "the mask's most frequent label after the answers; void is dropped",
+        no_switch="the same where a mask has one label",
+    ),
+    Deviation("D18", "–", "LCM and order of ties are unseeded", no_switch="nobody could repeat it; all is seeded here"),
+    Deviation(
+        "D19", "weights over all pixels of m (Eq. 12)", "pixels with cosine ≥ 0", no_switch="those are all pixels"
+    ),
+    Deviation("D20", "the top B masks", "stops at exactly B", no_switch="the same"),
+    Deviation(
+        "D21",
+        "–",
+        "PASCAL VOC: the crop back is one pixel off for some sizes",
+        no_switch="a slip; offsets are exact here",
+    ),
+)
+"""Departures that nothing switches, by id."""

@@ -1,0 +1,76 @@
+"""What the rounds of every method share: the setting of a run, seeds, choosing the highest scores, measuring."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.config import Experiment
+from a2lc.correction import Annotator
+from a2lc.datasets import Dataset
+from a2lc.initial import score_model
+from a2lc.masks import MaskSet
+from a2lc.metrics import TruthHistogram
+from a2lc.round_folder import RoundFolder
+from a2lc.segmenter import Segmenter
+
+SegmenterFactory = Callable[[int], Segmenter]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same in all rounds of a run."""
+
+    config: Experiment
+    dataset: Dataset
+    truth: TruthHistogram
+    annotator: Annotator
+    new_segmenter: SegmenterFactory
+    progress: bool
+
+    def new_model(self) -> Segmenter:
+        """A model without weights, with an output for every class."""
+        return self.new_segmenter(self.config.outputs(len(self.dataset.classes)))
+
+
+def select_queries(masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int) -> np.ndarray:
+    """Row numbers of the B highest scores (Eq. 13), highest first; equal scores by image name, then mask id.
+
+    Masks answered in earlier rounds are left out when ``config.non_redundant``. When fewer masks are left than the
+    budget asks for, all of them are taken and a warning says so.
+    """
+    budget = config.masks_per_round(len(masks))
+    pool = np.flatnonzero(~masks.queried) if config.non_redundant else np.arange(len(masks))
+    if budget > len(pool):
+        warnings.warn(
+            f"the budget asks for {budget} masks, {len(pool)} are left: all of them are queried", stacklevel=2
+        )
+    ties = np.zeros(len(masks))
+    function = ACQUISITION_FUNCTIONS.get(config.acquisition)  # PixBal is not among them
+    if function is not None and function.random_ties:
+        ties = np.random.default_rng(seed).random(len(masks))
+    name_rank = np.argsort(np.argsort(np.array(masks.names)))[masks.table["image"].cat.codes.to_numpy()]
+    order = np.lexsort((masks.table["mask_id"].to_numpy()[pool], name_rank[pool], ties[pool], -scores[pool]))
+    return pool[order[:budget]]
+
+
+def measure(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> None:
+    """Write Data mIoU and Model mIoU of this round to ``metrics.json``."""
+    clicks = sum(folder.sibling(r).clicks() for r in range(1, number + 1))
+    folder.write_metrics(
+        round=number,
+        clicks=clicks,
+        queried=len(folder.queried_rows()),
+        data=setting.truth.data_score(masks),
+        model=score_model(model, setting.dataset),
+    )
+
+
+def round_seeds(seed: int, number: int) -> dict[str, int]:
+    """Independent seeds for each random thing of a round."""
+    names = ("scores", "ties", "lcm", "training")
+    return dict(zip(names, np.random.SeedSequence([seed, number]).generate_state(len(names)).tolist(), strict=True))
