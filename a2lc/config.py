@@ -16,47 +16,9 @@ from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
 from a2lc.deviations import Deviation
 from a2lc.errors import nearest
+from a2lc.methods import METHODS
 from a2lc.pseudo_labels.superpixels import SuperpixelSettings
 from a2lc.segmenter import SegmenterSettings
-
-_A2LC = {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"}
-_ALC = {"acquisition": "sim", "query": "pixel", "lcm": False, "non_redundant": True, "similarity": "representative"}
-
-
-def _superpixels(side: int) -> dict[str, Any]:
-    return {"kind": "superpixels", "superpixels": {"side": side}}
-
-
-METHODS: dict[str, dict[str, Any]] = {
-    "a2lc": _A2LC,
-    "a2lc_no_lcm": _A2LC | {"lcm": False},
-    "alc": _ALC | {"non_redundant": False},
-    "alc_non_redundant": _ALC,
-    "alc_lcm": _ALC | {"lcm": True},
-    "alc_abc": _ALC | {"acquisition": "abc", "similarity": "mean"},
-    "alc_lcm_abc": _ALC | {"lcm": True, "acquisition": "abc", "similarity": "mean"},
-    "spx": _A2LC | {"lcm": False, "acquisition": "clsbal", "pseudo_labels": _superpixels(32)},
-    "merspx": _A2LC
-    | {
-        "lcm": False,
-        "acquisition": "merspx",
-        "query": "merged",
-        "non_redundant": False,
-        "pseudo_labels": _superpixels(16),
-    },
-    "mulspx": _A2LC
-    | {
-        "lcm": False,
-        "acquisition": "pixbal",
-        "query": "classes",
-        "pseudo_labels": _superpixels(32),
-        "segmenter": {"head": "cosine"},
-    },
-}
-"""The methods and their switches: A²LC, the same with nobody but the annotator correcting, the baseline ALC, the rows
-of Table 5, which lead from ALC without repetition by LCM, ABC and both to A²LC, which queries at mask level, and the
-superpixel baselines of Table 2 (`a2lc.baselines`), which start from images without labels."""
-
 
 PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
@@ -68,7 +30,7 @@ class PseudoLabels(BaseModel):
 
     Attributes:
         kind: ``simulated`` from ground truth and image, ``folders`` of object maps and label maps (real Grounded-SAM
-            output), or ``superpixels`` without labels.
+            output), ``superpixels`` without labels, or the ``ground_truth`` itself.
         seed: of the simulation; the same for all runs, so that methods and seeds start from the same labels.
         object_maps, labels: the two folders, for ``folders`` only.
         superpixels: how images are cut up, for ``superpixels`` only.
@@ -76,7 +38,7 @@ class PseudoLabels(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["simulated", "folders", "superpixels"] = "simulated"
+    kind: Literal["simulated", "folders", "superpixels", "ground_truth"] = "simulated"
     seed: int = 0
     object_maps: Path | None = None
     labels: Path | None = None
@@ -102,7 +64,7 @@ class Experiment(BaseModel):
         root: the dataset's folder. Not part of the run's identity: the list of its images is.
         method: a preset of `METHODS`; each of its switches below can be overridden.
         seed: seeds training, the LCM and random scores.
-        rounds: R, the number of rounds, >= 1.
+        rounds: R, the number of rounds; 0: the initial model only.
         budget: B, masks queried per round: a whole number >= 1, or a share of all masks in (0, 1). The paper's
             budgets are about 9 % of the masks (1,000 of 11,257 on PASCAL VOC).
         acquisition: a name in ``ACQUISITION_FUNCTIONS``.
@@ -128,7 +90,7 @@ class Experiment(BaseModel):
     root: Path | None = None
     method: str = "a2lc"
     seed: int = Field(0, ge=0)
-    rounds: int = Field(5, ge=1, strict=True)
+    rounds: int = Field(5, ge=0, strict=True)
     budget: int | float = 0.09
     acquisition: str
     query: Annotated[
@@ -168,11 +130,7 @@ class Experiment(BaseModel):
             raise ValueError(
                 f"method: expected one of {', '.join(METHODS)}, found {method!r}{nearest(method, METHODS)}"
             )
-        filled = {**METHODS[method], **fields}
-        for name in METHODS[method].keys() & fields.keys():
-            if isinstance(METHODS[method][name], dict) and isinstance(fields[name], dict):
-                filled[name] = {**METHODS[method][name], **fields[name]}
-        return filled
+        return _overridden(METHODS[method], fields)
 
     @field_validator("dataset")
     @classmethod
@@ -197,6 +155,12 @@ class Experiment(BaseModel):
                 raise ValueError(f"acquisition: superpixels take {', '.join(known)}, found {self.acquisition!r}")
             if self.lcm or self.query == "pixel":
                 raise ValueError("pseudo_labels: superpixels take no lcm and no query 'pixel'")
+            if self.query == "classes" and self.segmenter.head != "cosine":
+                raise ValueError(f"segmenter.head: query 'classes' needs 'cosine', found {self.segmenter.head!r}")
+            if self.segmenter.start != "initial":
+                raise ValueError(f"segmenter.start: superpixels take 'initial', found {self.segmenter.start!r}")
+            if self.scoring.model_copy(update={"merspx_shares": "whole"}) != ScoringSettings():
+                raise ValueError(f"scoring: superpixels take merspx_shares only, found {self.scoring!r}")
         elif self.correction.guard and self.scoring.features != "probabilities":
             raise ValueError("correction.guard: reads probabilities, found scoring.features 'penultimate'")
         elif self.query in ("merged", "classes"):
@@ -253,6 +217,13 @@ class Experiment(BaseModel):
             ValueError: the file is no mapping, or a field is unknown or wrong.
         """
         return cls(**{**read_fields(path), **overrides})
+
+
+def _overridden(preset: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The preset with `fields` in place of its own; where both have a mapping, the same inside it."""
+    both = {name for name in preset.keys() & fields.keys() if isinstance(preset[name], dict)}
+    inside = {name: _overridden(preset[name], fields[name]) for name in both if isinstance(fields[name], dict)}
+    return {**preset, **fields, **inside}
 
 
 _NOTEBOOK_ONLY = ("seeds", "methods", "paper_dataset", "runs_dir", "figures_dir")

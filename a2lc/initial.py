@@ -44,10 +44,30 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
             masks = MaskSet.from_folders(given.object_maps, given.labels, dataset.classes, dataset.train.names)
         elif given.superpixels is not None:
             masks = partition(dataset.train, dataset.classes, given.superpixels, progress=progress)
+        elif given.kind == "ground_truth":
+            masks = true_labels(dataset)
         else:
             masks = simulate_pseudo_labels(dataset.train, dataset.classes, seed=given.seed, progress=progress)
         masks.save(folder)
     return MaskSet.load(folder), folder
+
+
+def true_labels(dataset: Dataset) -> MaskSet:
+    """The ground truth of the training images: a mask per class that occurs, void covered by none and unlabelled.
+
+    Raises:
+        ValueError: an image has no ground truth.
+    """
+    maps, k = {}, len(dataset.classes)
+    for name in dataset.train.names:
+        truth = dataset.train.ground_truth(name)
+        if truth is None:
+            raise ValueError(f"{name}: has no ground truth to train on")
+        maps[name] = np.where(truth < k, truth.astype(np.int32) + 1, 0)
+    labels = dict.fromkeys(dataset.train.names, {c + 1: c for c in range(k)})
+    masks = MaskSet.from_maps(dataset.classes, dataset.train.names, maps, labels)
+    masks.uncovered = dataset.classes.ignore_index
+    return masks
 
 
 def initial_model(

@@ -37,14 +37,23 @@ class Setting:
         return self.new_segmenter(self.config.outputs(len(self.dataset.classes)))
 
 
-def select_queries(masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int) -> np.ndarray:
+def select_queries(
+    masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int, budget: int | None = None
+) -> np.ndarray:
     """Row numbers of the B highest scores (Eq. 13), highest first; equal scores by image name, then mask id.
 
-    Masks answered in earlier rounds are left out when ``config.non_redundant``. When fewer masks are left than the
-    budget asks for, all of them are taken and a warning says so.
+    Masks with a score of -inf are left out, and those answered in earlier rounds when ``config.non_redundant``. When
+    fewer masks are left than the budget asks for, all of them are taken and a warning says so.
+
+    Args:
+        masks: M masks with the labels of the last round.
+        scores: (M,) their scores.
+        config: decides the budget and whether masks may come again.
+        seed: of random ties.
+        budget: in place of the one in `config`.
     """
-    budget = config.masks_per_round(len(masks))
-    pool = np.flatnonzero(~masks.queried) if config.non_redundant else np.arange(len(masks))
+    budget = config.masks_per_round(len(masks)) if budget is None else budget
+    pool = np.flatnonzero((scores > -np.inf) & ~(masks.queried & config.non_redundant))
     if budget > len(pool):
         warnings.warn(
             f"the budget asks for {budget} masks, {len(pool)} are left: all of them are queried", stacklevel=2

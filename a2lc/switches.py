@@ -13,9 +13,10 @@ import pandas as pd
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from a2lc.config import METHODS, Experiment
+from a2lc.config import Experiment
 from a2lc.deviations import WITHOUT_SWITCH, Deviation
 from a2lc.files import atomic
+from a2lc.methods import METHODS
 from a2lc.tables import markdown_table
 
 COLUMNS = ("id", "paper", "released code", "switch", "values", "default", "in the `paper` profile")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -31,11 +31,12 @@ def paper_table(item: str) -> pd.DataFrame:
     return table[table["item"] == item].drop(columns="item").reset_index(drop=True)
 
 
-def rounds_table(runs: Iterable[Run]) -> pd.DataFrame:
+def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFrame:
     """Table 1: Data and Model mIoU of every round, mean and standard deviation over seeds.
 
     Args:
-        runs: finished runs of any number of methods and seeds.
+        runs: finished runs of any number of methods and seeds; or row name -> runs, where rows are not methods
+            (`experiments.run_rows`).
 
     Returns:
         Columns dataset, metric (data_miou or model_miou), method, round, mean, std (percent; the sample standard
@@ -45,19 +46,50 @@ def rounds_table(runs: Iterable[Run]) -> pd.DataFrame:
         ValueError: no runs, or one of them is not finished.
     """
     parts = []
-    for run in runs:
+    for name, run in _named(runs):
         if not run.finished:
             done = f"{run.finished_rounds} of {run.config.rounds} rounds"
             raise ValueError(f"{run.path}: not finished ({done}); run it to the end first")
         long = run.summary.melt(id_vars="round", value_vars=METRICS, var_name="metric", value_name="value")
-        parts.append(
-            long.assign(dataset=run.config.dataset, method=run.config.method, value=100 * long["value"].astype(float))
-        )
+        parts.append(long.assign(dataset=run.config.dataset, method=name, value=100 * long["value"].astype(float)))
     if not parts:
         raise ValueError("a table needs at least one finished run, found none")
     keys = ["dataset", "metric", "method", "round"]
     table = pd.concat(parts).groupby(keys)["value"].agg(["mean", "std", "count"]).reset_index()
     return table.rename(columns={"count": "n_seeds"})
+
+
+def final_table(runs: Mapping[str, Iterable[Run]], item: str, paper_dataset: str) -> pd.DataFrame:
+    """The last round of every row beside the paper's, as Tables 2, 4 and 5 are printed.
+
+    Args:
+        runs: row name -> finished runs (`experiments.run_rows`).
+        item: ``table2``, ``table4`` or ``table5``.
+        paper_dataset: whose numbers of the paper stand beside ours.
+
+    Returns:
+        Columns row, rounds, clicks (mean over seeds), data_miou, data_miou_std, model_miou, model_miou_std (percent),
+        n_seeds, and paper_data_miou, paper_model_miou (percent; NaN where the paper prints none).
+    """
+    last = rounds_table(runs).groupby(["metric", "method"], sort=False).tail(1).set_index(["metric", "method"])
+    paper = paper_table(item)
+    paper = paper[paper["dataset"] == paper_dataset].groupby(["metric", "method"]).tail(1)
+    printed = paper.set_index(["metric", "method"])["value"]
+    rows = []
+    for name, of_row in runs.items():
+        clicks = [int(run.summary["clicks"].iloc[-1]) for run in of_row]
+        row = {"row": name, "rounds": last.loc[("data_miou", name), "round"], "clicks": sum(clicks) / len(clicks)}
+        for metric in METRICS:
+            row |= {metric: last.loc[(metric, name), "mean"], f"{metric}_std": last.loc[(metric, name), "std"]}
+        row |= {"n_seeds": len(clicks)} | {f"paper_{metric}": printed.get((metric, name)) for metric in METRICS}
+        rows.append(row)
+    return pd.DataFrame(rows).astype({f"paper_{metric}": float for metric in METRICS})
+
+
+def _named(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> list[tuple[str, Run]]:
+    if isinstance(runs, Mapping):
+        return [(name, run) for name, of_row in runs.items() for run in of_row]
+    return [(run.config.method, run) for run in runs]
 
 
 def ceiling(run: Run) -> float:

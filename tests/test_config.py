@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from a2lc import Experiment
-from a2lc.config import METHODS, differences
+from a2lc.config import differences
+from a2lc.methods import METHODS
 
 
 def test_presets_are_the_methods_of_table_1() -> None:
@@ -55,7 +56,7 @@ def test_budget_is_a_number_of_masks_or_a_share() -> None:
         ({"round": 3}, r"round: no such field; did you mean 'rounds'"),
         ({"segmenter": {"iteration": 3}}, r"segmenter\.iteration: no such field; did you mean 'iterations'"),
         ({"rounds": 2.5}, r"rounds: .*integer.*found 2\.5"),
-        ({"rounds": 0}, r"rounds: .*found 0"),
+        ({"rounds": -1}, r"rounds: .*found -1"),
         ({"budget": 0}, r"budget.*expected a whole number of masks >= 1 or a share in \(0, 1\), found 0"),
         ({"budget": -3}, r"found -3"),
         ({"budget": 1.5}, r"found 1\.5"),

@@ -6,7 +6,7 @@ Source of every formula: sehyun03/MulActSeg; files are named at each function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -61,7 +61,8 @@ def multiclass_loss(answers: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
 
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if targets.shape[-2:] != logits.shape[-2:]:
-            targets = F.interpolate(targets[:, None].double(), logits.shape[-2:], mode="nearest-exact")[:, 0].long()
+            exact = targets[:, None].float()  # up to 2^24 rows
+            targets = F.interpolate(exact, logits.shape[-2:], mode="nearest-exact")[:, 0].long()
         return sum(a * part for a, part in zip(COEFFICIENTS, loss_parts(logits, targets, named), strict=True))  # type: ignore[return-value]
 
     return loss
@@ -128,13 +129,14 @@ def localise(
     The prototype of (superpixel, class) is the unit feature of the pixel where the class is likeliest. Inside, each
     pixel takes the class of its most similar prototype. Outside, pixels of superpixels that touch this one take the
     class of their most similar prototype where they are more similar to any prototype than the median of the pixels
-    that took it inside (1 where none did). Labels inside selected superpixels win over those spread from neighbours.
+    that took it inside (the lower one of an even number; 1 where none did). Where several superpixels spread, the last
+    one wins. Labels inside selected superpixels win over all that are spread.
 
     Args:
         probs: (C, H, W) probabilities without temperature.
         features: (D, H, W) features; their directions are used.
         index_map: (H, W) superpixel 0..n-1 of each pixel, -1 = none.
-        selected: (s,) superpixels of this image that were answered.
+        selected: (s,) superpixels of this image that were answered, in any order.
         answers: (s, C) bool, the classes named in each.
 
     Returns:
@@ -143,46 +145,40 @@ def localise(
     shape = index_map.shape
     flat = F.normalize(features.flatten(1), dim=0).T  # (H*W, D)
     likely = probs.flatten(1).T  # (H*W, C)
+    order = np.argsort(index_map, axis=None, kind="stable")
+    starts = np.searchsorted(index_map.ravel()[order], np.arange(int(index_map.max()) + 1))
+    pixels = np.split(order, starts)[1:]  # flat positions of each superpixel's
     inside_labels, spread_labels = (np.full(index_map.size, 255, dtype=np.uint8) for _ in range(2))
-    for superpixel, named in zip(selected, answers, strict=True):
-        window = _around(index_map, superpixel)
-        inside, around = _pixels_and_neighbours(index_map, superpixel, window)
-        classes = np.flatnonzero(named)
-        if len(classes) == 0 or len(inside) == 0:
-            continue
+    for position in np.argsort(selected, kind="stable"):
+        inside, classes = pixels[selected[position]], np.flatnonzero(answers[position])
         prototypes = flat[inside[likely[inside][:, classes].argmax(0).cpu().numpy()]]  # (q, D)
         similarity = flat[inside] @ prototypes.T  # (pixels, q)
         nearest = similarity.max(1)
         took = nearest.indices.cpu().numpy()
         inside_labels[inside] = classes[took]
         near = nearest.values.cpu().numpy()
-        threshold = np.array([np.median(near[took == q]) if (took == q).any() else 1.0 for q in range(len(classes))])
+        threshold = np.array([_median(near[took == q]) for q in range(len(classes))])
+        around = np.concatenate([inside[:0], *(pixels[s] for s in _touching(index_map, selected[position], inside))])
         outside = (flat[around] @ prototypes.T).cpu().numpy()  # (pixels, q)
         alike = (outside > threshold).any(1)
         spread_labels[around[alike]] = classes[outside[alike].argmax(1)]
     return np.where(inside_labels != 255, inside_labels, spread_labels).reshape(shape)
 
 
-def _around(index_map: np.ndarray, superpixel: int) -> tuple[slice, slice]:
-    """The bounding box of a superpixel, grown by one pixel."""
-    ys, xs = np.nonzero(index_map == superpixel)
-    if len(ys) == 0:
-        return slice(0, 0), slice(0, 0)
-    return slice(max(ys.min() - 1, 0), ys.max() + 2), slice(max(xs.min() - 1, 0), xs.max() + 2)
+def _median(similarity: np.ndarray) -> float:
+    """As torch's: of an even number the lower one; 1 of none."""
+    return float(np.sort(similarity)[(len(similarity) - 1) // 2]) if len(similarity) else 1.0
 
 
-def _pixels_and_neighbours(
-    index_map: np.ndarray, superpixel: int, window: tuple[slice, slice]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Flat positions of a superpixel's pixels, and of all pixels of superpixels that touch it (3x3)."""
-    part = index_map[window]
-    touched = np.unique(part[maximum_filter(part == superpixel, size=3)])
-    others = touched[(touched != superpixel) & (touched >= 0)]
-    return np.flatnonzero(index_map == superpixel), np.flatnonzero(np.isin(index_map, others))
+def _touching(index_map: np.ndarray, superpixel: int, inside: np.ndarray) -> np.ndarray:
+    """The other superpixels that have a pixel in the 3x3 neighbourhood of one `inside` (flat positions)."""
+    ys, xs = np.divmod(inside, index_map.shape[1])
+    window = index_map[max(ys.min() - 1, 0) : ys.max() + 2, max(xs.min() - 1, 0) : xs.max() + 2]
+    touched = np.unique(window[maximum_filter(window == superpixel, size=3)])
+    return touched[(touched != superpixel) & (touched >= 0)]
 
 
-def within_budget(costs: Iterator[int] | np.ndarray, budget: int) -> int:
-    """How many queries are paid for: up to and including the first that makes the sum of clicks exceed the budget
-    (``dataloader/region_active_dataset.py:56-66``)."""
-    total = np.cumsum(np.fromiter(costs, dtype=np.int64))
-    return min(len(total), int(np.searchsorted(total, budget, side="right")) + 1)
+def within_budget(costs: np.ndarray, budget: int) -> int:
+    """How many queries are made at (n,) `costs` >= 1 in clicks: up to and including the first that makes their sum exceed
+    the budget (``dataloader/region_active_dataset.py:56-66``)."""
+    return min(len(costs), int(np.searchsorted(np.cumsum(costs), budget, side="right")) + 1)

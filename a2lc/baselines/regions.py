@@ -15,6 +15,8 @@ from a2lc.datasets import Split
 from a2lc.masks import MaskSet
 from a2lc.segmenter import Segmenter
 
+MANY = 500_000  # superpixels: starting processes takes longer than merging fewer
+
 
 @dataclass(frozen=True)
 class SuperpixelStatistics:
@@ -96,7 +98,8 @@ def superpixel_statistics(
 def merged_regions(
     statistics: SuperpixelStatistics, masks: MaskSet, epsilon: float, progress: bool = True
 ) -> np.ndarray:
-    """Merge neighbouring superpixels that the model sees alike (MerSpx), images in parallel processes.
+    """Merge neighbouring superpixels that the model sees alike (MerSpx), images in parallel processes where they are
+    many.
 
     Returns:
         (M,) int64 row of the superpixel that is the root of each superpixel's region.
@@ -113,7 +116,7 @@ def merged_regions(
                 masks.index_map(name).astype(np.int32), feature[rows], uncertainty[rows], epsilon
             )
 
-    found = Parallel(n_jobs=-1, return_as="generator")(jobs())
+    found = Parallel(n_jobs=-1 if len(masks) > MANY else 1, return_as="generator")(jobs())
     bar = tqdm(found, total=len(masks.names), desc="merging", leave=False, unit="image", disable=not progress)
     starts = [masks.rows(name).start for name in masks.names]
     return np.concatenate([start + roots for start, roots in zip(starts, bar, strict=True)])
