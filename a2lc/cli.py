@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import platform
@@ -14,6 +15,8 @@ from typing import Annotated, Any, NoReturn
 
 import pandas as pd
 import typer
+
+from a2lc.methods import METHODS
 
 app = typer.Typer(
     add_completion=False,
@@ -37,7 +40,7 @@ def run(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="toy, camvid, voc2012, cityscapes or folder.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
-    method: Annotated[str | None, typer.Option(help="a2lc or alc.")] = None,
+    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS)}.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     rounds: Annotated[int | None, typer.Option(help="Number of rounds.")] = None,
     budget: Annotated[
@@ -157,10 +160,18 @@ def doctor() -> None:
     rows["device"] = f"{device} ({torch.cuda.get_device_name()})" if device.type == "cuda" else str(device)
     rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
     rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
-    optional = {"groundingdino": "Grounded-SAM boxes", "segment_anything": "Grounded-SAM masks"}
-    for module, use in optional.items():
-        present = importlib.util.find_spec(module) is not None
-        rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[grounded-sam]')"
+    optional = {
+        "groundingdino": ("Grounded-SAM boxes", "grounded-sam"),
+        "segment_anything": ("Grounded-SAM masks", "grounded-sam"),
+        "cv2.ximgproc": ("SEEDS superpixels", "superpixels"),
+        "kneed": ("sieving of MerSpx", "superpixels"),
+        "joblib": ("superpixels in parallel", "superpixels"),
+    }
+    for module, (use, extra) in optional.items():
+        present = importlib.util.find_spec(module.partition(".")[0]) is not None
+        if present and "." in module:
+            present = hasattr(importlib.import_module(module.partition(".")[0]), module.partition(".")[2])
+        rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[{extra}]')"
     for name, value in rows.items():
         typer.echo(f"{name:16} {value}")
 
