@@ -154,6 +154,13 @@ class MaskSet:
         since."""
         return self.table["source"].isin(ANSWERED).to_numpy()
 
+    @property
+    def canonical_order(self) -> np.ndarray:
+        """(M,) row numbers sorted by (image name, mask id): random numbers drawn in this order do not depend on the
+        order of images."""
+        name_rank = np.argsort(np.argsort(np.array(self.names)))
+        return np.argsort(name_rank[self.table["image"].cat.codes.to_numpy()], kind="stable")
+
     def object_map(self, name: str) -> np.ndarray:
         """(H, W) int32 mask ids, 0 = covered by no mask."""
         self._at(name)

@@ -18,7 +18,7 @@ from a2lc.config import Experiment
 from a2lc.correction import Oracle, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.files import atomic, remove_leftovers, write_json
-from a2lc.initial import describe, initial_masks, initial_model, unlabelled
+from a2lc.initial import describe, initial_masks, initial_model, model_miou, unlabelled
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.round_folder import STAGES, RoundFolder
@@ -49,7 +49,7 @@ def run(
         FileNotFoundError: the dataset is not where `config.root` says.
     """
     dataset = load_dataset(config.dataset, config.root)
-    factory = segmenter or (lambda outputs: build_segmenter(config.segmenter, outputs, device, dataset.val))
+    factory = segmenter or (lambda outputs: build_segmenter(config.segmenter, outputs, device, model_miou(dataset)))
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
     model = factory(config.outputs(len(dataset.classes)))
     result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
@@ -155,7 +155,8 @@ def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolde
     )
     if config.similarity == "representative":
         statistics = statistics.with_representative_similarity()
-    scores = function.score(statistics, np.random.default_rng(seed))
+    canonical, scores = masks.canonical_order, np.empty(len(masks))
+    scores[canonical] = function.score(statistics.take(canonical), np.random.default_rng(seed))
     folder.write_table("scores.parquet", pd.DataFrame({"score": scores.astype(np.float32)}))
     folder.write_working(feature=statistics.feature, representative=statistics.representative)
     folder.note(seconds_predicting=round(seconds, 3), kl=weights.kl, class_weights=weights.weights.tolist())

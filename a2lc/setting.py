@@ -58,12 +58,12 @@ def select_queries(
         warnings.warn(
             f"the budget asks for {budget} masks, {len(pool)} are left: all of them are queried", stacklevel=2
         )
-    ties = np.zeros(len(masks))
+    canonical = masks.canonical_order
+    ties, rank = np.zeros(len(masks)), np.argsort(canonical)
     function = ACQUISITION_FUNCTIONS.get(config.acquisition)  # PixBal is not among them
     if function is not None and function.random_ties:
-        ties = np.random.default_rng(seed).random(len(masks))
-    name_rank = np.argsort(np.argsort(np.array(masks.names)))[masks.table["image"].cat.codes.to_numpy()]
-    order = np.lexsort((masks.table["mask_id"].to_numpy()[pool], name_rank[pool], ties[pool], -scores[pool]))
+        ties[canonical] = np.random.default_rng(seed).random(len(masks))
+    order = np.lexsort((rank[pool], ties[pool], -scores[pool]))
     return pool[order[:budget]]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from skimage.measure import label as connected_components
 
+CPU_BLOCK, GPU_BLOCK = 1 << 15, 1 << 18  # pixels
 _TINY = 1e-12
 _SOFTMIN_TEMPERATURE = 0.1  # of Lad & Mueller (2023)
 
@@ -46,7 +47,7 @@ class Pixels:
 
         Float32 sums over a block are exact to about 1e-5, sums of blocks are taken in float64.
         """
-        size = 1 << (15 if self.probs.device.type == "cpu" else 18)
+        size = CPU_BLOCK if self.probs.device.type == "cpu" else GPU_BLOCK
         for start in range(0, len(self.index), size):
             mask, labels, p = (t[..., start : start + size] for t in (self.index, self.labels, self.probs))
             best = p.max(0)  # much faster than argmax; of equal values the first as well
