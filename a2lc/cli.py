@@ -86,8 +86,9 @@ def status(runs_dir: RunsDir = Path("runs")) -> None:
             last = found.summary.iloc[-1]
             row |= {"clicks": int(last["clicks"]), "data_miou": last["data_miou"], "model_miou": last["model_miou"]}
         rows.append(row)
+    table = pd.DataFrame(rows)
     typer.echo(
-        pd.DataFrame(rows).to_string(index=False, float_format=lambda v: f"{v:.4f}") if rows else f"{runs_dir}: no runs"
+        table.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-") if rows else f"{runs_dir}: no runs"
     )
 
 
@@ -97,7 +98,10 @@ def export(
     out: Annotated[Path, typer.Argument(help="Where obj_jpg/ and mask_jpg/ are written.")],
     round: Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")] = None,
 ) -> None:
-    """Write the label maps of a run as PNGs with the dataset's palette, and its object maps."""
+    """Write the label maps of a run as PNGs with the dataset's palette, and its object maps.
+
+    Of superpixels only those have a label that were answered with one class.
+    """
     from a2lc.runs import Run
 
     masks = Run.open(run_folder).masks(round)

@@ -226,7 +226,10 @@ def _overridden(preset: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any
     return {**preset, **fields, **inside}
 
 
-_NOTEBOOK_ONLY = ("seeds", "methods", "paper_dataset", "runs_dir", "figures_dir")
+_NOTEBOOK_ONLY = (
+    *("seeds", "row_seeds", "methods", "rows", "share", "functions", "without_lcm"),
+    *("paper_dataset", "runs_dir", "figures_dir"),
+)
 
 
 def read_fields(path: str | Path) -> dict[str, Any]:

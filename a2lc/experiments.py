@@ -70,7 +70,7 @@ def table2_clicks(
     """
     experiment = Experiment(dataset=fields["dataset"], root=fields.get("root"), method="spx")
     dataset = load_dataset(experiment.dataset, experiment.root)
-    masks, _ = initial_masks(experiment, dataset, Path(runs_dir), progress=True)
+    masks, _ = initial_masks(experiment, dataset, Path(runs_dir), progress=_bars(True))
     return max(2, round(share * len(masks)))
 
 
@@ -98,13 +98,18 @@ def run_rows(
     Raises:
         ValueError: a field is unknown or wrong; nothing is started then.
     """
-    seeds = list(seeds)
+    seeds, progress = list(seeds), _bars(progress)
     jobs = [(row, _experiment(fields, own, seed)) for seed in seeds for row, own in rows.items()]
     found: dict[str, list[Run]] = {row: [] for row in rows}
     with tqdm(jobs, desc="runs", unit="run", disable=not progress) as bar:
         for row, experiment in bar:
             found[row].append(run(experiment, runs_dir, device=device, progress=progress))
     return found
+
+
+def _bars(progress: bool) -> bool:
+    """Whether to show progress bars: tqdm itself does not look at TQDM_DISABLE where it is told what to do."""
+    return progress and os.environ.get("TQDM_DISABLE", "") in ("", "0")
 
 
 def _experiment(fields: Mapping[str, Any], own: Mapping[str, Any], seed: int) -> Experiment:

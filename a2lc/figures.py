@@ -21,7 +21,31 @@ METHOD_STYLE = {  # label, colour (colour-blind safe), marker, line
     "alc": ("ALC", "#666666", "o", "--"),
     "a2lc_no_lcm": ("A²LC without LCM", "#E69F00", "^", "-."),
     "a2lc": ("A²LC", "#0072B2", "s", "-"),
+    # Table 5
+    "baseline": ("ALC, no repetition", "#666666", "o", "--"),
+    "lcm": ("LCM", "#009E73", "^", "-."),
+    "lcm+abc": ("LCM, ABC", "#CC79A7", "v", "-"),
+    "lcm+abc+mask": ("LCM, ABC, mask: A²LC", "#0072B2", "s", "-"),
+    # Table 4: dashed where no label is read
+    "random": ("Random", "#000000", "x", ":"),
+    "entropy": ("Entropy", "#E69F00", "v", "--"),
+    "margin": ("Margin", "#56B4E9", "^", "--"),
+    "bvsb": ("BvSB", "#009E73", "P", "--"),
+    "clsbal": ("ClassBal", "#CC79A7", "X", "--"),
+    "merspx": ("MerSpx", "#999999", "d", "--"),
+    "cil": ("CIL", "#E69F00", "<", "-"),
+    "lcil": ("LCIL", "#56B4E9", ">", "-"),
+    "aiou": ("AIoU", "#CC79A7", "*", "-"),
+    "sim": ("SIM", "#0072B2", "o", "-"),
+    "abc": ("ABC", "#D55E00", "D", "-"),
+    # Table 2
+    "fully_supervised": ("Full supervision", "#000000", "*", ":"),
+    "spx": ("Spx", "#E69F00", "v", "-"),
+    "mulspx": ("MulSpx", "#CC79A7", "P", "-"),
+    "mulspx_halves": ("MulSpx, by halves", "#CC79A7", "X", "--"),
 }
+_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#666666")
+_MARKERS, _LINES = "^osvDPX<>*d", ("-", "--", ":", "-.")
 METRIC_TITLE = {"data_miou": "Data mIoU (%)", "model_miou": "Model mIoU (%)"}
 
 
@@ -87,22 +111,34 @@ def mask_borders(object_map: np.ndarray, image: np.ndarray) -> np.ndarray:
     return picture.astype(np.uint8)
 
 
+def style_of(name: str, position: int = 0) -> tuple[str, str, str, str]:
+    """Label, colour, marker and line of a row: its own in `METHOD_STYLE`, else those of its position in a cycle that
+    repeats after many rows."""
+    cycle = (_COLOURS[position % 7], _MARKERS[position % 11], _LINES[position // 7 % 4])
+    return METHOD_STYLE.get(name, (name, *cycle))
+
+
 def learning_curves(
     table: pd.DataFrame, title: str, ceiling: float | None = None, clicks: Mapping[int, float] | None = None
 ) -> Figure:
     """Data and Model mIoU against rounds, a line per method with a band of one standard deviation (Table 1 drawn).
 
     Args:
-        table: what `tables.rounds_table` returns.
+        table: what `tables.rounds_table` returns; any names of methods or rows.
         title: over the whole figure; says so when data are simulated.
         ceiling: Data mIoU in [0, 1] if every mask were answered (`tables.ceiling`), drawn as a line.
         clicks: share of masks queried after each round, in [0, 1], for a second axis on top.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(7, 3.2))
+    methods = list(table["method"].unique())
+    size = {"markersize": 6, "linewidth": 1.5} if len(methods) < 4 else {"markersize": 4, "linewidth": 1.2}
+    fig, axes = plt.subplots(1, 2, figsize=(7, 3.2 if len(methods) < 8 else 3.8))
+    fig.set_layout_engine("constrained", wspace=0.06)
     for axis, metric in zip(axes, METRIC_TITLE, strict=True):
-        for method, rows in table[table["metric"] == metric].groupby("method"):
-            label, line_colour, marker, style = METHOD_STYLE.get(str(method), (str(method), "#D55E00", "^", ":"))
-            axis.plot(rows["round"], rows["mean"], color=line_colour, marker=marker, linestyle=style, label=label)
+        for i, method in enumerate(methods):
+            rows = table[(table["metric"] == metric) & (table["method"] == method)]
+            label, line_colour, marker, style = style_of(method, i)
+            line = {"color": line_colour, "marker": marker, "linestyle": style, "label": label}
+            axis.plot(rows["round"], rows["mean"], **line, **size)
             low, high = rows["mean"] - rows["std"].fillna(0), rows["mean"] + rows["std"].fillna(0)
             axis.fill_between(rows["round"], low, high, color=line_colour, alpha=0.15, linewidth=0)
         axis.set(xlabel="round", ylabel=METRIC_TITLE[metric], xticks=sorted(table["round"].unique()))
@@ -114,9 +150,64 @@ def learning_curves(
             top.tick_params(labelsize=7)
     if ceiling is not None:
         axes[0].axhline(100 * ceiling, color="black", linewidth=0.8, linestyle=":", label="every mask answered")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=4, fontsize=8, frameon=False)
+    handles = axes[0].get_legend_handles_labels()
+    fig.legend(*handles, loc="outside lower center", ncols=4 if len(methods) < 8 else 6, fontsize=8, frameon=False)
     fig.suptitle("\n".join(wrap(title, 100)), fontsize=8)
-    fig.tight_layout(rect=(0, 0.06, 1, 1))
+    return fig
+
+
+def rows_beside_paper(
+    table: pd.DataFrame,
+    metric: str,
+    title: str,
+    paper: Mapping[str, Mapping[str, float]],
+    lines: Mapping[str, float] | None = None,
+) -> Figure:
+    """A horizontal bar per row of a table, and the paper's numbers as open markers: one column of a page wide.
+
+    Args:
+        table: what `tables.final_table` returns.
+        metric: data_miou or model_miou.
+        title: over the figure; says so when data are simulated.
+        paper: label -> row -> the paper's number in percent (`tables.paper_values`); not every row needs one.
+        lines: label -> percent, drawn across all rows.
+    """
+    names, where = list(table["row"]), np.arange(len(table))
+    stds = table.get(f"{metric}_std", pd.Series(0.0, table.index)).fillna(0)
+    fig, axis = plt.subplots(figsize=(3.5, 1.7 + 0.19 * len(table)), layout="constrained")
+    axis.barh(where, table[metric], 0.72, color="#9DC3E0", xerr=stds, error_kw={"linewidth": 0.8}, label="ours")
+    for y, mean in enumerate(table[metric]):
+        axis.text(1, y, f"{mean:.1f}", va="center", fontsize=6.5)
+    for i, (label, printed) in enumerate(paper.items()):
+        if not (rows := [y for y, name in enumerate(names) if name in printed]):
+            continue
+        axis.plot(
+            [printed[names[y]] for y in rows],
+            rows,
+            "Do^s"[i % 4],
+            label=label,
+            markersize=4.5,
+            markerfacecolor="white",
+            markeredgecolor=("#D55E00", "#000000")[i % 2],
+        )
+    for i, (label, percent) in enumerate((lines or {}).items()):
+        axis.axvline(percent, color="#444444", linewidth=0.9, linestyle=(":", "--", "-.")[i % 3], label=label)
+    axis.set_yticks(where, [style_of(name)[0] for name in names], fontsize=7)
+    axis.set(xlim=(0, 100), ylim=(len(names) - 0.4, -0.6))
+    axis.set_xlabel(METRIC_TITLE[metric], fontsize=7.5)
+    axis.tick_params(axis="x", labelsize=7)
+    axis.grid(axis="x", alpha=0.3)
+    axis.set_axisbelow(True)
+    handles, labels = axis.get_legend_handles_labels()  # bars come last
+    fig.legend(
+        handles[-1:] + handles[:-1],
+        labels[-1:] + labels[:-1],
+        loc="outside lower center",
+        ncols=2,
+        fontsize=6.5,
+        frameon=False,
+    )
+    fig.suptitle("\n".join(wrap(title, 70)), fontsize=6.5)
     return fig
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED
 from a2lc.segmenter import Segmenter, SegmenterSettings
 
-_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow")
+_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
 
 
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
@@ -127,6 +128,16 @@ def score_model(model: Segmenter, dataset: Dataset) -> SegmentationScore | None:
         return None
     predictions = ((name, model.predict(split.image(name))[:k].argmax(0).cpu().numpy()) for name in split.names)
     return model_score(predictions, split, k)
+
+
+def model_miou(dataset: Dataset) -> Callable[[Segmenter], float] | None:
+    """Model mIoU as a function of the model; None where there is nothing to score on."""
+
+    def miou(model: Segmenter) -> float:
+        score = score_model(model, dataset)
+        return float("nan") if score is None else score.miou
+
+    return miou if len(dataset.val) else None
 
 
 def data_hash(dataset: Dataset) -> str:

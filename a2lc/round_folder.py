@@ -164,10 +164,12 @@ class RoundFolder:
             try:
                 record = json.loads(line)
                 answer = (str(record["image"]), int(record["mask_id"]), int(record["label"]))
+                if records and ("classes" in record) != (len(records[0]) == 4):
+                    raise ValueError("some answers have classes, others have not")
                 records.append((*answer, [int(c) for c in record["classes"]]) if "classes" in record else answer)
             except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"{path}, line {number}: expected image, mask_id and label, found {line[:80]!r}"
                 ) from error
         columns = ["image", "mask_id", "label", "classes"]
-        return pd.DataFrame(records, columns=columns[: max(3, max(map(len, records), default=3))])
+        return pd.DataFrame(records, columns=columns[: len(records[0]) if records else 3])

@@ -102,15 +102,15 @@ class Run:
     @property
     def summary(self) -> pd.DataFrame:
         """A row per finished round: round, clicks, data_miou, model_miou, n_auto, lcm_oa_before, lcm_oa_after,
-        seconds per stage."""
+        seconds per stage; NaN where there is nothing to measure (superpixels have neither labels nor model in round
+        0)."""
         rows = []
         for number in range(self.finished_rounds + 1):
             folder = self.folder(number)
             metrics = read_json(folder.path / "metrics.json")
             seconds = {f"seconds_{stage}": folder.seconds.get(stage, float("nan")) for stage in STAGES}
-            rows.append(
-                {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))} | seconds
-            )
+            numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
+            rows.append({name: float("nan") if value is None else value for name, value in numbers.items()} | seconds)
         return pd.DataFrame(rows)
 
     def metrics(self, round: int) -> dict[str, Any]:
@@ -126,17 +126,20 @@ class Run:
         )
 
     def scores(self, round: int) -> pd.DataFrame:
-        """Score of every mask in a round: image, mask_id, score."""
+        """Score of every mask in a round: image, mask_id, score; -inf for superpixels merged into another's region."""
         scores = read_parquet(self._existing(round, "scores.parquet"))
         return self.masks(0).table[["image", "mask_id"]].assign(score=scores["score"].to_numpy())
 
     def queries(self, round: int) -> pd.DataFrame:
-        """The masks queried in a round, highest score first: image, mask_id, row, score, label (before) and answer."""
+        """The masks queried in a round, highest score first: image, mask_id, row, score, label (before) and answer;
+        also classes, the list of all answered, where a query asks for them (K = void; `answer` is then 255 unless one
+        class was answered)."""
         queries = read_parquet(self._existing(round, "queries.parquet"))
         before = self.masks(round - 1).table.iloc[queries["row"]][["image", "mask_id", "label"]].reset_index(drop=True)
         answers = self.folder(round).read_answers()
+        more = {"classes": answers["classes"]} if "classes" in answers else {}
         return before.assign(
-            row=queries["row"].to_numpy(), score=queries["score"].to_numpy(), answer=answers["label"].to_numpy()
+            row=queries["row"].to_numpy(), score=queries["score"].to_numpy(), answer=answers["label"].to_numpy(), **more
         )
 
     def segmenter(self, round: int, device: str = "auto") -> Segmenter:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from a2lc.datasets import load_dataset
-from a2lc.files import atomic
-from a2lc.metrics import truth_histogram
+from a2lc.clicks import truth_of
+from a2lc.config import Experiment
+from a2lc.files import atomic, read_json
+from a2lc.round_folder import STAGES
 from a2lc.runs import Run
 
 METRICS = ("data_miou", "model_miou")
@@ -31,6 +34,15 @@ def paper_table(item: str) -> pd.DataFrame:
     return table[table["item"] == item].drop(columns="item").reset_index(drop=True)
 
 
+def paper_values(item: str, metric: str, paper_dataset: str) -> dict[str, float]:
+    """The last number of a metric that the paper prints in each row of an item: row -> percent; empty where it prints
+    none."""
+    paper = paper_table(item)
+    chosen = paper[(paper["dataset"] == paper_dataset) & (paper["metric"] == metric)]
+    last = chosen.drop_duplicates("method", keep="last")
+    return dict(zip(last["method"], last["value"], strict=True))
+
+
 def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFrame:
     """Table 1: Data and Model mIoU of every round, mean and standard deviation over seeds.
 
@@ -40,7 +52,7 @@ def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFr
 
     Returns:
         Columns dataset, metric (data_miou or model_miou), method, round, mean, std (percent; the sample standard
-        deviation, NaN for one seed), n_seeds.
+        deviation, NaN for one seed), n_seeds; methods in the order in which they come.
 
     Raises:
         ValueError: no runs, or one of them is not finished.
@@ -55,7 +67,8 @@ def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFr
     if not parts:
         raise ValueError("a table needs at least one finished run, found none")
     keys = ["dataset", "metric", "method", "round"]
-    table = pd.concat(parts).groupby(keys)["value"].agg(["mean", "std", "count"]).reset_index()
+    table = pd.concat(parts).groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+    table = table.sort_values(["dataset", "metric"], kind="stable", ignore_index=True)
     return table.rename(columns={"count": "n_seeds"})
 
 
@@ -68,22 +81,24 @@ def final_table(runs: Mapping[str, Iterable[Run]], item: str, paper_dataset: str
         paper_dataset: whose numbers of the paper stand beside ours.
 
     Returns:
-        Columns row, rounds, clicks (mean over seeds), data_miou, data_miou_std, model_miou, model_miou_std (percent),
-        n_seeds, and paper_data_miou, paper_model_miou (percent; NaN where the paper prints none).
+        Columns row, rounds, clicks (mean over seeds, rounded), n_seeds; for each of data_miou and model_miou, in
+        percent, its mean, ``_std``, ``_paper`` (the last number the paper prints) and ``_difference``, ours minus the
+        paper's. Columns without any value are left out.
     """
     last = rounds_table(runs).groupby(["metric", "method"], sort=False).tail(1).set_index(["metric", "method"])
-    paper = paper_table(item)
-    paper = paper[paper["dataset"] == paper_dataset].groupby(["metric", "method"]).tail(1)
-    printed = paper.set_index(["metric", "method"])["value"]
+    means, stds = last["mean"].to_dict(), last["std"].to_dict()
+    printed = {metric: paper_values(item, metric, paper_dataset) for metric in METRICS}
     rows = []
     for name, of_row in runs.items():
-        clicks = [int(run.summary["clicks"].iloc[-1]) for run in of_row]
-        row = {"row": name, "rounds": last.loc[("data_miou", name), "round"], "clicks": sum(clicks) / len(clicks)}
+        ends = [run.summary.iloc[-1] for run in of_row]
+        row: dict[str, Any] = {"row": name, "rounds": int(ends[0]["round"])}
+        row |= {"clicks": round(sum(int(end["clicks"]) for end in ends) / len(ends)), "n_seeds": len(ends)}
         for metric in METRICS:
-            row |= {metric: last.loc[(metric, name), "mean"], f"{metric}_std": last.loc[(metric, name), "std"]}
-        row |= {"n_seeds": len(clicks)} | {f"paper_{metric}": printed.get((metric, name)) for metric in METRICS}
+            ours, theirs = means[(metric, name)], printed[metric].get(name, float("nan"))
+            row |= {metric: ours, f"{metric}_std": stds[(metric, name)]}
+            row |= {f"{metric}_paper": theirs, f"{metric}_difference": ours - theirs}
         rows.append(row)
-    return pd.DataFrame(rows).astype({f"paper_{metric}": float for metric in METRICS})
+    return pd.DataFrame(rows).dropna(axis=1, how="all")
 
 
 def _named(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> list[tuple[str, Run]]:
@@ -94,37 +109,109 @@ def _named(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> list[tuple[str,
 
 def ceiling(run: Run) -> float:
     """Data mIoU in [0, 1] if an annotator answered every mask of this run: what relabelling whole masks can reach."""
-    masks = run.masks(0)
-    train = load_dataset(run.config.dataset, run.config.root).train
-    return truth_histogram(masks, train).ceiling(masks).miou
+    return truth_of(run).ceiling(run.masks(0)).miou
 
 
-def caption(runs: Iterable[Run]) -> str:
+def caption(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> str:
     """One sentence on what a table or figure was computed from; says so when the pseudo-labels are simulated."""
-    runs = list(runs)
-    config, total = runs[0].config, len(runs[0].masks(0))
-    labels = "simulated from the ground truth, not Grounded-SAM output"
-    if config.pseudo_labels.kind == "folders":
-        labels = "real Grounded-SAM output"
-    seeds = len({run.config.seed for run in runs})
+    every = [run for _, run in _named(runs)]
+    config, total = every[0].config, len(every[0].masks(0))
+    seeds = len({run.config.seed for run in every})
     return (
-        f"{config.dataset}: {config.rounds} rounds of {config.masks_per_round(total)} of {total} masks, {seeds} "
-        f"seed{'s' if seeds > 1 else ''}; pseudo-labels {labels}."
+        f"{config.dataset}: {config.rounds} round{'s' if config.rounds > 1 else ''} of "
+        f"{config.masks_per_round(total)} of {total} masks, {seeds} seed{'s' if seeds > 1 else ''}; "
+        f"pseudo-labels {origin(config)}."
     )
 
 
+def clicks_caption(runs: Mapping[str, Iterable[Run]], clicks: int) -> str:
+    """Caption of Table 2 (`experiments.table2`): its first sentence says what was computed from what, the others which
+    protocol each row follows."""
+    every = [run.config for _, run in _named(runs)]
+    seeds = len({config.seed for config in every})
+    labels = {origin(config) for config in every if config.pseudo_labels.kind in ("simulated", "folders")}
+    return (
+        f"{every[0].dataset}: {clicks} clicks per row, {seeds} seed{'s' if seeds > 1 else ''}; pseudo-labels of ALC "
+        f"and A²LC {' or '.join(sorted(labels))}, the superpixel methods start without any label. Spx and MerSpx spend "
+        "half of the clicks at random and choose the other half; MulSpx spends all at random and retrains on what it "
+        "localised (stage 2), mulspx_halves is its control by halves. One network and recipe for all rows, unlike the "
+        "papers' own."
+    )
+
+
+def origin(config: Experiment) -> str:
+    """Where the pseudo-labels of a run come from, in words that follow "pseudo-labels"."""
+    if config.pseudo_labels.kind == "folders":
+        return "real Grounded-SAM output"
+    return "simulated from the ground truth, not Grounded-SAM output"
+
+
+def provenance(runs: Iterable[Run] | Mapping[str, Iterable[Run]], caption: str) -> dict[str, Any]:
+    """What stands behind a table, as JSON values.
+
+    Returns:
+        ``caption``; ``minutes`` of computing, round 0 counted in every run; ``config`` and ``computed`` (packages,
+        device, hashes of the data) as far as all runs agree; ``runs``: folder name -> what they do not agree on.
+    """
+    every = {run.path.name: run for _, run in _named(runs)}
+    stages = [f"seconds_{stage}" for stage in STAGES]
+    seconds = sum(float(run.summary[stages].sum().sum()) for run in every.values())
+    about = {
+        name: {"config": run.config.identity(), "computed": read_json(run.path / "provenance.json")}
+        for name, run in every.items()
+    }
+    shared = _agreed(list(about.values()))
+    own = {name: _beyond(found, shared) for name, found in about.items()}
+    return {"caption": caption, "minutes": round(seconds / 60, 1), **shared, "runs": own}
+
+
+def _agreed(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all dictionaries have, inside dictionaries too."""
+    agreed: dict[str, Any] = {}
+    for key in found[0]:
+        values: list[Any] = [each.get(key) for each in found]
+        if all(isinstance(value, dict) for value in values):
+            agreed[key] = _agreed(values)
+        elif all(key in each and each[key] == values[0] for each in found):
+            agreed[key] = values[0]
+    return agreed
+
+
+def _beyond(found: dict[str, Any], agreed: dict[str, Any]) -> dict[str, Any]:
+    """What a dictionary has beyond `agreed`."""
+    inside = {key: _beyond(found[key], agreed[key]) for key in agreed if isinstance(agreed[key], dict)}
+    own = {key: value for key, value in found.items() if key not in agreed}
+    return {key: value for key, value in inside.items() if value} | own
+
+
 def beside_paper(table: pd.DataFrame, item: str, paper_dataset: str) -> pd.DataFrame:
-    """Our rows beside the paper's of `paper_dataset`, one column per round: ``ours`` and ``paper``, mean ± std in
-    percent."""
+    """Our rows beside the paper's of `paper_dataset`, one column per round: ``ours``, ``paper`` and ``difference``
+    (ours minus the paper's); mean ± std in percent. A number that the paper prints without a round stands in our last.
+
+    Args:
+        table: what `rounds_table` returns; rows of the paper that it does not have are left out.
+        item: ``table1`` ... ``table5``.
+        paper_dataset: whose numbers of the paper stand beside ours.
+    """
 
     def text(mean: float, std: float) -> str:
-        return f"{mean:.2f}" if pd.isna(std) else f"{mean:.2f} ± {std:.2f}"
+        if isnan(mean):
+            return ""
+        return f"{mean:.2f}" if isnan(std) else f"{mean:.2f} ± {std:.2f}"
 
-    paper = paper_table(item)
-    paper = paper[paper["dataset"] == paper_dataset].rename(columns={"value": "mean"})
-    both = pd.concat([table.assign(source="ours"), paper.assign(source=f"paper ({paper_dataset})")])
-    both["text"] = [text(m, s) for m, s in zip(both["mean"], both["std"], strict=True)]
-    return both.pivot(index=["metric", "method", "source"], columns="round", values="text").fillna("")
+    paper = paper_table(item).rename(columns={"value": "mean"})
+    paper = paper[(paper["dataset"] == paper_dataset) & paper["method"].isin(table["method"])]
+    paper = paper.assign(round=paper["round"].fillna(table["round"].max()).astype(int))
+    parts = {"ours": table, f"paper ({paper_dataset})": paper}
+    parts = {
+        source: part.assign(source=source, text=[text(m, s) for m, s in zip(part["mean"], part["std"], strict=True)])
+        for source, part in parts.items()
+    }
+    met = table.merge(paper, on=["metric", "method", "round"], suffixes=("", "_paper"))
+    parts["difference"] = met.assign(source="difference", text=(met["mean"] - met["mean_paper"]).map("{:+.2f}".format))
+    wide = pd.concat(parts.values()).pivot(index=["metric", "method", "source"], columns="round", values="text")
+    order = [(metric, row, source) for metric in METRICS for row in table["method"].unique() for source in parts]
+    return wide.fillna("").loc[[key for key in order if key in wide.index]]
 
 
 def save_table(table: pd.DataFrame, name: str, folder: str | os.PathLike[str], caption: str) -> None:

@@ -9,11 +9,16 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+import yaml
 
+from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.config import Experiment
+from a2lc.experiments import table2
 from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROFILES = sorted((ROOT / "notebooks" / "params").glob("*.yaml"))
 
 
 def small_notebook(folder: Path, *cells: str) -> Path:
@@ -29,9 +34,32 @@ def small_notebook(folder: Path, *cells: str) -> Path:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_every_profile_fits_every_notebook(path: Path) -> None:
     defaults = parameters_of(path)
-    for profile in sorted((ROOT / "notebooks" / "params").glob("*.yaml")):
+    for profile in PROFILES:
         values = read_profile(profile)
         check_parameters(path, {name: value for name, value in values.items() if name in defaults})
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
+def test_every_profile_is_an_experiment_and_lists_known_rows(path: Path) -> None:
+    values = read_profile(path)
+    assert Experiment.from_file(path).dataset == values["dataset"]  # `a2lc run --params` takes the same file
+    assert set(values.get("rows", [])) <= set(table2(2))
+    assert set(values.get("functions", [])) | set(values.get("without_lcm", [])) <= set(ACQUISITION_FUNCTIONS)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_tiny_runs_unless_told_otherwise(path: Path) -> None:
+    defaults = parameters_of(path)
+    assert defaults["dataset"] == "toy" and defaults.get("rounds", 1) <= 2 and defaults["segmenter"]["iterations"] <= 50
+    assert defaults["figures_dir"] == "../paper_figures/smoke"  # results of profiles are never overwritten
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_kept_executed_without_progress_bars(path: Path) -> None:
+    code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    streams = [output for cell in code for output in cell.outputs if output.output_type in ("stream", "error")]
+    assert all(output.get("name") == "stdout" for output in streams)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +125,22 @@ def test_errors_are_one_line(arguments: list[str], message: str, tmp_path: Path)
 def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     told = a2lc_command("doctor", cwd=tmp_path).stdout
     assert "torch" in told and "device" in told and "groundingdino" in told
+
+
+def test_regenerate_hands_every_notebook_its_own_parameters(tmp_path: Path) -> None:
+    small_notebook(tmp_path, "assert (rounds, root) == (3, 'x')")
+    other = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("rows = []", metadata={"tags": ["parameters"]})])
+    other.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(other, tmp_path / "other.ipynb")
+    profile = tmp_path / "params" / "toy.yaml"
+    profile.parent.mkdir()
+    profile.write_text(yaml.safe_dump({"rounds": 3, "root": "x", "rows": ["a"]}))
+    command = ["regenerate", "--notebooks", tmp_path]
+    ran = a2lc_command(*command, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    executed = tmp_path / "paper_figures" / "toy" / "executed"
+    assert {path.name for path in executed.iterdir()} == {"small.ipynb", "other.ipynb"}
+    assert "rows = ['a']" in nbformat.read(executed / "other.ipynb", 4).cells[1].source.replace('"', "'")
+    profile.write_text(yaml.safe_dump({"rounds": 3, "row": ["a"]}))  # refused also where it is not for the chosen one
+    failed = a2lc_command(*command, "--only", "small", cwd=tmp_path)
+    assert failed.returncode == 2 and "toy.yaml: no notebook has the parameters row" in failed.stderr

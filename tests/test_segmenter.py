@@ -590,16 +590,19 @@ def test_the_best_validation_is_kept_on_request() -> None:
     settings = TINY.model_copy(update={"iterations": 6, "validate_every": 1, "keep": "best", "lr": 0.3})
     split, seen = Halves(4), []
 
-    class Watching(TorchSegmenter):
-        def _miou(self) -> float:
-            seen.append(super()._miou())
-            return seen[-1]
+    def accuracy(model: TorchSegmenter) -> float:
+        right = [model.predict(split.image(n)).argmax(0).numpy() == split.ground_truth(n) for n in split.names]
+        return float(np.mean(right))
 
-    model = Watching(settings, 3, torch.device("cpu"), split)
+    def watched(model: TorchSegmenter) -> float:
+        seen.append(accuracy(model))
+        return seen[-1]
+
+    model = build_segmenter(settings, 3, "cpu", watched)
     log = model.fit(split, split.ground_truth, seed=0, progress=False)
     assert len(seen) == 6 and log.kept == 1 + int(np.argmax(seen))
-    assert TorchSegmenter._miou(model) == max(seen)
-    last = build_segmenter(settings.model_copy(update={"keep": "last"}), 3, validation=split)
+    assert accuracy(model) == max(seen)
+    last = build_segmenter(settings.model_copy(update={"keep": "last"}), 3, "cpu", watched)
     assert last.fit(split, split.ground_truth, seed=0, progress=False).kept == 6
     with pytest.raises(ValueError, match="needs a validation split"):
         build_segmenter(settings, 3)

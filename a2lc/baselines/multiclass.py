@@ -179,6 +179,6 @@ def _touching(index_map: np.ndarray, superpixel: int, inside: np.ndarray) -> np.
 
 
 def within_budget(costs: np.ndarray, budget: int) -> int:
-    """How many queries are made at (n,) `costs` >= 1 in clicks: up to and including the first that makes their sum exceed
-    the budget (``dataloader/region_active_dataset.py:56-66``)."""
+    """How many queries are made at (n,) `costs` >= 1 in clicks: up to and including the first that makes their sum
+    exceed the budget (``dataloader/region_active_dataset.py:56-66``)."""
     return min(len(costs), int(np.searchsorted(np.cumsum(costs), budget, side="right")) + 1)

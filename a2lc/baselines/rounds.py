@@ -4,12 +4,17 @@ retrain. They start from images without labels, so the first round asks about ra
 - Spx (Cai et al. 2021): the most frequent class of a superpixel, one click.
 - MerSpx (Kim et al. 2023): the same for regions merged by the model; each label is kept where the model agrees most.
 - MulSpx (Hwang et al. 2023): all classes in a superpixel, a click each; see `multiclass`.
+
+A model that starts from its initial weights in every round learns from the answers of all rounds; images without an
+answer are left out. The table of masks holds whole superpixels with one label each: what sieving takes away (MerSpx)
+and what prototypes add (MulSpx) is in no file, and Data mIoU counts answered superpixels only.
 """
 
 from __future__ import annotations
 
 import copy
 import shutil
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -42,10 +47,11 @@ def play_superpixel_round(
         score(number, setting, masks, model, folder, seeds["scores"])
         folder.end("scored")
     if folder.begin("queried", bar):
-        scores = folder.scores()
-        rows = select_queries(masks, scores, config, seeds["ties"])
-        rows = rows[np.isfinite(scores[rows])]
-        folder.write_table("queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": scores[rows]}))
+        budget = config.masks_per_round(len(masks))
+        if config.query == "classes":  # clicks; each query takes at least one, and the last exceeds the budget
+            budget = min(budget + 1, int((~(masks.queried & config.non_redundant)).sum()))
+        rows = select_queries(masks, folder.scores(), config, seeds["ties"], budget)
+        write_queries(rows, folder)
         folder.end("queried")
     if folder.begin("answered", bar):
         answer(setting, masks, folder)
@@ -69,24 +75,28 @@ def score(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folde
     """Write ``scores.parquet``: score and region of every superpixel; a region's score stands at its root, others have
     -inf. In the first round there is no model yet and scores are random."""
     config, rng = setting.config, np.random.default_rng(seed)
-    regions = np.arange(len(masks))
+    regions, canonical, scores = np.arange(len(masks)), masks.canonical_order, np.full(len(masks), -np.inf)
     if number == 1:
-        scores = rng.random(len(masks))
+        scores[canonical] = rng.random(len(masks))
     else:
         statistics = superpixel_statistics(model, setting.dataset.train, masks, setting.progress)
         if config.query == "classes":
-            share = statistics.probs.sum(0) / statistics.area.sum()
+            share = statistics.probs.sum(0, dtype=np.float64) / statistics.area.sum(dtype=np.float64)
             scores = multiclass.pixbal(statistics.bvsb, statistics.counts, share, config.baseline.nu)
         else:
             if config.query == "merged":
                 regions = merged_regions(statistics, masks, config.baseline.epsilon, setting.progress)
                 statistics = statistics.merged(regions)
-            roots = np.unique(regions)
+            roots = canonical[regions[canonical] == canonical]
             chosen = get_acquisition_function(config.acquisition, config.scoring)
-            scores = np.full(len(masks), -np.inf)
             scores[roots] = chosen.score(statistics.as_masks().take(roots), rng)
     table = pd.DataFrame({"score": scores.astype(np.float32), "region": regions.astype(np.int32)})
     folder.write_table("scores.parquet", table)
+
+
+def write_queries(rows: np.ndarray, folder: RoundFolder) -> None:
+    """Write ``queries.parquet``: row numbers of the queried superpixels, or roots of regions, and their scores."""
+    folder.write_table("queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": folder.scores()[rows]}))
 
 
 def answer(setting: Setting, masks: MaskSet, folder: RoundFolder) -> None:
@@ -94,20 +104,36 @@ def answer(setting: Setting, masks: MaskSet, folder: RoundFolder) -> None:
     config, truth, rows = setting.config, setting.truth, folder.queried_rows()
     about = masks.table.iloc[rows][["image", "mask_id"]]
     if config.query != "classes":
-        regions = folder.regions()
-        counts = np.zeros_like(truth.counts)
-        np.add.at(counts, regions, truth.counts)
-        labels = counts[rows].argmax(1)  # ties: the lowest class
+        members, position = members_of(rows, folder.regions())
+        counts = np.zeros((len(rows), truth.counts.shape[1]), dtype=np.int64)
+        np.add.at(counts, position, truth.counts[members])
+        labels = counts.argmax(1)  # ties: the lowest class, void last
         folder.write_answers(about.assign(label=np.where(labels == len(masks.classes), 255, labels)))
         return
     named = named_classes(setting.dataset.train, masks, rows)
-    paid = multiclass.within_budget(named.sum(1), config.masks_per_round(len(masks)))
-    single = (named.sum(1) == 1) & ~named[:, -1]
+    budget, costs = config.masks_per_round(len(masks)), named.sum(1)
+    paid = multiclass.within_budget(costs, budget)
+    if (clicks := int(costs[:paid].sum())) < budget:
+        warnings.warn(f"the budget asks for {budget} clicks, {clicks} are left: all of them are made", stacklevel=2)
+    single = (costs == 1) & ~named[:, -1]
     labels = np.where(single, named.argmax(1), 255)
     lists = pd.Series([np.flatnonzero(classes).tolist() for classes in named], index=about.index)
-    queries = pd.DataFrame({"row": rows.astype(np.int32), "score": folder.scores()[rows]})
-    folder.write_table("queries.parquet", queries[:paid])
+    write_queries(rows[:paid], folder)
     folder.write_answers(about.assign(label=labels, classes=lists)[:paid])
+    folder.note(classes_per_query=float(costs[:paid].mean()))
+
+
+def members_of(rows: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The superpixels of some regions, and for each of these the position of its region's root in `rows`.
+
+    Args:
+        rows: (B,) roots of the regions.
+        regions: (M,) root of each superpixel's region.
+    """
+    position = np.full(len(regions), -1)
+    position[rows] = np.arange(len(rows))
+    members = np.flatnonzero(position[regions] >= 0)
+    return members, position[regions[members]]
 
 
 def named_classes(split: Split, masks: MaskSet, rows: np.ndarray) -> np.ndarray:
@@ -132,18 +158,20 @@ def by_image(masks: MaskSet, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray
 
 def apply_answers(number: int, masks: MaskSet, folder: RoundFolder) -> MaskSet:
     """The table after this round's answers: every superpixel of a queried region carries its answer, several classes
-    count as void."""
-    rows, labels, regions = folder.queried_rows(), folder.answered_labels(), folder.regions()
-    answer_of = np.full(len(masks), -1)
-    answer_of[rows] = labels
-    members = np.flatnonzero(answer_of[regions] >= 0)
-    return masks.relabel(members, answer_of[regions[members]], source="annotator", round=number)
+    count as void. A region whose answer is void leaves labels of earlier rounds as they are (MerSpx)."""
+    members, position = members_of(folder.queried_rows(), folder.regions())
+    labels, before = folder.answered_labels()[position], masks.table["label"].to_numpy()[members]
+    new = (labels < len(masks.classes)) | (before >= len(masks.classes))
+    return masks.relabel(members[new], labels[new], source="annotator", round=number)
 
 
 def train(
     number: int, setting: Setting, masks: MaskSet, previous: Segmenter, model: Segmenter, folder: RoundFolder, seed: int
 ) -> None:
-    """Train `model` on what the answers so far say of pixels, and save it; images without any answer are left out."""
+    """Train `model` on what the answers so far say of pixels, and save it; images without any answer are left out.
+
+    `previous` is the model of the last round, which sieves (MerSpx).
+    """
     if setting.config.query == "classes":
         train_on_classes(number, setting, masks, model, folder, seed)
         return
@@ -151,8 +179,8 @@ def train(
         names = write_sieved(number, setting, masks, previous, folder)
         fit(model, setting, names, folder, seed)
     else:
-        labelled = masks.table["image"][masks.table["label"] < len(masks.classes)].unique()
-        split = only(setting.dataset.train, [name for name in masks.names if name in set(labelled)])
+        answered = set(masks.table["image"][masks.queried])
+        split = only(setting.dataset.train, [name for name in masks.names if name in answered])
         model.fit(split, masks.label_map, seed=seed, progress=setting.progress)
     model.save(folder.path / "segmenter.safetensors")
 
@@ -170,7 +198,8 @@ def fit(model: Segmenter, setting: Setting, names: list[str], folder: RoundFolde
 
 def write_sieved(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> list[str]:
     """MerSpx: keep each answered region's label where the last model finds it likeliest; answers of all rounds are
-    sieved anew, later rounds win. Writes label maps and returns the names of images that have labels."""
+    sieved anew, later rounds win, void answers say nothing. The probabilities are those of the image's own size, where
+    the released code looks them up at half of it. Writes label maps and returns the names of images with answers."""
     rounds = [folder.sibling(r) for r in range(1, number + 1)]
     answers = [(f.queried_rows(), f.answered_labels(), f.regions()) for f in rounds]
     wanted = [dict(by_image(masks, rows)) for rows, _, _ in answers]
@@ -193,7 +222,8 @@ def write_sieved(number: int, setting: Setting, masks: MaskSet, model: Segmenter
 def train_on_classes(
     number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int
 ) -> None:
-    """MulSpx: stage 1 learns from sets of classes; its prototypes give labels of pixels, from which stage 2 learns."""
+    """MulSpx: stage 1 learns from sets of classes; its prototypes give labels of pixels, from which stage 2 learns,
+    void as one of the classes. Both have the same settings; the released code doubles the learning rate in stage 2."""
     rounds = [folder.sibling(r) for r in range(1, number + 1)]
     rows = np.concatenate([f.queried_rows() for f in rounds])
     answers = np.concatenate([f.named_classes(len(masks.classes)) for f in rounds])
@@ -201,14 +231,16 @@ def train_on_classes(
     target_of[rows] = multiclass.FIRST_TARGET + np.arange(len(rows))
     chosen = dict(by_image(masks, rows))
     split = only(setting.dataset.train, [name for name in masks.names if name in chosen])
-    model.fit(
-        split,
-        lambda name: target_of[masks.rows(name)][masks.index_map(name)],
-        seed=seed,
-        progress=setting.progress,
-        loss=multiclass.multiclass_loss(answers),  # type: ignore[call-arg]  # TorchSegmenter only
-    )
-    model.save(folder.path / STAGE_1)
+    if not (stage_1 := folder.path / STAGE_1).is_file():  # half of the work: not done twice
+        model.fit(
+            split,
+            lambda name: target_of[masks.rows(name)][masks.index_map(name)],
+            seed=seed,
+            progress=setting.progress,
+            loss=multiclass.multiclass_loss(answers),  # type: ignore[call-arg]  # TorchSegmenter only
+        )
+        model.save(stage_1)
+    model.load(stage_1)
     for name in tqdm(split.names, desc="localising", leave=False, unit="image", disable=not setting.progress):
         image, start = split.image(name), masks.rows(name).start
         cosines = model.predict(image).clamp_min(torch.finfo(torch.float32).tiny).log() * TEMPERATURE

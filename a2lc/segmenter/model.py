@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +17,6 @@ from torchvision.transforms import v2
 from a2lc.datasets import Split
 from a2lc.errors import nearest
 from a2lc.files import atomic
-from a2lc.metrics import model_score
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.released import load_weights
@@ -56,6 +57,9 @@ class Segmenter(Protocol):
         """Take the weights from a file that `save` wrote."""
 
 
+Validate = Callable[[Segmenter], float]
+
+
 class TorchSegmenter:
     """A network of this package with its settings.
 
@@ -63,17 +67,17 @@ class TorchSegmenter:
         num_classes: K.
         settings: network, sizes and training.
         device: where it runs.
-        validation: images that choose among the weights, for ``settings.keep == "best"``.
+        validate: scores the weights of the moment, the higher the better, for ``settings.keep == "best"``.
         network: the module; None before `fit` or `load`.
     """
 
     def __init__(
-        self, settings: SegmenterSettings, num_classes: int, device: torch.device, validation: Split | None = None
+        self, settings: SegmenterSettings, num_classes: int, device: torch.device, validate: Validate | None = None
     ) -> None:
         self.num_classes = num_classes
         self.settings = settings
         self.device = device
-        self.validation = validation
+        self.validate = validate
         self.network: Network | None = None
 
     def fit(
@@ -102,7 +106,7 @@ class TorchSegmenter:
             torch.manual_seed(seed)
             if self.network is None or self.settings.start == "initial":
                 self.network = self._new_network(self.settings.pretrained)
-            validate = None if self.validation is None else self._miou
+            validate = None if self.validate is None else partial(self.validate, self)
             return train(
                 self.network, self.settings, self.num_classes, split, labels, self.device, progress, loss, validate
             )
@@ -171,12 +175,6 @@ class TorchSegmenter:
         pixels = v2.functional.resize(pixels, scaled_size(image.shape[:2], self.settings.scale))
         return normalise(pixels[None], self.settings)
 
-    def _miou(self) -> float:
-        split = self.validation
-        assert split is not None
-        predictions = ((name, self.predict(split.image(name)).argmax(0).cpu().numpy()) for name in split.names)
-        return model_score(predictions, split, self.num_classes).miou
-
     def _new_network(self, pretrained: bool) -> Network:
         if self.settings.network == "light":
             return LightNetwork(self.num_classes, self.settings.head).to(self.device)
@@ -189,7 +187,7 @@ class TorchSegmenter:
 
 
 def build_segmenter(
-    settings: SegmenterSettings, num_classes: int, device: str = "auto", validation: Split | None = None
+    settings: SegmenterSettings, num_classes: int, device: str = "auto", validate: Validate | None = None
 ) -> TorchSegmenter:
     """A segmenter without weights, ready for `fit` or `load`.
 
@@ -197,16 +195,16 @@ def build_segmenter(
         settings: network, sizes and training.
         num_classes: K, at least 2.
         device: see `resolve_device`.
-        validation: images that choose among the weights, for ``settings.keep == "best"``.
+        validate: scores the weights of the moment, the higher the better, for ``settings.keep == "best"``.
 
     Raises:
         ValueError: fewer than two classes; an unknown or absent device; nothing to validate with.
     """
     if num_classes < 2:
         raise ValueError(f"num_classes: expected at least 2, found {num_classes}")
-    if settings.keep == "best" and (validation is None or len(validation) == 0):
+    if settings.keep == "best" and validate is None:
         raise ValueError("segmenter.keep: 'best' needs a validation split with images, expected 'last' here")
-    return TorchSegmenter(settings, num_classes, resolve_device(device), validation)
+    return TorchSegmenter(settings, num_classes, resolve_device(device), validate)
 
 
 def resolve_device(device: str = "auto") -> torch.device:

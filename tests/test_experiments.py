@@ -1,0 +1,304 @@
+"""The protocols of Tables 2, 4 and 5: which runs make them, and how their tables and figures are made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+import a2lc
+from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.clicks import answers_only, asked_masks, click_costs
+from a2lc.config import Experiment
+from a2lc.experiments import CITYSCAPES_SHARE, TABLE4, TABLE5, run_rows, table2, table2_clicks
+from a2lc.figures import METHOD_STYLE, learning_curves, rows_beside_paper, save_figure, style_of
+from a2lc.files import read_json
+from a2lc.runs import Run
+from a2lc.tables import (
+    beside_paper,
+    ceiling,
+    clicks_caption,
+    final_table,
+    paper_table,
+    paper_values,
+    provenance,
+    rounds_table,
+    save_table,
+)
+
+SMALL = {
+    "dataset": "toy",
+    "segmenter": {"iterations": 3, "batch_size": 4},
+    "correction": {"epochs": 5, "thresholds": [0.1], "learning_rate": 0.003},
+}
+CLICKS, SEEDS = 41, (0, 1)
+ROWS = {name: fields for name, fields in table2(CLICKS).items() if name in ("fully_supervised", "mulspx", "a2lc")}
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def runs(runs_dir: Path) -> dict[str, list[Run]]:
+    """Three rows of Table 2 with two seeds each."""
+    pytest.importorskip("cv2")
+    return run_rows(SMALL, ROWS, SEEDS, runs_dir=runs_dir, device="cpu", progress=False)
+
+
+# ------------------------------------------------------------------------------------------------------- protocols
+def printed_rows(item: str) -> set[str]:
+    return set(paper_table(item)["method"]) - {"init"}
+
+
+def test_rows_are_the_papers() -> None:
+    assert printed_rows("table4") == set(TABLE4) == set(ACQUISITION_FUNCTIONS)
+    assert printed_rows("table5") == set(TABLE5)
+    assert printed_rows("table2") == set(table2(100)) - {"mulspx_halves"}
+
+
+def test_rows_of_table4_differ_in_nothing_but_the_function() -> None:
+    rows = {name: Experiment(**fields).identity() for name, fields in TABLE4.items()}
+    assert [row.pop("acquisition") for row in rows.values()] == list(rows)
+    assert all(row == rows["abc"] for row in rows.values()) and rows["abc"]["lcm"]
+
+
+def test_rows_of_table5_add_one_component_after_the_other() -> None:
+    rows = {name: Experiment(**fields).identity() for name, fields in TABLE5.items()}
+    steps = {
+        ("baseline", "lcm"): {"lcm"},
+        ("baseline", "abc"): {"acquisition", "similarity"},
+        ("abc", "lcm+abc"): {"lcm"},
+        ("lcm", "lcm+abc"): {"acquisition", "similarity"},
+        ("lcm+abc", "lcm+abc+mask"): {"query"},
+    }
+    for (a, b), changed in steps.items():
+        assert {key for key in rows[a] if rows[a][key] != rows[b][key]} == changed | {"method"}
+    assert all(row["non_redundant"] for row in rows.values())
+
+
+@pytest.mark.parametrize(("clicks", "half"), [(2, 1), (3, 1), (100, 50), (101, 50)])
+def test_rows_of_table2_share_one_budget(clicks: int, half: int) -> None:
+    spent = {name: (row["rounds"], row.get("budget")) for name, row in table2(clicks).items()}
+    assert spent.pop("fully_supervised") == (0, None)
+    halves = {name for name in spent if spent[name] == (2, half)}
+    assert halves == {"spx", "merspx", "mulspx_halves"}
+    assert {spent[name] for name in spent.keys() - halves} == {(1, clicks)}
+
+
+def test_budget_of_table2_is_a_share_of_the_superpixels(runs: dict, runs_dir: Path) -> None:
+    total = len(runs["mulspx"][0].masks(0))
+    assert total == 96 * 12  # images of 96 x 128 pixels
+    assert table2_clicks(SMALL, runs_dir, 0.05) == round(0.05 * total)
+    assert table2_clicks(SMALL, runs_dir) == 19 and pytest.approx(0.0164128, abs=5e-8) == CITYSCAPES_SHARE
+    assert table2_clicks(SMALL, runs_dir, 1e-6) == 2  # two halves
+
+
+# ------------------------------------------------------------------------------------------------------------ runs
+def test_every_row_is_run_with_every_seed(runs: dict) -> None:
+    assert list(runs) == list(ROWS)
+    assert all([run.config.seed for run in of_row] == list(SEEDS) for of_row in runs.values())
+    assert all(run.finished for run in sum(runs.values(), []))
+    kinds = {name: {run.config.pseudo_labels.kind for run in of_row} for name, of_row in runs.items()}
+    assert kinds == {"fully_supervised": {"ground_truth"}, "mulspx": {"superpixels"}, "a2lc": {"simulated"}}
+    assert all(run.config.segmenter.iterations == 3 for run in sum(runs.values(), []))
+    assert {run.config.segmenter.head for run in runs["mulspx"]} == {"cosine"}
+
+
+def test_finished_rows_are_found_again(runs: dict, runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2lc.rounds.play_round", lambda *a: pytest.fail("a finished run was played again"))
+    again = run_rows(SMALL, {"mine": ROWS["a2lc"]}, SEEDS, runs_dir=runs_dir, device="cpu", progress=False)
+    assert [run.path for run in again["mine"]] == [run.path for run in runs["a2lc"]]
+
+
+def test_rows_bring_their_own_pseudo_labels(tmp_path: Path) -> None:
+    """Those of the shared fields are for the rows that start from labels; here they would be refused."""
+    folders = {"kind": "folders", "object_maps": str(tmp_path / "o"), "labels": str(tmp_path / "l")}
+    with pytest.raises(FileNotFoundError):
+        run_rows(SMALL | {"pseudo_labels": folders}, {"a2lc": ROWS["a2lc"]}, runs_dir=tmp_path, progress=False)
+    fields = SMALL | {"pseudo_labels": folders}
+    run = run_rows(fields, {"all": ROWS["fully_supervised"]}, runs_dir=tmp_path, device="cpu", progress=False)
+    assert run["all"][0].config.pseudo_labels.kind == "ground_truth"
+
+
+def test_a_wrong_row_is_refused_before_anything_is_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean 'budget'"):
+        run_rows(SMALL, {"good": {"rounds": 0}, "bad": {"budgets": 3}}, runs_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("value", "shown"), [("1", False), ("0", True), ("", True)])
+def test_tqdm_disable_is_heard(
+    value: str, shown: bool, runs: dict, runs_dir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", value)
+    run_rows(SMALL, {"a2lc": ROWS["a2lc"]}, SEEDS, runs_dir=runs_dir, device="cpu")
+    table2_clicks(SMALL, runs_dir)
+    assert ("runs" in capfd.readouterr().err) == shown
+
+
+# ---------------------------------------------------------------------------------------------------------- clicks
+def test_clicks_are_the_budget(runs: dict) -> None:
+    costs = click_costs(runs).set_index("row")
+    assert list(costs.index) == ["mulspx"] * 2 + ["a2lc"] * 2  # full supervision clicks nothing
+    assert (costs.loc["a2lc", "clicks"] == CLICKS).all() and (costs.loc["a2lc", "answers"] == CLICKS).all()
+    assert (costs.loc["a2lc", "classes_per_answer"] == 1).all()
+    mulspx = costs.loc["mulspx"]
+    assert mulspx["clicks"].between(CLICKS, CLICKS + 14).all()  # its last superpixel may exceed the budget
+    assert np.allclose(mulspx["answers"] * mulspx["classes_per_answer"], mulspx["clicks"])
+
+
+def test_pixels_per_click_are_those_of_the_masks_asked_about(runs: dict) -> None:
+    run = runs["a2lc"][0]
+    area = run.masks(0).table["area"].to_numpy()[run.queries(1)["row"]]
+    assert click_costs(runs).query("row == 'a2lc' and seed == 0")["pixels_per_click"].item() == area.sum() / CLICKS
+
+
+def test_what_the_answers_alone_are_worth(runs: dict) -> None:
+    run = runs["a2lc"][0]
+    queries = run.queries(1)
+    masks = run.masks(0).relabel(queries["row"].to_numpy(), queries["answer"].to_numpy(), source="annotator", round=1)
+    train = a2lc.load_dataset("toy").train
+    assert answers_only(run) == pytest.approx(a2lc.data_miou(masks, train))
+    first = run.summary["data_miou"].iloc[0]
+    assert first < answers_only(run) < ceiling(run) <= 1
+    row = asked_masks({"a2lc": [run]}).iloc[0]
+    assert row["answers"] == pytest.approx(100 * answers_only(run)) and row["first"] == pytest.approx(100 * first)
+    assert row["last"] == pytest.approx(100 * run.summary["data_miou"].iloc[-1])
+    assert row["wrong"] == pytest.approx(100 * (queries["label"] != queries["answer"]).mean())
+    assert row["median_area"] == run.masks(0).table["area"].iloc[queries["row"]].median()
+
+
+# ---------------------------------------------------------------------------------------------------------- tables
+def test_last_round_beside_the_papers(runs: dict, tmp_path: Path) -> None:
+    table = final_table(runs, "table2", "cityscapes").set_index("row")
+    assert list(table.index) == list(ROWS) and (table["n_seeds"] == 2).all()
+    assert table["rounds"].tolist() == [0, 1, 1] and table["clicks"].loc[["fully_supervised", "a2lc"]].tolist() == [
+        0,
+        41,
+    ]
+    last = [run.summary["model_miou"].iloc[-1] for run in runs["a2lc"]]
+    ours = table.loc["a2lc"]
+    assert ours["model_miou"] == pytest.approx(100 * np.mean(last))
+    assert ours["model_miou_std"] == pytest.approx(100 * np.std(last, ddof=1))
+    assert ours["model_miou_paper"] == 72.37
+    assert ours["model_miou_difference"] == pytest.approx(ours["model_miou"] - 72.37)
+    assert "data_miou_paper" not in table  # Table 2 prints none
+    alone = final_table({"mine": runs["a2lc"][:1]}, "table2", "cityscapes")
+    assert not [name for name in alone if name.endswith(("_std", "_paper", "_difference"))]
+    about = clicks_caption(runs, CLICKS)
+    assert about.startswith("toy: 41 clicks per row, 2 seeds; pseudo-labels of ALC and A²LC simulated from")
+    save_table(table.reset_index(), "table2", tmp_path, about)
+    assert "72.37" in (tmp_path / "table2.md").read_text(encoding="utf-8")
+
+
+def test_rows_keep_their_order(runs: dict) -> None:
+    """And superpixels, which start without labels, have no round 0."""
+    table = rounds_table(runs)
+    assert list(table["method"].unique()) == list(runs)
+    assert table.query("method == 'mulspx' and round == 0")["mean"].isna().all()
+    both = beside_paper(table, "table2", "cityscapes")
+    assert both.loc[("model_miou", "mulspx", "ours"), 0] == ""
+    assert both.loc[("model_miou", "mulspx", "paper (cityscapes)"), 1] == "66.60"
+
+
+def made_up(rows: dict[str, float], rounds: int = 2) -> pd.DataFrame:
+    """What `rounds_table` would return for rows that climb to a Data mIoU."""
+    return pd.DataFrame(
+        [
+            {"dataset": "toy", "metric": metric, "method": name, "round": r, "mean": end * (1 + r) / (1 + rounds)}
+            | {"std": float("nan"), "n_seeds": 1}
+            for metric in ("data_miou", "model_miou")
+            for name, end in rows.items()
+            for r in range(rounds + 1)
+        ]
+    )
+
+
+def test_a_number_without_a_round_stands_in_the_last() -> None:
+    """Table 4, which also prints the first labels as a row."""
+    both = beside_paper(made_up({"random": 60.0, "abc": 80.0}), "table4", "cityscapes")
+    assert both.columns.tolist() == [0, 1, 2]
+    assert both.loc[("data_miou", "abc", "paper (cityscapes)")].tolist() == ["", "", "84.92"]
+    assert both.loc[("data_miou", "abc", "difference")].tolist() == ["", "", "-4.92"]
+    assert both.loc["data_miou"].index.get_level_values("method").unique().tolist() == ["random", "abc"]
+    assert both.loc["model_miou"].index.get_level_values("source").unique().tolist() == ["ours"]
+
+
+def test_differences_are_taken_round_by_round() -> None:
+    both = beside_paper(made_up(dict.fromkeys(TABLE5, 90.0), rounds=5), "table5", "cityscapes")
+    assert both.loc[("data_miou", "baseline", "difference")].tolist() == [
+        "",
+        "-32.60",
+        "-20.20",
+        "-6.03",
+        "+8.15",
+        "+23.14",
+    ]
+    assert both.loc["data_miou"].index.get_level_values("method").unique().tolist() == list(TABLE5)
+    nothing = beside_paper(made_up({"baseline": 90.0}), "table5", "voc2012")
+    assert nothing.index.get_level_values("source").unique().tolist() == ["ours"]
+
+
+def test_last_printed_numbers() -> None:
+    assert paper_values("table5", "data_miou", "cityscapes")["lcm+abc+mask"] == 85.57
+    assert paper_values("table4", "data_miou", "voc2012")["sim"] == 87.32
+    assert paper_values("table2", "data_miou", "cityscapes") == {}
+
+
+def test_provenance_tells_what_differs(runs: dict) -> None:
+    proof = provenance(runs, "A caption.")
+    assert proof["caption"] == "A caption." and proof["minutes"] >= 0
+    assert set(proof["runs"]) == {run.path.name for of_row in runs.values() for run in of_row}
+    assert proof["config"]["dataset"] == "toy" and proof["config"]["segmenter"]["iterations"] == 3
+    assert set(proof["computed"]["data"]) == {"images", "segmenter"}  # but not the same masks
+    for run in sum(runs.values(), []):
+        own = proof["runs"][run.path.name]
+        for part, whole in (("config", run.config.identity()), ("computed", read_json(run.path / "provenance.json"))):
+            assert together(proof[part], own.get(part, {})) == whole
+    same = provenance(runs["a2lc"][:1], "")
+    assert same["runs"] == {runs["a2lc"][0].path.name: {}} and "masks" in same["computed"]["data"]
+    json.dumps(proof)
+
+
+def together(shared: dict, own: dict) -> dict:
+    inside = {
+        key: together(value, own.get(key, {})) if isinstance(value, dict) else value for key, value in shared.items()
+    }
+    return {**own, **inside}
+
+
+# --------------------------------------------------------------------------------------------------------- figures
+def test_rows_can_be_told_apart() -> None:
+    for names in (TABLE4, TABLE5, table2(100), [f"mine {i}" for i in range(28)]):
+        styles = [style_of(name, i) for i, name in enumerate(names)]
+        assert len({label for label, *_ in styles}) == len({style[1:] for style in styles}) == len(styles)
+    assert style_of("a2lc", 3) == METHOD_STYLE["a2lc"]
+
+
+def test_curves_of_any_rows_show_the_numbers() -> None:
+    table = made_up({"mine": 70.0, "random": 60.0, "abc": 80.0})
+    fig = learning_curves(table, "A title.", ceiling=0.9, clicks={0: 0.0, 1: 0.09, 2: 0.18})
+    lines = {line.get_label(): line for line in fig.axes[0].lines}
+    assert list(lines) == ["mine", "Random", "ABC", "every mask answered"]
+    assert lines["ABC"].get_ydata()[-1] == 80 and lines["every mask answered"].get_ydata()[0] == 90
+    plt.close(fig)
+
+
+def test_bars_show_ours_and_the_papers(runs: dict, tmp_path: Path) -> None:
+    table = final_table(runs, "table2", "cityscapes")
+    paper = {"paper": paper_values("table2", "model_miou", "cityscapes"), "nothing": {}}
+    fig = rows_beside_paper(table, "model_miou", "A title.", paper, {"a line": 50.0})
+    axis = fig.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == pytest.approx(table["model_miou"].tolist())
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Full supervision", "MulSpx", "A²LC"]
+    markers = next(line for line in axis.lines if line.get_label() == "paper")
+    assert markers.get_xdata().tolist() == [76.31, 66.6, 72.37] and "nothing" not in str(
+        axis.get_legend_handles_labels()
+    )
+    assert save_figure(fig, "bars", tmp_path, {}) is fig and (tmp_path / "bars.pdf").is_file()
