@@ -110,7 +110,7 @@ def test_command_line_from_run_to_export(tmp_path: Path) -> None:
     [
         (["run", "--dataset", "toi"], "did you mean 'toy'"),
         (["run", "--budget", "many"], "budget: expected a whole number or a share"),
-        (["run", "--rounds", "0"], "rounds"),
+        (["run", "--rounds", "-1"], "rounds"),
         (["run", "--dataset", "camvid", "--root", "nowhere"], "nowhere"),
         (["export", "nowhere", "out"], "nowhere: no run here"),
         (["status", "--runs-dir", "nowhere"], "nowhere: no such folder"),
