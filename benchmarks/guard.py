@@ -20,7 +20,7 @@ import a2lc
 from a2lc.config import read_fields
 from a2lc.figures import save_figure
 from a2lc.runs import Run
-from a2lc.tables import caption, save_table
+from a2lc.tables import origin, save_table
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "no LCM": {"method": "a2lc_no_lcm"},
@@ -80,7 +80,9 @@ def draw(table: pd.DataFrame, about: str) -> plt.Figure:
     guarded = table[(table["variant"] == "guarded") & (table["n_auto"] > 0)]
     for kind, marker, colour in (("after", "^", "#D55E00"), ("before", "v", "#666666")):
         label = "corrections" if kind == "after" else "labels replaced"
-        axes[2].scatter(guarded[f"expected_{kind}"], guarded[f"right_{kind}"], 14, colour, marker, label=label)
+        axes[2].scatter(
+            guarded[f"expected_{kind}"], guarded[f"right_{kind}"], s=14, c=colour, marker=marker, label=label
+        )
     axes[2].plot([0, 100], [0, 100], color="black", lw=0.6)
     axes[2].set(xlabel="right, as the guard expects (%)", ylabel="right, found (%)", xlim=(0, 100), ylim=(0, 100))
     axes[2].legend(fontsize=7)
@@ -113,8 +115,11 @@ def main() -> None:
     every = pd.concat(parts, ignore_index=True)
     table = summarise(every)
     low, high = 100 * np.min(arguments.budgets), 100 * np.max(arguments.budgets)
+    config, total = runs[0].config, len(runs[0].masks(0))
     about = (
-        f"Budgets from {low:.0f} to {high:.0f} % of the masks per round. {caption(runs).replace('of ', 'of up to ', 1)}"
+        f"{config.dataset}: {config.rounds} rounds of {low:.0f} to {high:.0f} % of {total} masks each, "
+        f"{len(set(arguments.seeds))} seeds, network at scale {config.segmenter.scale}, {config.segmenter.iterations} "
+        f"iterations; pseudo-labels {origin(config)}."
     )
     save_table(table, "lcm_guard", arguments.out, about)
     numbers = every.astype(object).where(every.notna(), None).to_dict("records")
