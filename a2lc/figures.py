@@ -85,7 +85,8 @@ def show_maps(panels: Mapping[str, np.ndarray], classes: Classes, title: str = "
     rows = -(-len(panels) // columns)
     columns = min(columns, len(panels))
     height, width = next(iter(panels.values())).shape[:2]
-    fig, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 3.2 * height / width * rows + 0.9), squeeze=False)
+    size = (3.2 * columns, (3.2 * height / width + 0.25) * rows + 0.65)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.axis("off")
     present: set[int] = set()
@@ -95,9 +96,9 @@ def show_maps(panels: Mapping[str, np.ndarray], classes: Classes, title: str = "
         if panel.ndim == 2:
             present |= {int(label) for label in np.unique(panel) if label < len(classes)}
     patches = [Patch(color=classes.palette[label] / 255, label=classes.names[label]) for label in sorted(present)]
-    fig.legend(handles=patches, loc="lower center", ncols=min(8, max(1, len(patches))), fontsize=8, frameon=False)
+    ncols = min(8, max(1, len(patches)))
+    fig.legend(handles=patches, loc="outside lower center", ncols=ncols, fontsize=8, frameon=False)
     fig.suptitle("\n".join(wrap(title, 40 * columns)), fontsize=9)
-    fig.tight_layout(rect=(0, 0.05 + 0.05 * (len(patches) > 8), 1, 1))
     return fig
 
 
