@@ -18,7 +18,13 @@ from a2lc.runs import SHARED, Run
 
 def answers_only(run: Run) -> float:
     """Data mIoU in [0, 1] of the first labels with every answer of this run and none of the LCM's corrections: what the
-    clicks are worth by themselves."""
+    clicks are worth by themselves.
+
+    Raises:
+        ValueError: a run of superpixels, which has no first labels.
+    """
+    if run.config.from_superpixels:
+        raise ValueError(f"{run.path}: expected a run that starts from labels, found one of superpixels")
     masks = run.masks(0)
     for number in range(1, run.finished_rounds + 1):
         folder = run.folder(number)

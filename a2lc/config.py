@@ -180,6 +180,11 @@ class Experiment(BaseModel):
         """Whether the images start without labels, cut up into superpixels (`a2lc.baselines`)."""
         return self.pseudo_labels.kind == "superpixels"
 
+    @property
+    def needs_features(self) -> bool:
+        """Whether the model must show what its last layer sees (`FeatureSegmenter`)."""
+        return self.query == "classes" or self.scoring.features == "penultimate"
+
     def outputs(self, num_classes: int) -> int:
         """Outputs of the model for K classes: one more, for void, where a query asks for all classes (MulSpx)."""
         return num_classes + (self.query == "classes")

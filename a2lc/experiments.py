@@ -16,6 +16,7 @@ from a2lc.initial import initial_masks
 from a2lc.methods import METHODS
 from a2lc.rounds import run
 from a2lc.runs import Run
+from a2lc.setting import show_bars
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -70,7 +71,7 @@ def table2_clicks(
     """
     experiment = Experiment(dataset=fields["dataset"], root=fields.get("root"), method="spx")
     dataset = load_dataset(experiment.dataset, experiment.root)
-    masks, _ = initial_masks(experiment, dataset, Path(runs_dir), progress=_bars(True))
+    masks, _ = initial_masks(experiment, dataset, Path(runs_dir), progress=show_bars(True))
     return max(2, round(share * len(masks)))
 
 
@@ -98,18 +99,13 @@ def run_rows(
     Raises:
         ValueError: a field is unknown or wrong; nothing is started then.
     """
-    seeds, progress = list(seeds), _bars(progress)
+    seeds, progress = list(seeds), show_bars(progress)
     jobs = [(row, _experiment(fields, own, seed)) for seed in seeds for row, own in rows.items()]
     found: dict[str, list[Run]] = {row: [] for row in rows}
     with tqdm(jobs, desc="runs", unit="run", disable=not progress) as bar:
         for row, experiment in bar:
             found[row].append(run(experiment, runs_dir, device=device, progress=progress))
     return found
-
-
-def _bars(progress: bool) -> bool:
-    """Whether to show progress bars: tqdm itself does not look at TQDM_DISABLE where it is told what to do."""
-    return progress and os.environ.get("TQDM_DISABLE", "") in ("", "0")
 
 
 def _experiment(fields: Mapping[str, Any], own: Mapping[str, Any], seed: int) -> Experiment:
@@ -131,7 +127,7 @@ def run_all(
     """Table 1's protocol: `run_rows` with a row per method.
 
     Args:
-        methods: presets of ``a2lc.config.METHODS``.
+        methods: presets of ``a2lc.methods.METHODS``.
         fields, seeds, runs_dir, device, progress: as in `run_rows`.
     """
     rows = {method: {"method": method} for method in methods}

@@ -143,6 +143,10 @@ class RoundFolder:
         """Write a Parquet file of this round."""
         write_parquet(self.path / name, table)
 
+    def write_queries(self, rows: np.ndarray) -> None:
+        """Write the queries of this round: (B,) row numbers, highest score first; their scores are looked up."""
+        self.write_table("queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": self.scores()[rows]}))
+
     def write_answers(self, answers: pd.DataFrame) -> None:
         """Write answers as JSON lines: image, mask_id, label (255 = void), and where all classes were asked for their
         list."""

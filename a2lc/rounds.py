@@ -23,8 +23,8 @@ from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run
-from a2lc.segmenter import Segmenter, build_segmenter
-from a2lc.setting import SegmenterFactory, Setting, measure, round_seeds, select_queries
+from a2lc.segmenter import Segmenter, build_segmenter, with_features
+from a2lc.setting import SegmenterFactory, Setting, measure, round_seeds, select_queries, show_bars
 
 
 def run(
@@ -42,16 +42,20 @@ def run(
         runs_dir: where run folders are kept; what runs have in common lies in its subfolder ``shared``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         segmenter: makes a new model for K classes, in place of `config.segmenter`; see the `Segmenter` protocol.
-        progress: whether to show progress bars.
+        progress: whether to show progress bars; the environment variable ``TQDM_DISABLE=1`` hides them all the same.
 
     Raises:
-        ValueError: the run folder belongs to another configuration or other data.
+        ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
+            the configuration needs.
         FileNotFoundError: the dataset is not where `config.root` says.
     """
+    progress = show_bars(progress)
     dataset = load_dataset(config.dataset, config.root)
     factory = segmenter or (lambda outputs: build_segmenter(config.segmenter, outputs, device, model_miou(dataset)))
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
     model = factory(config.outputs(len(dataset.classes)))
+    if config.needs_features:
+        with_features(model)
     result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
     remove_leftovers(result.path)
     if result.finished:
@@ -98,10 +102,7 @@ def play_round(
 
     # 2. Query the B most suspicious masks (Eq. 13).
     if folder.begin("queried", bar):
-        rows = select_queries(masks, folder.scores(), config, seeds["ties"])
-        folder.write_table(
-            "queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": folder.scores()[rows]})
-        )
+        folder.write_queries(select_queries(masks, folder.scores(), config, seeds["ties"]))
         folder.end("queried")
     rows = folder.queried_rows()
 
@@ -180,9 +181,7 @@ def correct(
         save_file(lcm.state_dict(), temporary)
     proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
     if config.correction.guard:
-        proposed, report = guard_corrections(
-            proposed, feature, before, masks, rows[known], config.correction, number, seed
-        )
+        proposed, report = guard_corrections(proposed, feature, before, masks, rows[known], config.correction, seed)
         folder.note(
             lcm_proposed=report.proposed,
             lcm_oa_before_estimated=report.estimated_before,

@@ -140,10 +140,13 @@ def clicks_caption(runs: Mapping[str, Iterable[Run]], clicks: int) -> str:
 
 
 def origin(config: Experiment) -> str:
-    """Where the pseudo-labels of a run come from, in words that follow "pseudo-labels"."""
-    if config.pseudo_labels.kind == "folders":
-        return "real Grounded-SAM output"
-    return "simulated from the ground truth, not Grounded-SAM output"
+    """Where the first labels of a run come from, in words that follow "pseudo-labels"."""
+    return {
+        "simulated": "simulated from the ground truth, not Grounded-SAM output",
+        "folders": "real Grounded-SAM output",
+        "superpixels": "none (superpixels start without labels)",
+        "ground_truth": "none (the ground truth itself)",
+    }[config.pseudo_labels.kind]
 
 
 def provenance(runs: Iterable[Run] | Mapping[str, Iterable[Run]], caption: str) -> dict[str, Any]:

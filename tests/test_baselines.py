@@ -335,7 +335,7 @@ def answered(folder: Path, method: str, rows: np.ndarray, regions: np.ndarray, *
     written = RoundFolder(folder / "round_01")
     scores = np.linspace(1, 0, len(MASKS), dtype=np.float32)
     written.write_table("scores.parquet", pd.DataFrame({"score": scores, "region": regions.astype(np.int32)}))
-    module.write_queries(rows, written)
+    written.write_queries(rows)
     module.answer(setting_of(method, **fields), MASKS, written)
     return written
 
@@ -391,7 +391,7 @@ def test_later_answers_win_but_void_says_nothing(tmp_path: Path) -> None:
     regions = np.where(every < 12, every // 4 * 4, every)  # 0..3, 4..7 and 8..11
     folder = RoundFolder(tmp_path / "round_02")
     folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
-    module.write_queries(np.array([8, 0, 4]), folder)
+    folder.write_queries(np.array([8, 0, 4]))
     folder.write_answers(MASKS.table.iloc[[8, 0, 4]][["image", "mask_id"]].assign(label=[255, 255, 1]))
     table = module.apply_answers(2, masks, folder).table
     assert table["label"][:13].tolist() == [0, 1, 2, 0, 1, 1, 1, 1, 2, 255, 255, 255, 255]
@@ -406,7 +406,7 @@ def test_sieving_redoes_all_rounds_and_later_rounds_win(tmp_path: Path) -> None:
     for number, (regions, rows) in enumerate(zip(rounds, asked, strict=True), start=1):
         folder = RoundFolder(tmp_path / f"round_{number:02d}")
         folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
-        module.write_queries(rows, folder)
+        folder.write_queries(rows)
         module.answer(setting, MASKS, folder)
     names = module.write_sieved(2, setting, MASKS, Fake(3), folder)  # type: ignore[arg-type]
     assert names == [n for n in MASKS.names if n in {image_of(row) for row in np.concatenate(asked)}]
@@ -558,7 +558,7 @@ def test_spx_trains_on_all_answers_so_far(runs_dir: Path) -> None:
     masks = run.masks(2)
     model = build_segmenter(run.config.segmenter, 14, "cpu")
     names = [n for n in masks.names if n in set(masks.table["image"][masks.queried])]
-    model.fit(module.only(SMALL.train, names), masks.label_map, seed=round_seeds(0, 2)["training"], progress=False)
+    model.fit(SMALL.train.subset(names), masks.label_map, seed=round_seeds(0, 2)["training"], progress=False)
     image = SMALL.val.image("val_0000")
     assert torch.equal(model.predict(image), run.segmenter(2, "cpu").predict(image))
 

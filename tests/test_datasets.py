@@ -108,6 +108,18 @@ def test_an_unknown_image_is_refused_with_the_nearest_name(dataset: Dataset) -> 
             read(name + "x")
 
 
+def test_a_subset_has_fewer_images(dataset: Dataset) -> None:
+    names = dataset.train.names[::-1][:1]
+    fewer = dataset.train.subset(names)
+    assert fewer.names == names and len(fewer) == 1 and len(dataset.train) > 0
+    assert np.array_equal(fewer.image(names[0]), dataset.train.image(names[0]))
+    with pytest.raises(ValueError, match="has no image 'nobody'"):
+        dataset.train.subset(["nobody"])
+    for name in set(dataset.train.names) - set(names):
+        with pytest.raises(ValueError, match="has no image"):
+            fewer.image(name)
+
+
 def test_datasets_travel_to_worker_processes(dataset: Dataset) -> None:
     copy = pickle.loads(pickle.dumps(dataset))
     name = dataset.train.names[0]

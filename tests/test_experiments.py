@@ -139,6 +139,7 @@ def test_tqdm_disable_is_heard(
     monkeypatch.setenv("TQDM_DISABLE", value)
     run_rows(SMALL, {"a2lc": ROWS["a2lc"]}, SEEDS, runs_dir=runs_dir, device="cpu")
     table2_clicks(SMALL, runs_dir)
+    a2lc.run(runs["a2lc"][0].config, runs_dir, device="cpu")
     assert ("runs" in capfd.readouterr().err) == shown
 
 
@@ -171,6 +172,8 @@ def test_what_the_answers_alone_are_worth(runs: dict) -> None:
     assert row["answers"] == pytest.approx(100 * answers_only(run)) and row["first"] == pytest.approx(100 * first)
     assert row["last"] == pytest.approx(100 * run.summary["data_miou"].iloc[-1])
     assert row["wrong"] == pytest.approx(100 * (queries["label"] != queries["answer"]).mean())
+    with pytest.raises(ValueError, match="expected a run that starts from labels"):
+        answers_only(runs["mulspx"][0])
     assert row["median_area"] == run.masks(0).table["area"].iloc[queries["row"]].median()
 
 

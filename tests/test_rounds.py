@@ -249,6 +249,17 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
         small_run(tmp_path, rounds=1)
 
 
+def test_a_model_without_features_is_refused_where_they_are_needed(tmp_path: Path) -> None:
+    class Plain:
+        def __init__(self, num_classes: int) -> None:
+            self.num_classes = num_classes
+
+    config = Experiment(**SMALL | {"rounds": 1, "scoring": {"features": "penultimate"}})
+    with pytest.raises(ValueError, match="need a method features, found Plain"):
+        a2lc.run(config, tmp_path, segmenter=Plain, progress=False)
+    assert not (tmp_path / config.name).exists()
+
+
 def test_a_guarded_lcm_corrects_a_part_of_what_it_proposes(tmp_path: Path) -> None:
     guarded = SMALL["correction"] | {"guard": True}
     run = small_run(tmp_path, correction=guarded, rounds=1)

@@ -8,9 +8,10 @@ from a2lc.acquisition.functions import (
     get_acquisition_function,
     score_masks,
 )
+from a2lc.acquisition.gather import gather_statistics
 from a2lc.acquisition.settings import ScoringSettings
 from a2lc.acquisition.squash import predict_squashed
-from a2lc.acquisition.statistics import MaskStatistics, gather_statistics, mask_statistics
+from a2lc.acquisition.statistics import MaskStatistics, mask_statistics
 
 __all__ = [
     "ACQUISITION_FUNCTIONS",

@@ -10,19 +10,13 @@ Two identities turn the formulas into a few sums over segments (`pixels.py`), wi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from a2lc.acquisition.pixels import Pixels, adjusted_iou, plurality, representative_pixels, segment_sums
-from a2lc.acquisition.squash import predict_squashed
-from a2lc.datasets import Split
-from a2lc.masks import MaskSet
-from a2lc.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -170,54 +164,3 @@ def mask_statistics(
 def _mixed(label: np.ndarray, index_map: np.ndarray, label_map: np.ndarray) -> bool:
     """Whether some mask carries several labels."""
     return bool(((index_map >= 0) & (np.append(label, 255)[index_map] != label_map)).any())
-
-
-def gather_statistics(
-    model: Segmenter,
-    split: Split,
-    masks: MaskSet,
-    class_weights: np.ndarray,
-    uncertainty: bool = True,
-    representative: bool = False,
-    components: bool = False,
-    softmin: bool = False,
-    ref_squash: bool = False,
-    penultimate: bool = False,
-    progress: bool = True,
-) -> tuple[MaskStatistics, float]:
-    """Predict every image once and reduce it to per-mask statistics at once; no softmax map outlives its image.
-
-    Args:
-        model: the segmenter of the last round.
-        split: where the images are read.
-        masks: M masks with their current labels.
-        class_weights: (K,) weights of Eq. 9.
-        uncertainty, representative, components, softmin: as in `mask_statistics`.
-        ref_squash: take everything but the feature from a second prediction, of the squashed image
-            (`predict_squashed`).
-        penultimate: take SIM, ABC and the feature from what the network's last layer sees
-            (`with_penultimate_features`); at the image's own size.
-        progress: whether to show a progress bar.
-
-    Returns:
-        Statistics of all M masks in table order, and the seconds spent in reading and predicting images.
-    """
-    from a2lc.acquisition.penultimate import with_penultimate_features  # which imports MaskStatistics
-
-    parts, predicting = [], 0.0
-    for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", mininterval=1, disable=not progress):
-        start = time.perf_counter()
-        image = split.image(name)
-        native = model.predict(image)
-        probs = predict_squashed(model, image) if ref_squash else native
-        predicting += time.perf_counter() - start
-        index = masks.index_map(name)
-        labels = masks.label_map(name, index)
-        part = mask_statistics(probs, index, labels, class_weights, uncertainty, representative, components, softmin)
-        if ref_squash:
-            part = replace(part, feature=mask_statistics(native, index, labels, uncertainty=False).feature)
-        if penultimate:
-            features = model.features(image)  # type: ignore[attr-defined]
-            part = with_penultimate_features(part, features, native, index, labels, class_weights)
-        parts.append(part)
-    return MaskStatistics.concatenate(parts), predicting

@@ -12,7 +12,6 @@ and what prototypes add (MulSpx) is in no file, and Data mIoU counts answered su
 
 from __future__ import annotations
 
-import copy
 import shutil
 import warnings
 from collections.abc import Iterable
@@ -30,7 +29,7 @@ from a2lc.datasets import Split
 from a2lc.files import read_label_png, write_label_png
 from a2lc.masks import MaskSet
 from a2lc.round_folder import RoundFolder
-from a2lc.segmenter import Segmenter
+from a2lc.segmenter import Segmenter, with_features
 from a2lc.segmenter.head import TEMPERATURE
 from a2lc.setting import Setting, measure, round_seeds, select_queries
 
@@ -50,8 +49,7 @@ def play_superpixel_round(
         budget = config.masks_per_round(len(masks))
         if config.query == "classes":  # clicks; each query takes at least one, and the last exceeds the budget
             budget = min(budget + 1, int((~(masks.queried & config.non_redundant)).sum()))
-        rows = select_queries(masks, folder.scores(), config, seeds["ties"], budget)
-        write_queries(rows, folder)
+        folder.write_queries(select_queries(masks, folder.scores(), config, seeds["ties"], budget))
         folder.end("queried")
     if folder.begin("answered", bar):
         answer(setting, masks, folder)
@@ -94,11 +92,6 @@ def score(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folde
     folder.write_table("scores.parquet", table)
 
 
-def write_queries(rows: np.ndarray, folder: RoundFolder) -> None:
-    """Write ``queries.parquet``: row numbers of the queried superpixels, or roots of regions, and their scores."""
-    folder.write_table("queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": folder.scores()[rows]}))
-
-
 def answer(setting: Setting, masks: MaskSet, folder: RoundFolder) -> None:
     """Write the answers, a row per query, and cut the queries to those that were paid for (MulSpx)."""
     config, truth, rows = setting.config, setting.truth, folder.queried_rows()
@@ -118,7 +111,7 @@ def answer(setting: Setting, masks: MaskSet, folder: RoundFolder) -> None:
     single = (costs == 1) & ~named[:, -1]
     labels = np.where(single, named.argmax(1), 255)
     lists = pd.Series([np.flatnonzero(classes).tolist() for classes in named], index=about.index)
-    write_queries(rows[:paid], folder)
+    folder.write_queries(rows[:paid])
     folder.write_answers(about.assign(label=labels, classes=lists)[:paid])
     folder.note(classes_per_query=float(costs[:paid].mean()))
 
@@ -180,7 +173,7 @@ def train(
         fit(model, setting, names, folder, seed)
     else:
         answered = set(masks.table["image"][masks.queried])
-        split = only(setting.dataset.train, [name for name in masks.names if name in answered])
+        split = setting.dataset.train.subset([name for name in masks.names if name in answered])
         model.fit(split, masks.label_map, seed=seed, progress=setting.progress)
     model.save(folder.path / "segmenter.safetensors")
 
@@ -189,7 +182,7 @@ def fit(model: Segmenter, setting: Setting, names: list[str], folder: RoundFolde
     """Train on the label maps kept in this round's folder."""
     targets = folder.path / TARGETS
     model.fit(
-        only(setting.dataset.train, names),
+        setting.dataset.train.subset(names),
         lambda name: read_label_png(targets / f"{name}.png").astype(np.uint8),
         seed=seed,
         progress=setting.progress,
@@ -224,20 +217,20 @@ def train_on_classes(
 ) -> None:
     """MulSpx: stage 1 learns from sets of classes; its prototypes give labels of pixels, from which stage 2 learns,
     void as one of the classes. Both have the same settings; the released code doubles the learning rate in stage 2."""
-    rounds = [folder.sibling(r) for r in range(1, number + 1)]
+    seen, rounds = with_features(model), [folder.sibling(r) for r in range(1, number + 1)]
     rows = np.concatenate([f.queried_rows() for f in rounds])
     answers = np.concatenate([f.named_classes(len(masks.classes)) for f in rounds])
     target_of = np.full(len(masks), 255, dtype=np.int32)
     target_of[rows] = multiclass.FIRST_TARGET + np.arange(len(rows))
     chosen = dict(by_image(masks, rows))
-    split = only(setting.dataset.train, [name for name in masks.names if name in chosen])
+    split = setting.dataset.train.subset([name for name in masks.names if name in chosen])
     if not (stage_1 := folder.path / STAGE_1).is_file():  # half of the work: not done twice
-        model.fit(
+        seen.fit(
             split,
             lambda name: target_of[masks.rows(name)][masks.index_map(name)],
             seed=seed,
             progress=setting.progress,
-            loss=multiclass.multiclass_loss(answers),  # type: ignore[call-arg]  # TorchSegmenter only
+            loss=multiclass.multiclass_loss(answers),
         )
         model.save(stage_1)
     model.load(stage_1)
@@ -246,7 +239,7 @@ def train_on_classes(
         cosines = model.predict(image).clamp_min(torch.finfo(torch.float32).tiny).log() * TEMPERATURE
         labels = multiclass.localise(
             cosines.softmax(0),  # probabilities without temperature
-            model.features(image),  # type: ignore[attr-defined]
+            seen.features(image),
             masks.index_map(name),
             rows[chosen[name]] - start,
             answers[chosen[name]],
@@ -254,10 +247,3 @@ def train_on_classes(
         write_label_png(folder.path / TARGETS / f"{name}.png", labels)
     fit(model, setting, list(split.names), folder, seed + 1)
     model.save(folder.path / "segmenter.safetensors")
-
-
-def only(split: Split, names: list[str]) -> Split:
-    """The same split with fewer images."""
-    fewer = copy.copy(split)
-    fewer.names = tuple(names)
-    return fewer

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from a2lc.correction.lcm import Corrections, LCMSettings, propose_corrections, train_lcm
+from a2lc.correction.lcm import Corrections, LCMSettings, predict, train_lcm
 from a2lc.masks import MaskSet
 
 FOLDS = 5
@@ -49,7 +49,6 @@ def guard_corrections(
     answered: MaskSet,
     rows: np.ndarray,
     settings: LCMSettings,
-    round: int,
     seed: int,
 ) -> tuple[Corrections, GuardReport]:
     """Keep only corrections that are right more often than the old label, both by the 95 % bound against them.
@@ -61,12 +60,14 @@ def guard_corrections(
         answered: the same with the answers applied.
         rows: (n,) row numbers of the masks answered in this round with a class.
         settings: as for the LCM.
-        round: counted from 1.
         seed: of folds and trainings.
+
+    Returns:
+        The corrections with fewer of them accepted, and what was found.
     """
-    held_out = _held_out_predictions(feature, masks, answered, rows, settings, round, seed)
     old, truth = (m.table["label"].to_numpy() for m in (masks, answered))
-    changed = held_out != old[rows]
+    held_out = held_out_predictions(feature[rows], truth[rows], len(masks.classes), settings, seed)
+    changed = (held_out != old[rows]) & (held_out >= 0)
     rows, held_out = rows[changed], held_out[changed]
     kept = np.zeros(len(old), dtype=bool)
     candidates = np.flatnonzero(proposed.accepted)
@@ -111,25 +112,27 @@ def logistic(seen: np.ndarray, right: np.ndarray, wanted: np.ndarray) -> tuple[n
     return new @ w, np.sqrt(np.einsum("ij,jk,ik->i", new, covariance, new))
 
 
-def _held_out_predictions(
-    feature: np.ndarray,
-    masks: MaskSet,
-    answered: MaskSet,
-    rows: np.ndarray,
-    settings: LCMSettings,
-    round: int,
-    seed: int,
+def held_out_predictions(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, settings: LCMSettings, seed: int
 ) -> np.ndarray:
-    """(n,) what an LCM says of each answered mask that has not learnt from it; its old label where there is no such
-    LCM."""
-    truth, k = answered.table["label"].to_numpy()[rows], len(masks.classes)
-    said = masks.table["label"].to_numpy()[rows].astype(np.int64)
-    fold = np.random.default_rng(seed).permutation(len(rows)) % FOLDS
-    for held in (fold == i for i in range(min(FOLDS, len(rows)))):
+    """What an LCM says of each answered mask that it has not learnt from: cross-validation in five folds.
+
+    Args:
+        features: (n, C) float32 features of the answered masks.
+        labels: (n,) answers in 0..K-1.
+        num_classes: K.
+        settings: as for the LCM.
+        seed: of folds and trainings.
+
+    Returns:
+        (n,) int64 classes; -1 for a single mask, which leaves nothing to learn from.
+    """
+    said = np.full(len(labels), -1)
+    fold = np.random.default_rng(seed).permutation(len(labels)) % FOLDS
+    for held in (fold == i for i in range(min(FOLDS, len(labels)))):
         if not held.all():
-            model = train_lcm(feature[rows[~held]], truth[~held], k, settings, seed)
-            found = propose_corrections(model, feature, masks, truth[~held], settings, round)
-            said[held] = found.predicted[rows[held]]
+            model = train_lcm(features[~held], labels[~held], num_classes, settings, seed)
+            said[held], _ = predict(model, features[held])
     return said
 
 

@@ -125,6 +125,13 @@ def train_lcm(
     return model.eval()
 
 
+def predict(model: nn.Module, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) int64 most probable class of each mask and (M,) float32 its probability, from (M, C) features."""
+    with torch.no_grad():
+        confidence, predicted = model(torch.from_numpy(np.asarray(features, np.float32))).max(1)
+    return predicted.numpy(), confidence.numpy()
+
+
 def tail_ranking(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """(K,) classes from rarest to most frequent among this round's answers.
 
@@ -169,8 +176,7 @@ def propose_corrections(
         settings: threshold schedule, tail ratio and what is protected.
         round: counted from 1.
     """
-    with torch.no_grad():
-        confidence, predicted = (t.numpy() for t in model(torch.from_numpy(np.asarray(features, np.float32))).max(1))
+    predicted, confidence = predict(model, features)
     k = len(masks.classes)
     ranking = tail_ranking(answered, k)
     tail = ranking[: int(settings.tail_ratio * k)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -125,6 +126,18 @@ class Split(ABC):
         """Labels that came with the images, to be corrected: as `ground_truth`, None where there are none."""
         self._check_name(name)
         return None
+
+    def subset(self, names: Sequence[str]) -> Split:
+        """The same split with fewer images, in this order.
+
+        Raises:
+            ValueError: the split has no such image.
+        """
+        for name in names:
+            self._check_name(name)
+        fewer = copy.copy(self)
+        fewer.names, fewer._known = tuple(names), frozenset(names)
+        return fewer
 
     def _check_name(self, name: str) -> None:
         if name not in self._known:

@@ -20,8 +20,9 @@ class CosineClassifier(nn.Module):
         self.weight = nn.Parameter(torch.randn(num_classes, channels, 1, 1))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features (N, C, h, w) -> logits (N, K, h, w) in [-10, 10]."""
-        return F.conv2d(F.normalize(features), F.normalize(self.weight)) / TEMPERATURE
+        """Features (N, C, h, w) -> logits (N, K, h, w) in [-10, 10], float32 also under autocast."""
+        with torch.autocast(features.device.type, enabled=False):
+            return F.conv2d(F.normalize(features.float()), F.normalize(self.weight)) / TEMPERATURE
 
 
 def last_layer(head: str, channels: int, num_classes: int) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -55,6 +55,21 @@ class Segmenter(Protocol):
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Take the weights from a file that `save` wrote."""
+
+
+@runtime_checkable
+class FeatureSegmenter(Segmenter, Protocol):
+    """A segmenter that also shows what its last layer sees, and learns from targets of another kind: what
+    ``scoring.features = "penultimate"`` and MulSpx need."""
+
+    def fit(
+        self, split: Split, labels: Labels, *, seed: int, progress: bool = True, loss: Loss | None = None
+    ) -> TrainingLog:
+        """As `Segmenter.fit`; with `loss`, a function of logits (N, K, h, w) float32 and targets (N, H, W), `labels`
+        may give any int32 targets in which 255 is ignored."""
+
+    def features(self, image: np.ndarray) -> torch.Tensor:
+        """(H, W, 3) uint8 RGB -> (C, H, W) float32."""
 
 
 Validate = Callable[[Segmenter], float]
@@ -205,6 +220,18 @@ def build_segmenter(
     if settings.keep == "best" and validate is None:
         raise ValueError("segmenter.keep: 'best' needs a validation split with images, expected 'last' here")
     return TorchSegmenter(settings, num_classes, resolve_device(device), validate)
+
+
+def with_features(model: Segmenter) -> FeatureSegmenter:
+    """The same model, known to have a method `features`.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not isinstance(model, FeatureSegmenter):
+        found = f"found {type(model).__name__} without one"
+        raise ValueError(f"segmenter: scoring.features 'penultimate' and MulSpx need a method features, {found}")
+    return model
 
 
 def resolve_device(device: str = "auto") -> torch.device:
