@@ -22,7 +22,7 @@ from a2lc.segmenter import SegmenterSettings
 
 PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
-_PLACES: Any = {"root": True, "pseudo_labels": {"object_maps", "labels"}}  # where files lie
+_NO_IDENTITY: Any = {"root": True, "pseudo_labels": {"object_maps", "labels"}, "rounds": True}  # places, and how long
 
 
 class PseudoLabels(BaseModel):
@@ -64,7 +64,8 @@ class Experiment(BaseModel):
         root: the dataset's folder. Not part of the run's identity: the list of its images is.
         method: a preset of `METHODS`; each of its switches below can be overridden.
         seed: seeds training, the LCM and random scores.
-        rounds: R, the number of rounds; 0: the initial model only.
+        rounds: R, the number of rounds; 0: the initial model only. Not part of the run's identity: no round depends on
+            how many follow, so a run is continued when more are asked for.
         budget: B, masks queried per round: a whole number >= 1, or a share of all masks in (0, 1). The paper's
             budgets are about 9 % of the masks (1,000 of 11,257 on PASCAL VOC).
         acquisition: a name in ``ACQUISITION_FUNCTIONS``.
@@ -190,9 +191,9 @@ class Experiment(BaseModel):
         return num_classes + (self.query == "classes")
 
     def identity(self) -> dict[str, Any]:
-        """What decides the result, as JSON values: every field but where files lie (what they hold is checked by
-        `provenance.json`)."""
-        return self.model_dump(mode="json", exclude=_PLACES)
+        """What decides each round's result, as JSON values: every field but the number of rounds and where files lie
+        (what they hold is checked by `provenance.json`)."""
+        return self.model_dump(mode="json", exclude=_NO_IDENTITY)
 
     @property
     def name(self) -> str:
@@ -201,7 +202,7 @@ class Experiment(BaseModel):
         The hash is taken over what differs from the defaults, so that finished runs keep their names when a later
         version adds a switch. Folders of equal name are compared field by field (`Run.create`).
         """
-        chosen = self.model_dump(mode="json", exclude=_PLACES, exclude_defaults=True)
+        chosen = self.model_dump(mode="json", exclude=_NO_IDENTITY, exclude_defaults=True)
         return f"{self.dataset}-{self.method}-s{self.seed}-{fingerprint(chosen)}"
 
     def masks_per_round(self, total: int) -> int:

@@ -34,7 +34,7 @@ class Run:
 
     Attributes:
         path: the run's folder.
-        config: the `Experiment`.
+        config: the `Experiment`. Rounds beyond its ``rounds``, played for someone who asked for more, are not seen.
     """
 
     def __init__(self, path: Path, config: Experiment) -> None:
@@ -56,7 +56,8 @@ class Run:
 
     @classmethod
     def create(cls, config: Experiment, runs_dir: str | os.PathLike[str], provenance: dict[str, Any]) -> Run:
-        """Open the folder of this configuration, making it where it does not exist.
+        """Open the folder of this configuration, making it where it does not exist; one of fewer rounds becomes one of
+        more.
 
         Args:
             config: the experiment.
@@ -70,16 +71,19 @@ class Run:
         run = cls(Path(runs_dir) / config.name, config)
         file = run.path / "config.json"
         if file.is_file():
-            wrong = differences(config.identity(), Experiment(**read_json(file)).identity())
+            found = Experiment(**read_json(file))
+            wrong = differences(config.identity(), found.identity())
             if (run.path / "provenance.json").is_file():
                 wrong += differences(provenance["data"], read_json(run.path / "provenance.json")["data"], "data.")
             if wrong:
                 raise ValueError(
                     f"{run.path}: holds another run: {'; '.join(wrong)}. Choose another runs_dir or remove the folder."
                 )
+            if config.rounds <= found.rounds:
+                return run
         else:
             write_json(run.path / "provenance.json", provenance)
-            write_json(file, config.model_dump(mode="json"))
+        write_json(file, config.model_dump(mode="json"))
         return run
 
     def folder(self, round: int) -> RoundFolder:
@@ -90,7 +94,7 @@ class Run:
     def finished_rounds(self) -> int:
         """Number of finished correction rounds; -1 when even round 0 is not there."""
         finished = -1
-        while self.folder(finished + 1).done("trained"):
+        while finished < self.config.rounds and self.folder(finished + 1).done("trained"):
             finished += 1
         return finished
 

@@ -160,7 +160,10 @@ def provenance(runs: Iterable[Run] | Mapping[str, Iterable[Run]], caption: str) 
     stages = [f"seconds_{stage}" for stage in STAGES]
     seconds = sum(float(run.summary[stages].sum().sum()) for run in every.values())
     about = {
-        name: {"config": run.config.identity(), "computed": read_json(run.path / "provenance.json")}
+        name: {
+            "config": run.config.identity() | {"rounds": run.config.rounds},
+            "computed": read_json(run.path / "provenance.json"),
+        }
         for name, run in every.items()
     }
     shared = _agreed(list(about.values()))

@@ -26,6 +26,7 @@ def test_json_round_trip_and_identity() -> None:
     assert config.name.startswith("camvid-a2lc-s0-") and len(config.name.split("-")[-1]) == 8
     assert Experiment(dataset="camvid", root="/else/where", budget=100, segmenter={"iterations": 7}).name == config.name
     assert Experiment(dataset="camvid", budget=100, segmenter={"iterations": 8}).name != config.name
+    assert Experiment(rounds=7).name == Experiment().name and Experiment(rounds=7).identity() == Experiment().identity()
 
 
 def test_names_of_runs_survive_new_switches() -> None:

@@ -261,8 +261,8 @@ def test_provenance_tells_what_differs(runs: dict) -> None:
     assert proof["config"]["dataset"] == "toy" and proof["config"]["segmenter"]["iterations"] == 3
     assert set(proof["computed"]["data"]) == {"images", "segmenter"}  # but not the same masks
     for run in sum(runs.values(), []):
-        own = proof["runs"][run.path.name]
-        for part, whole in (("config", run.config.identity()), ("computed", read_json(run.path / "provenance.json"))):
+        own, config = proof["runs"][run.path.name], run.config.identity() | {"rounds": run.config.rounds}
+        for part, whole in (("config", config), ("computed", read_json(run.path / "provenance.json"))):
             assert together(proof[part], own.get(part, {})) == whole
     same = provenance(runs["a2lc"][:1], "")
     assert same["runs"] == {runs["a2lc"][0].path.name: {}} and "masks" in same["computed"]["data"]

@@ -151,6 +151,17 @@ def test_interrupted_in_any_stage_and_continued(
     assert files_of(small_run(tmp_path)) == files_of(small_run(runs_dir))
 
 
+def test_more_rounds_continue_the_same_run(runs_dir: Path, tmp_path: Path) -> None:
+    """One round and then another: the files of two rounds at once. Who asks for one round again sees one."""
+    first = small_run(tmp_path, rounds=1)
+    assert first.finished and Run.open(first.path).config.rounds == 1
+    both = small_run(tmp_path)
+    assert both.path == first.path and both.finished_rounds == 2 and Run.open(both.path).config.rounds == 2
+    assert files_of(both) == files_of(small_run(runs_dir))
+    again = small_run(tmp_path, rounds=1)
+    assert again.finished_rounds == 1 and len(again.summary) == 2 and Run.open(again.path).config.rounds == 2
+
+
 def test_killed_and_continued(runs_dir: Path, tmp_path: Path) -> None:
     """SIGKILL in the middle of round 1; the same command ends with the same files."""
     code = (
