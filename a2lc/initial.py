@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from a2lc.config import Experiment, differences, fingerprint
+from a2lc.config import Experiment, PseudoLabels, differences, fingerprint
 from a2lc.datasets import Dataset
 from a2lc.files import read_json, write_json
+from a2lc.locks import locked
 from a2lc.masks import MaskSet
-from a2lc.metrics import SegmentationScore, TruthHistogram, model_score
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED
 from a2lc.segmenter import Segmenter, SegmenterSettings
+from a2lc.setting import Setting, score_model
 
 _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
 
@@ -40,17 +40,21 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
     identity = {"data": data_hash(dataset), "pseudo_labels": source}
     folder = runs_dir / SHARED / f"{dataset.name}-masks-{fingerprint(identity)}"
     if not (folder / "masks.json").is_file():
-        given = config.pseudo_labels
-        if given.object_maps is not None and given.labels is not None:
-            masks = MaskSet.from_folders(given.object_maps, given.labels, dataset.classes, dataset.train.names)
-        elif given.superpixels is not None:
-            masks = partition(dataset.train, dataset.classes, given.superpixels, progress=progress)
-        elif given.kind == "ground_truth":
-            masks = true_labels(dataset)
-        else:
-            masks = simulate_pseudo_labels(dataset.train, dataset.classes, seed=given.seed, progress=progress)
-        masks.save(folder)
+        with locked(folder):
+            if not (folder / "masks.json").is_file():
+                _make_masks(config.pseudo_labels, dataset, progress).save(folder)
     return MaskSet.load(folder), folder
+
+
+def _make_masks(given: PseudoLabels, dataset: Dataset, progress: bool) -> MaskSet:
+    train, classes = dataset.train, dataset.classes
+    if given.object_maps is not None and given.labels is not None:
+        return MaskSet.from_folders(given.object_maps, given.labels, classes, train.names)
+    if given.superpixels is not None:
+        return partition(train, classes, given.superpixels, progress=progress)
+    if given.kind == "ground_truth":
+        return true_labels(dataset)
+    return simulate_pseudo_labels(train, classes, seed=given.seed, progress=progress)
 
 
 def true_labels(dataset: Dataset) -> MaskSet:
@@ -71,41 +75,33 @@ def true_labels(dataset: Dataset) -> MaskSet:
     return masks
 
 
-def initial_model(
-    model: Segmenter,
-    config: Experiment,
-    dataset: Dataset,
-    masks: MaskSet,
-    truth: TruthHistogram,
-    shared: Path,
-    folder: RoundFolder,
-    progress: bool,
-) -> None:
+def initial_model(model: Segmenter, setting: Setting, masks: MaskSet, shared: Path, folder: RoundFolder) -> None:
     """Bring `model` to round 0: train it on the initial labels, or load what another run of the same dataset and seed
     has trained.
 
     Raises:
         ValueError: the kept model was trained with other settings.
     """
+    config, dataset = setting.config, setting.dataset
     training = {"segmenter": config.identity()["segmenter"], "class": type(model).__qualname__, "seed": config.seed}
     chosen = {**training, "segmenter": config.segmenter.model_dump(mode="json", exclude_defaults=True)}
-    kept = RoundFolder(shared / f"model-s{config.seed}-{fingerprint(chosen)}")
-    settings = kept.path / "training.json"
-    if settings.is_file():
-        found = read_json(settings)
-        found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json")
-        if wrong := differences(training, found):
-            raise ValueError(f"{kept.path}: holds another model: {'; '.join(wrong)}. Remove it to train it again.")
-    if kept.begin("trained"):
-        write_json(settings, training)
-        seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
-        model.fit(dataset.train, masks.label_map, seed=seed, progress=progress)
-        model.save(kept.path / "segmenter.safetensors")
-        kept.write_metrics(
-            round=0, clicks=0, queried=0, data=truth.data_score(masks), model=score_model(model, dataset)
-        )
-        kept.end("trained")
-    model.load(kept.path / "segmenter.safetensors")
+    path = shared / f"model-s{config.seed}-{fingerprint(chosen)}"
+    with locked(path):
+        kept, settings = RoundFolder(path), path / "training.json"
+        if settings.is_file():
+            found = read_json(settings)
+            found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json")
+            if wrong := differences(training, found):
+                raise ValueError(f"{path}: holds another model: {'; '.join(wrong)}. Remove it to train it again.")
+        if kept.begin("trained"):
+            write_json(settings, training)
+            seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
+            model.fit(dataset.train, masks.label_map, seed=seed, progress=setting.progress)
+            model.save(path / "segmenter.safetensors")
+            scores = {"data": setting.truth.data_score(masks), "model": score_model(model, dataset)}
+            kept.write_metrics(round=0, clicks=0, queried=0, **scores)
+            kept.end("trained")
+    model.load(path / "segmenter.safetensors")
     if not folder.done("trained"):
         masks.save_state(folder.path / "masks.parquet")
         folder.take_over(kept)
@@ -118,26 +114,6 @@ def unlabelled(masks: MaskSet, folder: RoundFolder) -> None:
         folder.begin("trained")
         folder.write_metrics(round=0, clicks=0, queried=0, data=None, model=None)
         folder.end("trained")
-
-
-def score_model(model: Segmenter, dataset: Dataset) -> SegmentationScore | None:
-    """Model mIoU on the validation split; None where there is nothing to score on. An output for void is never a
-    prediction."""
-    split, k = dataset.val, len(dataset.classes)
-    if len(split) == 0:
-        return None
-    predictions = ((name, model.predict(split.image(name))[:k].argmax(0).cpu().numpy()) for name in split.names)
-    return model_score(predictions, split, k)
-
-
-def model_miou(dataset: Dataset) -> Callable[[Segmenter], float] | None:
-    """Model mIoU as a function of the model; None where there is nothing to score on."""
-
-    def miou(model: Segmenter) -> float:
-        score = score_model(model, dataset)
-        return float("nan") if score is None else score.miou
-
-    return miou if len(dataset.val) else None
 
 
 def data_hash(dataset: Dataset) -> str:

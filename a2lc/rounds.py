@@ -18,13 +18,14 @@ from a2lc.config import Experiment
 from a2lc.correction import Oracle, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.files import atomic, remove_leftovers, write_json
-from a2lc.initial import describe, initial_masks, initial_model, model_miou, unlabelled
+from a2lc.initial import describe, initial_masks, initial_model, unlabelled
+from a2lc.locks import locked
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run
 from a2lc.segmenter import Segmenter, build_segmenter, with_features
-from a2lc.setting import SegmenterFactory, Setting, measure, round_seeds, select_queries, show_bars
+from a2lc.setting import SegmenterFactory, Setting, measure, model_miou, round_seeds, select_queries, show_bars
 
 
 def run(
@@ -35,7 +36,8 @@ def run(
     segmenter: SegmenterFactory | None = None,
     progress: bool = True,
 ) -> Run:
-    """Run an experiment, or continue it where it stopped; a finished one returns at once.
+    """Run an experiment, or continue it where it stopped; a finished one returns at once. Where another process plays
+    the same one, wait for its results.
 
     Args:
         config: the experiment.
@@ -57,26 +59,32 @@ def run(
     if config.needs_features:
         with_features(model)
     result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
-    remove_leftovers(result.path)
     if result.finished:
         return result
     truth = truth_histogram(masks, dataset.train)
     oracle = Oracle(dataset.train, truth, "pixel" if config.query == "pixel" else "mask", config.keep_if_mostly_right)
     setting = Setting(config, dataset, truth, oracle, factory, progress)
-    play = play_round
-    if config.from_superpixels:
-        play = play_superpixel_round
-        unlabelled(masks, result.folder(0))
-    else:
-        initial_model(model, config, dataset, masks, truth, shared, result.folder(0), progress)
-    with tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not progress) as bar:
+    with locked(result.path):
+        remove_leftovers(result.path)
+        if config.from_superpixels:
+            unlabelled(masks, result.folder(0))
+        else:
+            initial_model(model, setting, masks, shared, result.folder(0))
+        play_rounds(setting, masks, model, result)
+    return result
+
+
+def play_rounds(setting: Setting, masks: MaskSet, model: Segmenter, result: Run) -> None:
+    """All rounds, one after the other, from the masks and the model of round 0."""
+    config, play = setting.config, play_superpixel_round if setting.config.from_superpixels else play_round
+    bar = tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not setting.progress)
+    with bar:
         for number in range(1, config.rounds + 1):
             if config.non_redundant and masks.queried.all():
-                warnings.warn(f"every mask was queried: the run ends after round {number - 1}", stacklevel=2)
+                warnings.warn(f"every mask was queried: the run ends after round {number - 1}", stacklevel=3)
                 write_json(result.path / "exhausted.json", {"after_round": number - 1})
                 break
             masks, model = play(number, setting, masks, model, result.folder(number), bar)
-    return result
 
 
 def play_round(

@@ -13,9 +13,8 @@ from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.correction import Annotator
 from a2lc.datasets import Dataset
-from a2lc.initial import score_model
 from a2lc.masks import MaskSet
-from a2lc.metrics import TruthHistogram
+from a2lc.metrics import SegmentationScore, TruthHistogram, model_score
 from a2lc.round_folder import RoundFolder
 from a2lc.segmenter import Segmenter
 
@@ -78,6 +77,26 @@ def measure(number: int, setting: Setting, masks: MaskSet, model: Segmenter, fol
         data=setting.truth.data_score(masks),
         model=score_model(model, setting.dataset),
     )
+
+
+def score_model(model: Segmenter, dataset: Dataset) -> SegmentationScore | None:
+    """Model mIoU on the validation split; None where there is nothing to score on. An output for void is never a
+    prediction."""
+    split, k = dataset.val, len(dataset.classes)
+    if len(split) == 0:
+        return None
+    predictions = ((name, model.predict(split.image(name))[:k].argmax(0).cpu().numpy()) for name in split.names)
+    return model_score(predictions, split, k)
+
+
+def model_miou(dataset: Dataset) -> Callable[[Segmenter], float] | None:
+    """Model mIoU as a function of the model; None where there is nothing to score on."""
+
+    def miou(model: Segmenter) -> float:
+        score = score_model(model, dataset)
+        return float("nan") if score is None else score.miou
+
+    return miou if len(dataset.val) else None
 
 
 def round_seeds(seed: int, number: int) -> dict[str, int]:

@@ -33,13 +33,12 @@ from a2lc.cli import app
 from a2lc.correction import Oracle
 from a2lc.datasets import Classes, Dataset, Split, load_dataset
 from a2lc.files import read_label_png
-from a2lc.initial import model_miou, score_model
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run, find_runs
 from a2lc.segmenter import build_segmenter
-from a2lc.setting import Setting, round_seeds
+from a2lc.setting import Setting, model_miou, round_seeds, score_model
 from a2lc.tables import beside_paper, rounds_table
 
 pytest.importorskip("cv2")
