@@ -7,8 +7,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import time
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -109,44 +107,41 @@ def export(
     typer.echo(f"{len(masks.names)} label maps in {out / 'mask_jpg'}, object maps in {out / 'obj_jpg'}")
 
 
-class Profile(StrEnum):
-    """Profiles with parameters in ``notebooks/params``."""
-
-    toy = "toy"
-    camvid = "camvid"
-    voc38 = "voc38"
-
-
 @app.command()
 def regenerate(
-    profile: Annotated[Profile, typer.Option(help="Whose parameters to use.")] = Profile.toy,
+    profile: Annotated[str, typer.Option(help="A file in notebooks/params: smoke, toy, camvid, paper, ...")] = "toy",
     notebooks: Annotated[Path, typer.Option(help="Folder of the notebooks and their params/.")] = Path("notebooks"),
     only: Annotated[
-        str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. 00,table1.")
+        str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. table4,figure5.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks executed at once; runs they share are played once.")] = 1,
 ) -> None:
-    """Execute the notebooks with a profile's parameters; outputs go to paper_figures/<profile>/."""
-    from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
+    """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir.
 
-    values = read_profile(notebooks / "params" / f"{profile.value}.yaml")
-    found = sorted(notebooks.glob("*.ipynb"))
-    chosen = [path for path in found if only is None or path.name.startswith(tuple(only.split(",")))]
-    if not chosen:
-        raise FileNotFoundError(
-            f"{notebooks}: no notebook matches {only!r}, found {', '.join(p.name for p in found) or 'none'}"
-        )
-    given = {path: {name: value for name, value in values.items() if name in parameters_of(path)} for path in chosen}
-    unused = set(values) - set().union(*(parameters_of(path) for path in found))
-    if unused:
-        raise ValueError(f"{profile.value}.yaml: no notebook has the parameters {', '.join(sorted(unused))}")
-    for path in chosen:
-        check_parameters(path, given[path])
-    for path in chosen:
-        start = time.perf_counter()
-        output = Path("paper_figures") / profile.value / "executed" / path.name
-        typer.echo(f"{path} ...")
-        run_notebook(path, output, given[path])
-        typer.echo(f"{path}: {(time.perf_counter() - start) / 60:.1f} minutes, executed copy {output}")
+    Tables come before the figures that read their runs; tutorials (01 to 09) are executed only when named.
+    """
+    from tqdm.auto import tqdm
+
+    from a2lc.regenerate import execute, plan
+    from a2lc.segmenter import resolve_device
+    from a2lc.summary import item_of, write_minutes, write_summary
+
+    names = [] if only is None else [name.strip() for name in only.split(",")]
+    failures: dict[Path, dict[str, str]] = {}
+    for outcome in execute(plan(profile, notebooks, names), jobs):
+        task, item = outcome.task, item_of(outcome.task.notebook)
+        failed = failures.setdefault(task.folder, {})
+        if outcome.error is None:
+            write_minutes(task.folder, {item: outcome.minutes})
+            tqdm.write(f"{item}: {outcome.minutes:.1f} minutes, executed copy {task.output}")
+        else:
+            failed[item] = outcome.error
+            tqdm.write(f"{item}: FAILED after {outcome.minutes:.1f} minutes: {outcome.error}; see {task.output}")
+        write_summary(task.folder, profile, failed, str(resolve_device("auto")))
+    for folder in failures:
+        typer.echo(f"summary: {folder / 'README.md'}")
+    if any(failures.values()):
+        raise typer.Exit(1)
 
 
 @app.command()

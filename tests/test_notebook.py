@@ -9,7 +9,6 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-import yaml
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
@@ -125,22 +124,3 @@ def test_errors_are_one_line(arguments: list[str], message: str, tmp_path: Path)
 def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     told = a2lc_command("doctor", cwd=tmp_path).stdout
     assert "torch" in told and "device" in told and "groundingdino" in told
-
-
-def test_regenerate_hands_every_notebook_its_own_parameters(tmp_path: Path) -> None:
-    small_notebook(tmp_path, "assert (rounds, root) == (3, 'x')")
-    other = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("rows = []", metadata={"tags": ["parameters"]})])
-    other.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(other, tmp_path / "other.ipynb")
-    profile = tmp_path / "params" / "toy.yaml"
-    profile.parent.mkdir()
-    profile.write_text(yaml.safe_dump({"rounds": 3, "root": "x", "rows": ["a"]}))
-    command = ["regenerate", "--notebooks", tmp_path]
-    ran = a2lc_command(*command, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    executed = tmp_path / "paper_figures" / "toy" / "executed"
-    assert {path.name for path in executed.iterdir()} == {"small.ipynb", "other.ipynb"}
-    assert "rows = ['a']" in nbformat.read(executed / "other.ipynb", 4).cells[1].source.replace('"', "'")
-    profile.write_text(yaml.safe_dump({"rounds": 3, "row": ["a"]}))  # refused also where it is not for the chosen one
-    failed = a2lc_command(*command, "--only", "small", cwd=tmp_path)
-    assert failed.returncode == 2 and "toy.yaml: no notebook has the parameters row" in failed.stderr

@@ -1,0 +1,140 @@
+"""`a2lc regenerate`: what it executes, in which order, what it refuses, and the page it writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from a2lc.files import read_json
+from a2lc.regenerate import execute, plan, profile_files
+from a2lc.summary import item_of, save_headline, write_minutes, write_summary
+
+PARAMETERS = 'rounds: int = 2\nroot = None\nfigures_dir: str = "f"'
+HEADLINE = """
+from a2lc.summary import save_headline
+save_headline("table1", figures_dir, "Simulated.", {"Data mIoU (%)": (80.5, 85.25), "masks": (1234.0, None)})
+"""
+
+
+def write_notebook(folder: Path, name: str, *cells: str, parameters: str = PARAMETERS) -> None:
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def write_profile(folder: Path, name: str = "toy", **values: object) -> None:
+    (folder / "params").mkdir(exist_ok=True)
+    (folder / "params" / f"{name}.yaml").write_text(yaml.safe_dump(values))
+
+
+@pytest.fixture
+def notebooks(tmp_path: Path) -> Path:
+    """A failing table, a figure, a table, a tutorial and a notebook of few parameters."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    write_notebook(folder, "figure1_curves", "assert (rounds, root) == (3, 'x')")
+    write_notebook(folder, "table2_other", "rows = 1\nassert rounds == 4, f'{rounds} rounds'")
+    write_notebook(folder, "table1_rounds", HEADLINE)
+    write_notebook(folder, "01_tutorial", "1 / 0")
+    write_notebook(folder, "00_quickstart", "assert rows == ['a']", parameters="rows: list = []")
+    write_profile(folder, rounds=3, root="x", rows=["a"], figures_dir=str(tmp_path / "results"))
+    return folder
+
+
+def items(tasks: list) -> list[str]:
+    return [item_of(task.notebook) for task in tasks]
+
+
+def test_tables_come_before_figures_and_tutorials_only_when_named(notebooks: Path) -> None:
+    assert items(plan("toy", notebooks)) == ["quickstart", "table1", "table2", "figure1"]
+    assert items(plan("toy", notebooks, ["figure1", "table2"])) == ["table2", "figure1"]
+    assert items(plan("toy", notebooks, ["01", "00"])) == ["quickstart", "tutorial"]
+    assert plan("toy", notebooks, ["00"])[0].parameters == {"rows": ["a"]}
+
+
+def test_a_profile_may_have_several_datasets(notebooks: Path) -> None:
+    for name in ("paper_voc2012", "paper_cityscapes"):
+        write_profile(notebooks, name, rounds=1, figures_dir=name)
+    tasks = plan("paper", notebooks, ["table"])
+    assert [(str(task.folder), item_of(task.notebook)) for task in tasks] == [
+        ("paper_cityscapes", "table1"),
+        ("paper_cityscapes", "table2"),
+        ("paper_voc2012", "table1"),
+        ("paper_voc2012", "table2"),
+    ]
+    assert [path.stem for path in profile_files(notebooks / "params", "paper_voc2012")] == ["paper_voc2012"]
+
+
+@pytest.mark.parametrize(
+    ("values", "only", "message"),
+    [
+        ({"rounds": 3, "row": ["a"], "figures_dir": "f"}, ["figure"], r"toy\.yaml: no notebook has the parameters row"),
+        ({"rounds": "3", "figures_dir": "f"}, [], "rounds: expected int like 2, found '3'"),
+        ({"rounds": 3}, [], r"toy\.yaml: expected figures_dir, a folder, found None"),
+    ],
+)
+def test_wrong_parameters_are_refused(values: dict, only: list[str], message: str, notebooks: Path) -> None:
+    write_profile(notebooks, **values)
+    with pytest.raises(ValueError, match=message):
+        plan("toy", notebooks, only)
+
+
+def test_unknown_names_are_refused_with_the_nearest(notebooks: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no profile 'tooy'; did you mean 'toy'"):
+        plan("tooy", notebooks)
+    with pytest.raises(
+        FileNotFoundError, match="no notebook begins with 'tabel1_rounds'; did you mean 'table1_rounds'"
+    ):
+        plan("toy", notebooks, ["table2", "tabel1_rounds"])
+
+
+def regenerate(notebooks: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "a2lc.cli", "regenerate", "--notebooks", str(notebooks), *arguments]
+    return subprocess.run(command, cwd=notebooks.parent, capture_output=True, text=True, timeout=300)
+
+
+def test_a_failure_keeps_its_copy_and_the_others_go_on(notebooks: Path) -> None:
+    ran, folder = regenerate(notebooks, "--jobs", "2"), notebooks.parent / "results"
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr
+    assert "table2: FAILED" in ran.stdout and "AssertionError: 3 rounds" in ran.stdout
+    copies = {path.stem for path in (folder / "executed").iterdir()}
+    assert copies == {"00_quickstart", "table1_rounds", "table2_other", "figure1_curves"}
+    failed = nbformat.read(folder / "executed" / "table2_other.ipynb", 4)
+    assert any(output.output_type == "error" for output in failed.cells[-1].outputs)
+    assert set(read_json(folder / "minutes.json")) == {"quickstart", "table1", "figure1"}
+    page = (folder / "README.md").read_text()
+    assert "| table1 | Data mIoU (%) | 80.50 | 85.25 | -4.75 |" in page and "|  | masks | 1234 |  |  |" in page
+    assert "**table2 failed**: AssertionError: 3 rounds" in page and "*table1*: Simulated." in page
+    again = regenerate(notebooks, "--only", "table1")
+    assert again.returncode == 0 and "failed" not in (folder / "README.md").read_text()
+
+
+def test_nothing_is_started_when_a_parameter_is_wrong(notebooks: Path) -> None:
+    write_profile(notebooks, rounds=2.5, figures_dir=str(notebooks.parent / "results"))
+    refused = regenerate(notebooks)
+    assert refused.returncode == 2 and "rounds: expected int like 2, found 2.5" in refused.stderr
+    assert not (notebooks.parent / "results").exists()
+
+
+def test_a_dead_kernel_is_a_failure(notebooks: Path) -> None:
+    write_notebook(notebooks, "table1_rounds", "import os\nos._exit(1)")
+    (outcome,) = execute(plan("toy", notebooks, ["table1"]), progress=False)
+    assert outcome.error is not None and "died" in outcome.error.lower()
+
+
+def test_a_summary_shows_the_figures_and_keeps_other_items(tmp_path: Path) -> None:
+    save_headline("figure5", tmp_path, "B.", {"share (%)": (float("nan"), float("nan"))})
+    save_headline("table3", tmp_path, "A.", {"masks": (7.0, 8.0)})
+    (tmp_path / "table3_bars.png").write_bytes(b"")
+    (tmp_path / "table3_provenance.json").write_text('{"minutes": 12.4}')
+    write_minutes(tmp_path, {"table3": 1.234})
+    write_minutes(tmp_path, {"figure5": 2})
+    page = write_summary(tmp_path, "toy", {}, "cpu").read_text()
+    assert "| table3 | masks | 7.00 | 8.00 | -1.00 | 1.2 | 12 |" in page and "![table3_bars](table3_bars.png)" in page
+    assert "| figure5 | share (%) |  |  |  | 2.0 |  |" in page and page.index("table3") < page.index("figure5")
