@@ -23,7 +23,7 @@ export PYTHONNOUSERSITE := 1
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA)"
-	@echo "make reproduce  set up, then run the main job on the embedded data; results in paper_figures/toy/"
+	@echo "make reproduce  set up, then every table and figure on the embedded data; results in paper_figures/toy/"
 	@echo "make test       set up, then lint, types, unit tests and the notebooks"
 	@echo "make lint       ruff and mypy only"
 	@echo "make clean      remove .venv, caches and builds; runs and results stay"
@@ -50,7 +50,7 @@ ifneq ($(OTHER_NOTEBOOKS),)
 endif
 
 reproduce: $(STAMP)
-	$(RUN) a2lc regenerate --profile toy --only 00,table1
+	$(RUN) a2lc regenerate --profile toy --jobs 2
 
 clean:
 	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -233,8 +233,8 @@ def _overridden(preset: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any
 
 
 _NOTEBOOK_ONLY = (
-    *("seeds", "row_seeds", "methods", "rows", "share", "functions", "without_lcm"),
-    *("paper_dataset", "runs_dir", "figures_dir"),
+    *("seeds", "row_seeds", "methods", "rows", "share", "functions", "without_lcm", "curve_rounds"),
+    *("figure5_functions", "log_scale", "per_class", "paper_dataset", "runs_dir", "figures_dir"),
 )
 
 

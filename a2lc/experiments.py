@@ -88,7 +88,7 @@ def run_rows(
 
     Args:
         fields: the fields of `Experiment` that all runs share; a row's own win. Rows that bring their own
-            `pseudo_labels` (superpixels, ground truth) do not take these.
+            `pseudo_labels` (superpixels, ground truth) do not take these, nor `scoring`.
         rows: row name -> fields.
         seeds: one run per row and seed.
         runs_dir, device, progress: as in `run`.
@@ -111,7 +111,8 @@ def run_rows(
 def _experiment(fields: Mapping[str, Any], own: Mapping[str, Any], seed: int) -> Experiment:
     shared = dict(fields)
     if "pseudo_labels" in METHODS.get(own.get("method", ""), {}):
-        shared.pop("pseudo_labels", None)
+        for name in ("pseudo_labels", "scoring"):
+            shared.pop(name, None)
     return Experiment(**{**shared, **own, "seed": seed})
 
 

@@ -32,7 +32,7 @@ def switches_table() -> pd.DataFrame:
         nothing switches a departure, `switch` says why and the last three are empty.
     """
     rows: list[Row] = [(d.id, d.paper, d.code, f"none: {d.no_switch}", "", "", "") for d in WITHOUT_SWITCH]
-    for path, field, deviation in _switches(Experiment):
+    for path, field, deviation in switches_of(Experiment):
         default = _default(path, field)
         named = (deviation.id, deviation.paper, deviation.code, f"`{path}`")
         rows.append((*named, _values(field), default, deviation.profile or default))
@@ -69,11 +69,11 @@ def update_readme(path: str | os.PathLike[str] = "README.md") -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _switches(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo, Deviation]]:
+def switches_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo, Deviation]]:
     """Path, field and departure of every switch of a configuration, those of nested ones included."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _switches(field.annotation, f"{prefix}{name}.")
+            yield from switches_of(field.annotation, f"{prefix}{name}.")
         for deviation in field.metadata:
             if isinstance(deviation, Deviation):
                 yield f"{prefix}{name}", field, deviation

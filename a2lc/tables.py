@@ -101,6 +101,20 @@ def final_table(runs: Mapping[str, Iterable[Run]], item: str, paper_dataset: str
     return pd.DataFrame(rows).dropna(axis=1, how="all")
 
 
+def headline(table: pd.DataFrame, metric: str) -> dict[str, tuple[float, float | None]]:
+    """The rows of a table for `summary.save_headline`: what is measured -> ours and the paper's, in percent.
+
+    Args:
+        table: what `final_table` returns.
+        metric: data_miou or model_miou.
+    """
+    title = {"data_miou": "Data mIoU", "model_miou": "Model mIoU"}[metric]
+    return {
+        f"{row['row']}: {title}, round {row['rounds']} (%)": (row[metric], row.get(f"{metric}_paper"))
+        for row in table.to_dict("records")
+    }
+
+
 def _named(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> list[tuple[str, Run]]:
     if isinstance(runs, Mapping):
         return [(name, run) for name, of_row in runs.items() for run in of_row]

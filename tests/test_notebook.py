@@ -14,6 +14,7 @@ from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.experiments import table2
 from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
+from a2lc.switches import switches_of
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -44,6 +45,25 @@ def test_every_profile_is_an_experiment_and_lists_known_rows(path: Path) -> None
     assert Experiment.from_file(path).dataset == values["dataset"]  # `a2lc run --params` takes the same file
     assert set(values.get("rows", [])) <= set(table2(2))
     assert set(values.get("functions", [])) | set(values.get("without_lcm", [])) <= set(ACQUISITION_FUNCTIONS)
+
+
+@pytest.mark.parametrize("dataset", ["cityscapes", "voc2012"])
+def test_the_paper_profile_takes_the_switches_that_readme_says(dataset: str) -> None:
+    """`Deviation.profile` where it is given, else the default."""
+    paper = Experiment.from_file(ROOT / "notebooks" / "params" / f"paper_{dataset}.yaml")
+    wanted = {"segmenter.keep": "best", "scoring.ref_squash": dataset == "cityscapes"}
+    wanted["correction.thresholds"] = (0.99, 0.99, 0.999, 0.9999, 0.9999999) if dataset == "cityscapes" else (0.99,)
+    said = {path: (field, deviation) for path, field, deviation in switches_of(Experiment)}
+    assert {path for path, (_, deviation) in said.items() if deviation.profile} == set(wanted)
+    for path, (field, _) in said.items():
+        found: object = paper
+        for part in path.split("."):
+            found = getattr(found, part)
+        if not field.is_required():
+            assert found == wanted.get(path, field.default), path
+    assert (
+        paper.segmenter.iterations == 30000 and paper.segmenter.backbone == "resnet101" and paper.segmenter.pretrained
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
