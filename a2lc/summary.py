@@ -78,7 +78,8 @@ def write_summary(folder: Path, profile: str, failures: Mapping[str, str], devic
     captions = {about["caption"]: item for item, about in found.items()}
     parts += [f"*{', '.join(_sharing(caption, found))}*: {caption}" for caption in captions]
     for item in items:
-        parts += [f"![{path.stem}]({path.name})" for path in sorted(folder.glob(f"{item}_*.png"))]
+        figures = [*folder.glob(f"{item}.png"), *sorted(folder.glob(f"{item}_*.png"))]
+        parts += [f"![{path.stem}]({path.name})" for path in figures]
     with atomic(folder / "README.md") as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return folder / "README.md"

@@ -1,0 +1,34 @@
+"""Writing and reading files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from a2lc.files import read_json, write_json
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_json_has_no_numbers_that_json_does_not_know(tmp_path: Path) -> None:
+    value = {"a": [1.5, float("nan"), {"b": (np.float64("inf"), 2, "NaN", None, True)}]}
+    write_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text, parse_constant=refuse) == {"a": [1.5, None, {"b": [None, 2, "NaN", None, True]}]}
+
+
+def test_a_value_that_is_no_json_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "x.json", {"a": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ValueError, match=r"x\.json: damaged JSON"):
+        read_json(tmp_path / "x.json")
