@@ -35,6 +35,8 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu: sudo apt-get install -y $$(basename $(PYTHON))-venv" >&2; exit 1; }
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --editable '.[dev]'
+	@# groundingdino-py brings opencv-python, which overwrites the contrib modules where it is unpacked after them
+	.venv/bin/python -m pip install --quiet --force-reinstall --no-deps opencv-contrib-python-headless
 	@touch $@
 
 lint: $(STAMP)

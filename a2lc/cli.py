@@ -1,9 +1,8 @@
-"""Command line: ``a2lc run | status | export | regenerate | doctor``."""
+"""Command line: ``a2lc run | pseudo-label | status | export | regenerate | doctor``."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import platform
 import shutil
@@ -67,6 +66,68 @@ def run(
     result = a2lc.run(a2lc.Experiment(**fields), runs_dir, device=device)
     typer.echo(_summary(result.summary))
     typer.echo(result.path)
+
+
+@app.command("pseudo-label")
+def pseudo_label(
+    dataset: Annotated[str, typer.Option(help="camvid, voc2012, cityscapes, or folder: your own images and classes.")],
+    out: Annotated[Path, typer.Option(help="Where obj_jpg/, mask_jpg/, masks.parquet and manifest.json go.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
+    split: Annotated[str, typer.Option(help="train or val.")] = "train",
+    background: Annotated[
+        str | None, typer.Option(help="Of dataset folder: the class of pixels that no mask covers.")
+    ] = None,
+    synonyms: Annotated[
+        Path | None, typer.Option(help="YAML or JSON file: class to further names, {car: [van, pickup truck]}.")
+    ] = None,
+    rule: Annotated[str, typer.Option(help="Class of a box: spans, or argmax as in the released code.")] = "spans",
+    box_threshold: Annotated[float, typer.Option(help="Boxes that score higher are kept.")] = 0.2,
+    input_size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Shorter side and longest side of the detector's input; as released by default."),
+    ] = None,
+    sam: Annotated[str, typer.Option(help="sam_vit_h, or the smaller sam_vit_l, sam_vit_b.")] = "sam_vit_h",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of pretrained weights; A2LC_WEIGHTS or ~/.cache/a2lc by default.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and count them.")] = False,
+) -> None:
+    """Label images with Grounded-SAM, or continue where it stopped. Needs 'a2lc[grounded-sam]' and its weights."""
+    from a2lc.config import read_fields
+    from a2lc.datasets import load_dataset
+    from a2lc.files import read_json
+    from a2lc.pseudo_labels.grounded_sam import INPUT_SIZE, INPUT_SIZES, grounded_sam
+
+    if split not in ("train", "val"):
+        raise ValueError(f"split: expected train or val, found {split!r}")
+    data = load_dataset(dataset, root, **({} if background is None else {"background": background}))
+    try:
+        grounded_sam(
+            getattr(data, split),
+            data.classes,
+            out,
+            synonyms=None if synonyms is None else read_fields(synonyms),
+            rule=rule,
+            box_threshold=box_threshold,
+            input_size=input_size or INPUT_SIZES.get(dataset, INPUT_SIZE),
+            sam=sam,
+            precision=precision,
+            weights=weights,
+            offline=offline,
+            device=device,
+            skip_bad=skip_bad,
+        )
+    except (OSError, ImportError, RuntimeError) as error:
+        _fail(error)
+    manifest = read_json(out / "manifest.json")
+    counts = {name: count for name, count in manifest["counts"].items() if isinstance(count, int)}
+    typer.echo(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items()))
+    for name, reason in manifest["skipped"].items():
+        typer.echo(f"skipped {name}: {reason}")
+    typer.echo(f"object maps in {out / 'obj_jpg'}, labels in {out / 'mask_jpg'}")
 
 
 @app.command()
@@ -145,10 +206,13 @@ def regenerate(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what this machine has: packages, device, cores, memory, disk, optional parts."""
+def doctor(
+    weights: Annotated[Path | None, typer.Option(help="Folder of pretrained weights, where not the usual one.")] = None,
+) -> None:
+    """Say what this machine has: packages, device, cores, memory, disk, optional parts, pretrained weights."""
     import torch
 
+    from a2lc.pseudo_labels.grounded_sam import grounded_sam_status
     from a2lc.segmenter import resolve_device
 
     rows = {"python": platform.python_version()}
@@ -160,17 +224,17 @@ def doctor() -> None:
     rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
     rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
     optional = {
-        "groundingdino": ("Grounded-SAM boxes", "grounded-sam"),
-        "segment_anything": ("Grounded-SAM masks", "grounded-sam"),
-        "cv2.ximgproc": ("SEEDS superpixels", "superpixels"),
-        "kneed": ("sieving of MerSpx", "superpixels"),
-        "joblib": ("superpixels in parallel", "superpixels"),
+        "cv2.ximgproc": ("createSuperpixelSEEDS", "SEEDS superpixels"),
+        "kneed": ("KneeLocator", "sieving of MerSpx"),
+        "joblib": ("Parallel", "superpixels in parallel"),
     }
-    for module, (use, extra) in optional.items():
-        present = importlib.util.find_spec(module.partition(".")[0]) is not None
-        if present and "." in module:
-            present = hasattr(importlib.import_module(module.partition(".")[0]), module.partition(".")[2])
-        rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[{extra}]')"
+    for module, (name, use) in optional.items():
+        try:
+            present = hasattr(importlib.import_module(module), name)
+        except ImportError:
+            present = False
+        rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[superpixels]')"
+    rows |= grounded_sam_status(weights, device)
     for name, value in rows.items():
         typer.echo(f"{name:16} {value}")
 

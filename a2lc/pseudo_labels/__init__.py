@@ -1,5 +1,6 @@
-"""Initial labels: a noise model for datasets without Grounded-SAM output, and what is measured on either kind."""
+"""Initial labels: Grounded-SAM, a noise model for datasets without its output, and what is measured on either kind."""
 
+from a2lc.pseudo_labels.grounded_sam import grounded_sam
 from a2lc.pseudo_labels.simulated import mask_appearance, simulate_pseudo_labels
 from a2lc.pseudo_labels.statistics import (
     best_score,
@@ -14,6 +15,7 @@ __all__ = [
     "best_score",
     "coverage",
     "error_structure",
+    "grounded_sam",
     "learnable",
     "mask_appearance",
     "mask_records",

@@ -119,15 +119,18 @@ def _seeds(image: NDArray[np.uint8], side: int) -> NDArray[np.int32]:
     """(H, W) block numbers, not all of which occur."""
     try:
         from cv2 import COLOR_RGB2HSV, cvtColor, ximgproc
-    except ImportError as error:
-        raise _missing("SEEDS superpixels need OpenCV with its contrib modules (cv2.ximgproc)") from error
+
+        create = ximgproc.createSuperpixelSEEDS
+    except (ImportError, AttributeError) as error:  # another build of OpenCV leaves the name and takes the content
+        raise ImportError(
+            "SEEDS superpixels need OpenCV with its contrib modules: pip install 'a2lc[superpixels]', and where another "
+            "build of OpenCV lies over it: pip install --force-reinstall --no-deps opencv-contrib-python-headless"
+        ) from error
     height, width = image.shape[:2]
     number = _number_to_ask(height, width, side)
     equal = equalize_hist(image.reshape(height, width * 3)).reshape(image.shape)  # one histogram for the three channels
     hsv = cvtColor(equal.astype(np.float32), COLOR_RGB2HSV)
-    seeds = ximgproc.createSuperpixelSEEDS(
-        width, height, 3, number, num_levels=LEVELS, prior=PRIOR, histogram_bins=BINS, double_step=True
-    )
+    seeds = create(width, height, 3, number, num_levels=LEVELS, prior=PRIOR, histogram_bins=BINS, double_step=True)
     seeds.iterate(hsv, ITERATIONS)
     return seeds.getLabels().astype(np.int32, copy=False)
 

@@ -1,0 +1,292 @@
+"""Grounded-SAM: from images and class names to masks with pseudo-labels, resumable image by image.
+
+Text prompt from the class list -> boxes (GroundingDINO) -> one mask per box (Segment Anything) -> an object map that is
+painted largest mask first. What no mask covers is background where the class list has one (PASCAL VOC), else unlabelled
+(Cityscapes); that holds for images without any box, too (the released code makes those one void mask, deviation D9).
+
+The parts: `prompts`, `grounding_dino`, `box_masks`, `mask_folder`, `weights`. The packages of ``a2lc[grounded-sam]``
+are imported where they are used: ``import a2lc`` works without them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from a2lc.datasets.base import Classes, FileSplit, Split, bit_palette
+from a2lc.datasets.listing import index_files
+from a2lc.locks import locked
+from a2lc.masks import MaskSet
+from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam
+from a2lc.pseudo_labels.grounding_dino import Detector, input_shape, load_grounding_dino
+from a2lc.pseudo_labels.mask_folder import BOX, MaskFolder, table_of
+from a2lc.pseudo_labels.packages import half_precision, quiet, require_packages
+from a2lc.pseudo_labels.prompts import ClassPrompt, build_prompt, written_names
+from a2lc.pseudo_labels.weights import WEIGHTS, find_bert, find_weights, weights_status
+
+DETECTOR = "groundingdino_swint_ogc"
+SEGMENTERS = ("sam_vit_h", "sam_vit_l", "sam_vit_b")
+BOX_THRESHOLD = 0.2  # of the released code, both datasets
+INPUT_SIZE = (800, 1333)  # of GroundingDINO and of the released code for PASCAL VOC
+INPUT_SIZES = {"cityscapes": (512, 1024)}  # dataset -> the size in the released code, where it is another
+
+
+@dataclass(frozen=True)
+class Models:
+    """Networks that are built already, such as fine-tuned ones.
+
+    Attributes:
+        detector: a GroundingDINO with its tokenizer.
+        sam: a Sam.
+        identity: says which weights these are; a folder begun with others is refused.
+    """
+
+    detector: torch.nn.Module
+    sam: torch.nn.Module
+    identity: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the masks, apart from images and classes; see `grounded_sam`."""
+
+    rule: str
+    box_threshold: float
+    input_size: Sequence[int]
+    sam: str
+    precision: str
+    synonyms: Mapping[str, Sequence[str]]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.box_threshold < 1:
+            raise ValueError(f"box_threshold: expected a probability in [0, 1), found {self.box_threshold}")
+        if len(self.input_size) != 2 or not 32 <= self.input_size[0] <= self.input_size[1]:
+            raise ValueError(f"input_size: expected shorter side >= 32 and longest side, found {self.input_size}")
+        if self.sam not in SEGMENTERS:
+            raise ValueError(f"sam: expected one of {', '.join(SEGMENTERS)}, found {self.sam!r}")
+
+    def identity(self, classes: Classes, models: Models | None) -> dict[str, Any]:
+        """As JSON values, with classes and weights."""
+        weights = {name: WEIGHTS[name].sha256 for name in (DETECTOR, self.sam)}
+        return {
+            "classes": list(classes.names),
+            "background": classes.background,
+            "ignore_index": classes.ignore_index,
+            "synonyms": {name: list(names) for name, names in self.synonyms.items()},
+            "rule": self.rule,
+            "box_threshold": self.box_threshold,
+            "input_size": list(self.input_size),
+            "precision": self.precision,
+            "weights": weights if models is None else dict(models.identity),
+        }
+
+
+def grounded_sam(
+    images: Split | str | os.PathLike[str],
+    classes: Classes | Sequence[str],
+    out: str | os.PathLike[str],
+    *,
+    synonyms: Mapping[str, Sequence[str]] | None = None,
+    rule: str = "spans",
+    box_threshold: float = BOX_THRESHOLD,
+    input_size: Sequence[int] = INPUT_SIZE,
+    sam: str = "sam_vit_h",
+    precision: str = "auto",
+    weights: str | os.PathLike[str] | None = None,
+    offline: bool = False,
+    device: str = "auto",
+    skip_bad: bool = False,
+    progress: bool = True,
+    models: Models | None = None,
+) -> MaskSet:
+    """Label images with Grounded-SAM, or continue where it stopped; a finished folder is returned at once.
+
+    Args:
+        images: a split of a dataset, or a folder of jpg and png images (grey ones and alpha channels are taken as RGB).
+        classes: the class list; names alone mean that uncovered pixels have no label.
+        out: where object maps, labels, the mask table and a manifest go; layout in `a2lc.pseudo_labels.mask_folder`.
+        synonyms: class -> further names to ask for.
+        rule: how tokens become classes: ``spans``, or ``argmax`` as released (`a2lc.pseudo_labels.prompts`).
+        box_threshold: boxes that score higher are kept, in [0, 1).
+        input_size: pixels of the shorter side of the detector's input, and at most of the longer one (`INPUT_SIZES`).
+        sam: ``sam_vit_h`` as released, or the smaller ``sam_vit_l``, ``sam_vit_b``.
+        precision: ``auto`` (bfloat16 or float16 on an NVIDIA GPU, else float32), ``float32`` (as released),
+            ``bfloat16`` or ``float16``.
+        weights: folder of pretrained weights (`a2lc.pseudo_labels.weights`); missing ones are downloaded into it.
+        offline: never download.
+        device: auto, cpu, cuda or mps.
+        skip_bad: leave unreadable images out, and count them in the manifest, instead of stopping.
+        progress: print the prompt -> class table and show a bar.
+        models: networks to use in place of the published weights.
+
+    Returns:
+        The masks of all images that could be read. Their table has more columns than usual: phrase (the name a box
+        answers to), score in [0, 1], and x0, y0, x1, y1 (the box in pixels). Boxes whose masks smaller ones hide are in
+        ``masks.parquet`` only, with area 0.
+
+    Raises:
+        ValueError: a setting or a class name cannot be used; an image is unreadable; `out` holds masks of other
+            settings; weights have the wrong checksum.
+        FileNotFoundError: an image or weights are missing; says where to put them.
+        ImportError: the packages of ``a2lc[grounded-sam]`` are missing.
+        OSError: the disk is full.
+        RuntimeError: memory does not suffice for a single box.
+    """
+    split, classes = _as_split(images), _as_classes(classes)
+    settings = Settings(rule, box_threshold, input_size, sam, precision, synonyms or {})
+    written_names(classes, settings.synonyms, rule)
+    with locked(out):
+        folder = MaskFolder(out, classes, settings.identity(classes, models))
+        work = _Labeller(classes, settings, models, weights, offline, device, progress)
+        return _fill(folder, split, work, skip_bad, progress)
+
+
+def grounded_sam_status(
+    weights: str | os.PathLike[str] | None = None, device: torch.device | None = None
+) -> dict[str, str]:
+    """What of Grounded-SAM is usable on this machine, and what to do about the rest: for ``a2lc doctor``."""
+    where = torch.device("cpu") if device is None else device
+    try:
+        require_packages()
+        precision = str(half_precision("auto", where)).removeprefix("torch.")
+        slow = " (slow, a minute or two an image; --sam sam_vit_b is the quickest)" if where.type == "cpu" else ""
+        rows = {"Grounded-SAM": f"usable on {where} in {precision}{slow}"}
+    except ImportError as error:
+        rows = {"Grounded-SAM": f"not usable: {error}"}
+    return rows | weights_status(weights)
+
+
+def _fill(folder: MaskFolder, split: Split, work: _Labeller, skip_bad: bool, progress: bool) -> MaskSet:
+    """Label the images that are not done."""
+    from a2lc.setting import show_bars
+
+    pending = [name for name in split.names if not folder.done(name)]
+    skipped: dict[str, str] = {}
+    begun = False
+    bar = tqdm(pending, "Grounded-SAM", len(split), disable=not show_bars(progress), initial=len(split) - len(pending))
+    for name in bar:
+        try:
+            image = split.image(name)
+            input_shape(image.shape, work.settings.input_size)
+        except (ValueError, FileNotFoundError) as error:
+            if not skip_bad:
+                raise ValueError(f"{name}: {error}; to leave such images out: skip_bad=True, --skip-bad") from error
+            skipped[name] = str(error)
+            bar.write(f"skipped {name}: {error}", file=sys.stderr)
+            continue
+        if not begun:
+            folder.begin(**work.about)
+            begun = True
+        folder.write(name, *work(image))
+    done = [name for name in split.names if name not in skipped]
+    if not done:
+        raise ValueError(f"{folder.path}: none of the {len(split)} images can be read: {next(iter(skipped.values()))}")
+    folder.finish(skipped)
+    return folder.masks(done)
+
+
+class _Labeller:
+    """Turns images into object maps and tables; loads the networks when the first image comes."""
+
+    def __init__(
+        self,
+        classes: Classes,
+        settings: Settings,
+        models: Models | None,
+        weights: str | os.PathLike[str] | None,
+        offline: bool,
+        device: str,
+        progress: bool,
+    ) -> None:
+        from a2lc.segmenter import resolve_device
+
+        self.classes = classes
+        self.settings = settings
+        self.models = models
+        self.weights = weights
+        self.offline = offline
+        self.device = resolve_device(device)
+        self.dtype = half_precision(settings.precision, self.device)
+        self.progress = progress
+
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.int32], Any]:
+        """(H, W, 3) uint8 -> object map (H, W) int32 and a table with a row per box."""
+        detector, segmenter = self._networks
+        found = detector(image)
+        painter = Painter(image.shape[0], image.shape[1], self.device)
+        if len(found):
+            for masks in segmenter.masks(image, found.boxes):
+                painter.add(masks)
+        objects = painter.object_map()
+        table = {
+            "mask_id": np.arange(1, len(found) + 1),
+            "label": found.labels,
+            "class": [self.classes.names[label] for label in found.labels],
+            "phrase": list(found.phrases),
+            "score": found.scores,
+            **dict(zip(BOX, found.boxes.numpy().round(2).T, strict=True)),
+            "mask_area": painter.areas,
+            "area": np.bincount(objects.ravel(), minlength=len(found) + 1)[1:],
+        }
+        return objects, table_of(table)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a manifest says of this machine and of the prompt."""
+        prompt = self._networks[0].prompt
+        used = {"device": str(self.device), "precision": str(self.dtype).removeprefix("torch.")}
+        return {**used, "captions": list(prompt.captions), "prompt": prompt.table.to_dict("records")}
+
+    @cached_property
+    def _networks(self) -> tuple[Detector, BoxSegmenter]:
+        require_packages()
+        if self.models is not None:
+            prompt = self._prompt(self.models.detector.tokenizer)
+            detector, sam = self.models.detector, self.models.sam
+        else:
+            from transformers import AutoTokenizer
+
+            bert = find_bert(self.weights, offline=self.offline)
+            with quiet():
+                tokenizer = AutoTokenizer.from_pretrained(bert)
+            prompt = self._prompt(tokenizer)
+            detector = load_grounding_dino(self._file(DETECTOR), bert)
+            sam = load_sam(self._file(self.settings.sam), self.settings.sam)
+        limits = (self.settings.box_threshold, self.settings.input_size)
+        return Detector(detector, prompt, *limits, self.device, self.dtype), BoxSegmenter(sam, self.device, self.dtype)
+
+    def _prompt(self, tokenizer: Any) -> ClassPrompt:
+        prompt = build_prompt(self.classes, tokenizer, self.settings.synonyms, self.settings.rule)
+        if self.progress:
+            tqdm.write(prompt.report())
+        return prompt
+
+    def _file(self, name: str) -> Path:
+        return find_weights(name, self.weights, offline=self.offline, progress=self.progress)
+
+
+def _as_split(images: Split | str | os.PathLike[str]) -> Split:
+    if isinstance(images, Split):
+        return images
+    files = index_files(Path(images))
+    if not files:
+        raise ValueError(f"{images}: expected at least one jpg or png image, found none")
+    return FileSplit("train", tuple(files), _as_classes(["-"]), files, {})
+
+
+def _as_classes(classes: Classes | Sequence[str]) -> Classes:
+    if isinstance(classes, Classes):
+        return classes
+    if isinstance(classes, str):
+        raise ValueError(f"classes: expected a list of names, found the text {classes!r}")
+    return Classes(tuple(classes), bit_palette(len(classes) + 1)[1:])
