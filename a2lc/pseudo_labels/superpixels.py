@@ -123,8 +123,8 @@ def _seeds(image: NDArray[np.uint8], side: int) -> NDArray[np.int32]:
         create = ximgproc.createSuperpixelSEEDS
     except (ImportError, AttributeError) as error:  # another build of OpenCV leaves the name and takes the content
         raise ImportError(
-            "SEEDS superpixels need OpenCV with its contrib modules: pip install 'a2lc[superpixels]', and where another "
-            "build of OpenCV lies over it: pip install --force-reinstall --no-deps opencv-contrib-python-headless"
+            "SEEDS superpixels need OpenCV with its contrib modules: pip install 'a2lc[superpixels]', and where "
+            "another build lies over it: pip install --force-reinstall --no-deps opencv-contrib-python-headless"
         ) from error
     height, width = image.shape[:2]
     number = _number_to_ask(height, width, side)
