@@ -1,4 +1,4 @@
-"""Command line: ``a2lc run | pseudo-label | status | export | regenerate | doctor``."""
+"""Command line: ``a2lc run | pseudo-label | status | regenerate | doctor``, and what people do (`cli_human`)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import pandas as pd
 import typer
 
+from a2lc import cli_human
 from a2lc.methods import METHODS
 
 app = typer.Typer(
@@ -65,6 +66,7 @@ def run(
     }
     result = a2lc.run(a2lc.Experiment(**fields), runs_dir, device=device)
     typer.echo(_summary(result.summary))
+    typer.echo(result.status)
     typer.echo(result.path)
 
 
@@ -95,7 +97,7 @@ def pseudo_label(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and count them.")] = False,
 ) -> None:
-    """Label images with Grounded-SAM, or continue where it stopped. Needs 'a2lc[grounded-sam]' and its weights."""
+    """Label images with Grounded-SAM, or continue where it stopped. Needs the extra grounded-sam and its weights."""
     from a2lc.config import read_fields
     from a2lc.datasets import load_dataset
     from a2lc.files import read_json
@@ -149,23 +151,6 @@ def status(runs_dir: RunsDir = Path("runs")) -> None:
     typer.echo(
         table.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-") if rows else f"{runs_dir}: no runs"
     )
-
-
-@app.command()
-def export(
-    run_folder: Annotated[Path, typer.Argument(help="A folder below runs/.")],
-    out: Annotated[Path, typer.Argument(help="Where obj_jpg/ and mask_jpg/ are written.")],
-    round: Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")] = None,
-) -> None:
-    """Write the label maps of a run as PNGs with the dataset's palette, and its object maps.
-
-    Of superpixels only those have a label that were answered with one class.
-    """
-    from a2lc.runs import Run
-
-    masks = Run.open(run_folder).masks(round)
-    masks.export(out)
-    typer.echo(f"{len(masks.names)} label maps in {out / 'mask_jpg'}, object maps in {out / 'obj_jpg'}")
 
 
 @app.command()
@@ -255,11 +240,14 @@ def _summary(table: pd.DataFrame) -> str:
     return table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-")
 
 
+app.registered_commands += cli_human.app.registered_commands
+
+
 def main() -> None:
     """Entry point: errors that name what is wrong are printed in one line, without a traceback."""
     try:
         app()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         _fail(error)
 
 

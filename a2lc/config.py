@@ -30,22 +30,29 @@ class PseudoLabels(BaseModel):
 
     Attributes:
         kind: ``simulated`` from ground truth and image, ``folders`` of object maps and label maps (real Grounded-SAM
-            output), ``superpixels`` without labels, or the ``ground_truth`` itself.
+            output), ``own_labels``: those that came with the images, to be corrected (`a2lc.pseudo_labels.own_labels`),
+            ``superpixels`` without labels, or the ``ground_truth`` itself.
         seed: of the simulation; the same for all runs, so that methods and seeds start from the same labels.
-        object_maps, labels: the two folders, for ``folders`` only.
-        superpixels: how images are cut up, for ``superpixels`` only.
+        object_maps, labels: the two folders, for ``folders``; for ``own_labels`` the masks may be given as object maps.
+        superpixels: how images are cut up, for ``superpixels``, and for ``own_labels`` where wanted.
+        min_area: of ``own_labels``: smaller regions, in pixels, belong to no mask and stay as they are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["simulated", "folders", "superpixels", "ground_truth"] = "simulated"
+    kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
     seed: int = 0
     object_maps: Path | None = None
     labels: Path | None = None
     superpixels: SuperpixelSettings | None = None
+    min_area: int = Field(16, ge=1, strict=True)
 
     @model_validator(mode="after")
     def _folders_are_given(self) -> PseudoLabels:
+        if self.kind == "own_labels":
+            if self.labels is not None or (self.object_maps is not None and self.superpixels is not None):
+                raise ValueError("pseudo_labels: kind 'own_labels' takes object_maps or superpixels or none, no labels")
+            return self
         given = self.object_maps is not None and self.labels is not None
         if given != (self.kind == "folders"):
             needs = "needs" if self.kind == "folders" else "takes no"
@@ -78,6 +85,10 @@ class Experiment(BaseModel):
             ``representative`` pixel (ALC).
         keep_if_mostly_right: at pixel level, leave masks alone that are more than half right, as the released ALC
             code does.
+        annotator: who answers: the ``oracle``, who looks at the ground truth, or a ``human``; then the run stops where
+            answers are needed (`a2lc.human.Queue`), and needs no ground truth.
+        approval: whether the LCM's corrections wait until a person has looked at them (`a2lc.approval.Approval`); by
+            default where a human answers.
         pseudo_labels: where the masks and first labels come from.
         scoring: choices in the scores that paper and released code make differently.
         correction: settings of the LCM.
@@ -109,6 +120,8 @@ class Experiment(BaseModel):
     keep_if_mostly_right: Annotated[
         bool, Deviation("ALC", "ALC's click tells one pixel's label", "ALC: masks more than half right are kept")
     ] = Field(True, strict=True)
+    annotator: Literal["oracle", "human"] = "oracle"
+    approval: bool = Field(False, strict=True)
     pseudo_labels: PseudoLabels = PseudoLabels()
     scoring: ScoringSettings = ScoringSettings()
     correction: LCMSettings = LCMSettings()
@@ -131,7 +144,7 @@ class Experiment(BaseModel):
             raise ValueError(
                 f"method: expected one of {', '.join(METHODS)}, found {method!r}{nearest(method, METHODS)}"
             )
-        return _overridden(METHODS[method], fields)
+        return {"approval": fields.get("annotator") == "human"} | _overridden(METHODS[method], fields)
 
     @field_validator("dataset")
     @classmethod
@@ -166,6 +179,9 @@ class Experiment(BaseModel):
             raise ValueError("correction.guard: reads probabilities, found scoring.features 'penultimate'")
         elif self.query in ("merged", "classes"):
             raise ValueError(f"query: {self.query!r} needs pseudo_labels of kind 'superpixels'")
+        if self.annotator == "human" and (self.from_superpixels or self.query != "mask"):
+            where = "pseudo_labels of kind 'superpixels'" if self.from_superpixels else f"query {self.query!r}"
+            raise ValueError(f"annotator: a human answers queries of kind 'mask' about labelled masks, found {where}")
         return self
 
     @field_validator("budget", mode="before")

@@ -16,6 +16,7 @@ from a2lc.files import read_json, write_json
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
+from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED
@@ -36,9 +37,7 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
     Raises:
         FileNotFoundError, ValueError: the folders of masks are missing or do not fit (`MaskSet.from_folders`).
     """
-    source = config.pseudo_labels.model_dump(mode="json", exclude_none=True)  # where the folders lie is part of it
-    identity = {"data": data_hash(dataset), "pseudo_labels": source}
-    folder = runs_dir / SHARED / f"{dataset.name}-masks-{fingerprint(identity)}"
+    folder = runs_dir / SHARED / masks_name(config.pseudo_labels, dataset)
     if not (folder / "masks.json").is_file():
         with locked(folder):
             if not (folder / "masks.json").is_file():
@@ -46,10 +45,23 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
     return MaskSet.load(folder), folder
 
 
+def masks_name(given: PseudoLabels, dataset: Dataset) -> str:
+    """Name of the folder in which these masks are kept. Labels that came with the images are part of it: when their
+    files change, the masks are made anew."""
+    source = given.model_dump(mode="json", exclude_none=True)  # where the folders lie is part of it
+    if given.kind == "own_labels":
+        source |= {"content": labels_hash(dataset.train)}
+    else:
+        del source["min_area"]  # means nothing there, and masks kept by earlier versions keep their names
+    return f"{dataset.name}-masks-{fingerprint({'data': data_hash(dataset), 'pseudo_labels': source})}"
+
+
 def _make_masks(given: PseudoLabels, dataset: Dataset, progress: bool) -> MaskSet:
     train, classes = dataset.train, dataset.classes
     if given.object_maps is not None and given.labels is not None:
         return MaskSet.from_folders(given.object_maps, given.labels, classes, train.names)
+    if given.kind == "own_labels":
+        return own_label_masks(train, classes, given.superpixels, given.object_maps, given.min_area, progress)
     if given.superpixels is not None:
         return partition(train, classes, given.superpixels, progress=progress)
     if given.kind == "ground_truth":
@@ -98,7 +110,7 @@ def initial_model(model: Segmenter, setting: Setting, masks: MaskSet, shared: Pa
             seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
             model.fit(dataset.train, masks.label_map, seed=seed, progress=setting.progress)
             model.save(path / "segmenter.safetensors")
-            scores = {"data": setting.truth.data_score(masks), "model": score_model(model, dataset)}
+            scores = {"data": setting.data_score(masks), "model": score_model(model, dataset)}
             kept.write_metrics(round=0, clicks=0, queried=0, **scores)
             kept.end("trained")
     model.load(path / "segmenter.safetensors")

@@ -17,6 +17,17 @@ ANSWERED = ("annotator", "overruled")
 """Sources of masks that an annotator has answered at some time."""
 
 
+VOID = "void"
+"""What people read where a label is no class."""
+
+
+def label_names(classes: Classes) -> np.ndarray:
+    """(256,) object: the name of every label, `VOID` for those that are no class."""
+    names = np.full(256, VOID, dtype=object)
+    names[: len(classes)] = classes.names
+    return names
+
+
 def categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical[str]:
     """Categories by code: (n,) integers, an index into `categories` each."""
     return pd.Categorical.from_codes(codes, categories=pd.Index(list(categories)))

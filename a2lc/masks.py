@@ -148,6 +148,19 @@ class MaskSet:
         i = self._at(name)
         return slice(int(self._bounds[i]), int(self._bounds[i + 1]))
 
+    def row(self, name: str, mask_id: int) -> int:
+        """Row number of one mask.
+
+        Raises:
+            ValueError: no such image, or it has no such mask.
+        """
+        rows = self.rows(name)
+        ids = self.table["mask_id"].to_numpy()[rows]
+        position = int(np.searchsorted(ids, mask_id))
+        if position == len(ids) or ids[position] != mask_id:
+            raise ValueError(f"image {name!r} has no mask {mask_id}")
+        return rows.start + position
+
     @property
     def queried(self) -> np.ndarray:
         """(M,) bool: the masks an annotator has answered so far, whether or not the LCM has overruled the answer
@@ -210,6 +223,17 @@ class MaskSet:
         columns["label"][rows], columns["round"][rows], columns["confidence"][rows] = labels, round, confidence
         overrules = (source == "lcm") & self.queried[rows]
         sources[rows] = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
+        table = self.table.assign(**columns, source=categorical(sources, SOURCES))
+        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
+
+    def restored(self, rows: np.ndarray, earlier: pd.DataFrame) -> MaskSet:
+        """A new MaskSet in which the given masks are as they were: (n,) row numbers, and a table with their label,
+        source, round and confidence, n rows."""
+        columns = {name: self.table[name].to_numpy().copy() for name in ("label", "round", "confidence")}
+        for name, values in columns.items():
+            values[rows] = earlier[name]
+        sources = self.table["source"].cat.codes.to_numpy().copy()
+        sources[rows] = [SOURCES.index(source) for source in earlier["source"]]
         table = self.table.assign(**columns, source=categorical(sources, SOURCES))
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
 

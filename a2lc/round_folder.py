@@ -13,6 +13,7 @@ import pandas as pd
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
+from a2lc.answers import Answer, answers_table
 from a2lc.files import atomic, read_json, read_parquet, write_json, write_parquet
 from a2lc.metrics import SegmentationScore
 
@@ -49,9 +50,9 @@ class RoundFolder:
         self._clean()
         return not self.done(stage)
 
-    def end(self, stage: str) -> None:
-        """Record that a stage is finished: its files are whole."""
-        self.seconds[stage] = round(time.perf_counter() - self._start, 3)
+    def end(self, stage: str, seconds: float | None = None) -> None:
+        """Record that a stage is finished: its files are whole. `seconds` where it was not this process's time."""
+        self.seconds[stage] = round(time.perf_counter() - self._start if seconds is None else seconds, 3)
         write_json(self.path / "state.json", {"finished": self.seconds})
         self._clean()
         if self._bar is not None:
@@ -62,6 +63,16 @@ class RoundFolder:
         if self.done(STAGES[-1]):
             for name in (_WORKING, _NOTES):
                 (self.path / name).unlink(missing_ok=True)
+
+    @property
+    def proposed(self) -> bool:
+        """Whether corrections of this round's LCM were laid before a person (`a2lc.approval`)."""
+        return (self.path / "proposals.parquet").is_file()
+
+    @property
+    def approved(self) -> bool:
+        """Whether the person is done with them."""
+        return (self.path / "approved.parquet").is_file()
 
     def sibling(self, round: int) -> RoundFolder:
         """The folder of another round of the same run."""
@@ -136,8 +147,15 @@ class RoundFolder:
         return int(answers["classes"].map(len).sum()) if "classes" in answers else len(answers)
 
     def answered_labels(self) -> np.ndarray:
-        """(B,) uint8 answers to `queried_rows`, 255 = void."""
-        return self.read_answers()["label"].to_numpy(np.uint8)
+        """(B,) uint8 answers to `queried_rows`, 255 = void.
+
+        Raises:
+            ValueError: there are more or fewer answers than queries.
+        """
+        answers, queries = self.read_answers(), self.queried_rows()
+        if len(answers) != len(queries):
+            raise ValueError(f"{self.path / 'answers.jsonl'}: expected {len(queries)} answers, found {len(answers)}")
+        return answers["label"].to_numpy(np.uint8)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a Parquet file of this round."""
@@ -154,7 +172,8 @@ class RoundFolder:
             answers.to_json(temporary, orient="records", lines=True)
 
     def read_answers(self) -> pd.DataFrame:
-        """Read the answers.
+        """Read the answers: image, mask_id, label (255 = void), and classes where all classes were asked for. Of a
+        person's answers (`a2lc.answers`) those that stand, in the order of the queue.
 
         Raises:
             FileNotFoundError: no answers yet.
@@ -164,9 +183,15 @@ class RoundFolder:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no answers of this round")
         records: list[tuple[Any, ...]] = []
+        from_person: list[Answer] = []
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 record = json.loads(line)
+                if "source" in record and not records:
+                    from_person.append(Answer.of(record))
+                    continue
+                if from_person:
+                    raise ValueError("some answers have a source, others have not")
                 answer = (str(record["image"]), int(record["mask_id"]), int(record["label"]))
                 if records and ("classes" in record) != (len(records[0]) == 4):
                     raise ValueError("some answers have classes, others have not")
@@ -175,5 +200,7 @@ class RoundFolder:
                 raise ValueError(
                     f"{path}, line {number}: expected image, mask_id and label, found {line[:80]!r}"
                 ) from error
+        if from_person:
+            return answers_table(from_person)
         columns = ["image", "mask_id", "label", "classes"]
         return pd.DataFrame(records, columns=columns[: len(records[0]) if records else 3])

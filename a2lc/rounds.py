@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,29 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
+from a2lc.approval import approved_corrections
 from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
-from a2lc.correction import Oracle, guard_corrections, propose_corrections, train_lcm
+from a2lc.correction import Waiting, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.files import atomic, remove_leftovers, write_json
 from a2lc.initial import describe, initial_masks, initial_model, unlabelled
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
-from a2lc.metrics import truth_histogram
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run
 from a2lc.segmenter import Segmenter, build_segmenter, with_features
-from a2lc.setting import SegmenterFactory, Setting, measure, model_miou, round_seeds, select_queries, show_bars
+from a2lc.setting import (
+    SegmenterFactory,
+    Setting,
+    annotator_of,
+    measure,
+    model_miou,
+    round_seeds,
+    select_queries,
+    show_bars,
+)
+from a2lc.undo import labels_after, vetoed
 
 
 def run(
@@ -36,8 +47,8 @@ def run(
     segmenter: SegmenterFactory | None = None,
     progress: bool = True,
 ) -> Run:
-    """Run an experiment, or continue it where it stopped; a finished one returns at once. Where another process plays
-    the same one, wait for its results.
+    """Run an experiment, or continue it where it stopped; a finished one returns at once, and so does one that waits
+    for a person (`Run.waits_for`). Where another process plays the same one, wait for its results.
 
     Args:
         config: the experiment.
@@ -59,11 +70,10 @@ def run(
     if config.needs_features:
         with_features(model)
     result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
-    if result.finished:
+    if result.finished or result.waits_for:
         return result
-    truth = truth_histogram(masks, dataset.train)
-    oracle = Oracle(dataset.train, truth, "pixel" if config.query == "pixel" else "mask", config.keep_if_mostly_right)
-    setting = Setting(config, dataset, truth, oracle, factory, progress)
+    annotator, truth = annotator_of(config, dataset, masks)
+    setting = Setting(config, dataset, truth, annotator, factory, progress)
     with locked(result.path):
         remove_leftovers(result.path)
         if config.from_superpixels:
@@ -75,7 +85,7 @@ def run(
 
 
 def play_rounds(setting: Setting, masks: MaskSet, model: Segmenter, result: Run) -> None:
-    """All rounds, one after the other, from the masks and the model of round 0."""
+    """All rounds, one after the other, from the masks and the model of round 0, as far as no person is needed."""
     config, play = setting.config, play_superpixel_round if setting.config.from_superpixels else play_round
     bar = tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not setting.progress)
     with bar:
@@ -84,7 +94,10 @@ def play_rounds(setting: Setting, masks: MaskSet, model: Segmenter, result: Run)
                 warnings.warn(f"every mask was queried: the run ends after round {number - 1}", stacklevel=3)
                 write_json(result.path / "exhausted.json", {"after_round": number - 1})
                 break
-            masks, model = play(number, setting, masks, model, result.folder(number), bar)
+            try:
+                masks, model = play(number, setting, masks, model, result.folder(number), bar)
+            except Waiting:
+                break
 
 
 def play_round(
@@ -100,6 +113,9 @@ def play_round(
         model: the segmenter theta of round r-1.
         folder: the files of this round.
         bar: advances by one per stage.
+
+    Raises:
+        Waiting: a person has to answer the queries or to approve of the corrections first.
     """
     config, seeds = setting.config, round_seeds(setting.config.seed, number)
 
@@ -114,7 +130,7 @@ def play_round(
         folder.end("queried")
     rows = folder.queried_rows()
 
-    # 3. The annotator answers, one click per mask.
+    # 3. The annotator answers, one click per mask. A person does so while the run waits (`a2lc.human.Queue`).
     if folder.begin("answered", bar):
         labels = setting.annotator.answer(rows, masks, folder.working("representative"))
         folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=labels))
@@ -126,7 +142,7 @@ def play_round(
         corrected = correct(number, setting, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
         corrected.save_state(folder.path / "masks.parquet")
         folder.end("corrected")
-    masks = masks.with_state(folder.path / "masks.parquet")
+    masks = labels_after(masks, folder)
 
     # 5. Retrain the segmenter from its initial weights on the corrected labels.
     model = setting.new_model()
@@ -176,7 +192,8 @@ def correct(
 ) -> MaskSet:
     """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing.
 
-    `before` and `masks` are the masks without and with this round's answers.
+    `before` and `masks` are the masks without and with this round's answers. Raises `Waiting` where a person has to
+    approve of the corrections first.
     """
     config, feature = setting.config, folder.working("feature")
     labels = masks.table["label"].to_numpy()[rows]
@@ -188,6 +205,7 @@ def correct(
     with atomic(folder.path / "lcm.safetensors") as temporary:
         save_file(lcm.state_dict(), temporary)
     proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
+    proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.path.parent, masks))
     if config.correction.guard:
         proposed, report = guard_corrections(proposed, feature, before, masks, rows[known], config.correction, seed)
         folder.note(
@@ -195,11 +213,12 @@ def correct(
             lcm_oa_before_estimated=report.estimated_before,
             lcm_oa_after_estimated=report.estimated_accuracy,
         )
+    if config.approval:
+        proposed = approved_corrections(proposed, feature, before, masks, rows[known], config, seed, folder)
     accepted = np.flatnonzero(proposed.accepted)
-    right_before = masks.table["label"].to_numpy()[accepted] == setting.truth.majority[accepted]
-    right_after = proposed.predicted[accepted] == setting.truth.majority[accepted]
-    oa = {"lcm_oa_before": right_before.mean(), "lcm_oa_after": right_after.mean()} if len(accepted) else {}
-    folder.note(n_auto=len(accepted), **{name: float(value) for name, value in oa.items()})
-    return masks.relabel(
-        accepted, proposed.predicted[accepted], source="lcm", round=number, confidence=proposed.confidence[accepted]
-    )
+    old, new = masks.table["label"].to_numpy()[accepted], proposed.predicted[accepted]
+    folder.note(n_auto=len(accepted))
+    if setting.known_truth is not None and len(accepted):
+        truth = setting.known_truth.majority[accepted]
+        folder.note(lcm_oa_before=float((old == truth).mean()), lcm_oa_after=float((new == truth).mean()))
+    return masks.relabel(accepted, new, source="lcm", round=number, confidence=proposed.confidence[accepted])

@@ -6,6 +6,8 @@ twice.
         round_00/  masks.parquet  segmenter.safetensors  metrics.json  state.json
         round_01/  scores.parquet  queries.parquet  answers.jsonl  lcm.safetensors  masks.parquet
         segmenter.safetensors ...
+        of a person's runs also:  proposals.parquet  approvals.jsonl  approved.parquet  (`a2lc.approval`)
+        undone.jsonl  automatic corrections taken back (`a2lc.undo`)
     runs/shared/   initial masks of a dataset, round-0 model of a dataset and seed: what does not depend on the method
 
 Every file is renamed into place when whole, and `state.json` names a stage only after its files are there: a process
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -25,6 +27,10 @@ from a2lc.files import read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.segmenter import Segmenter, build_segmenter
+from a2lc.undo import labels_after
+
+if TYPE_CHECKING:
+    from a2lc.setting import SegmenterFactory
 
 SHARED = "shared"
 
@@ -104,6 +110,63 @@ class Run:
         return self.finished_rounds >= self.config.rounds or (self.path / "exhausted.json").is_file()
 
     @property
+    def waits_for(self) -> Literal["answers", "approval"] | None:
+        """What a person has to do before the next round can be finished: answer its queue (`a2lc.human.Queue`) or
+        look at the LCM's corrections (`a2lc.approval.Approval`); None where nobody is waited for."""
+        if self.finished or not (folder := self.folder(self.finished_rounds + 1)).done("queried"):
+            return None
+        if not folder.done("answered"):
+            return "answers" if self.config.annotator == "human" else None
+        waits = self.config.approval and not folder.done("corrected") and folder.proposed and not folder.approved
+        return "approval" if waits else None
+
+    @property
+    def status(self) -> str:
+        """Where the run stands, in a few words."""
+        if self.finished:
+            return f"finished after round {self.finished_rounds}"
+        what = f"waits for {self.waits_for}" if self.waits_for else "goes on when it is started again"
+        return f"round {self.finished_rounds + 1} of {self.config.rounds} {what}"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {self.status})"
+
+    def next_round(
+        self,
+        enough: bool = False,
+        *,
+        device: str = "auto",
+        segmenter: SegmenterFactory | None = None,
+        progress: bool = True,
+    ) -> Run:
+        """Go on: close the queue or the approval that the run waits for, and play until a person is needed again.
+
+        Args:
+            enough: go on although not everything was answered or decided: masks without an answer go back to the
+                pool, corrections that were not approved are not made.
+            device, segmenter, progress: as for `a2lc.run`.
+
+        Returns:
+            The run, which waits for answers or for approval of the next round's, or is finished.
+
+        Raises:
+            ValueError: the run is finished; or there is something left to answer or decide, and not `enough`.
+        """
+        from a2lc.approval import Approval
+        from a2lc.human import Queue
+        from a2lc.rounds import run
+
+        if self.finished:
+            raise ValueError(f"{self.path}: {self.status}; for more, a2lc.run(config) with more rounds")
+        if self.path.name != self.config.name:
+            raise ValueError(f"{self.path}: this configuration belongs into a folder of name {self.config.name}")
+        if self.waits_for == "answers":
+            Queue(self).close(enough)
+        elif self.waits_for == "approval":
+            Approval(self).close(enough)
+        return run(self.config, self.path.parent, device=device, segmenter=segmenter, progress=progress)
+
+    @property
     def summary(self) -> pd.DataFrame:
         """A row per finished round: round, clicks, data_miou, model_miou, n_auto, lcm_oa_before, lcm_oa_after,
         seconds per stage; NaN where there is nothing to measure (superpixels have neither labels nor model in round
@@ -122,12 +185,11 @@ class Run:
         return read_json(self._existing(round, "metrics.json"))
 
     def masks(self, round: int | None = None) -> MaskSet:
-        """The masks after a round (None: after the last finished one)."""
+        """The masks after a round (None: after the last finished one), less what was undone since."""
         number = self.finished_rounds if round is None else round
-        state = self._existing(number, "masks.parquet")
-        return MaskSet.load(self.path.parent / SHARED / read_json(self.path / "provenance.json")["masks"]).with_state(
-            state
-        )
+        self._existing(number, "masks.parquet")
+        kept = self.path.parent / SHARED / read_json(self.path / "provenance.json")["masks"]
+        return labels_after(MaskSet.load(kept), self.folder(number))
 
     def scores(self, round: int) -> pd.DataFrame:
         """Score of every mask in a round: image, mask_id, score; -inf for superpixels merged into another's region."""
@@ -137,8 +199,14 @@ class Run:
     def queries(self, round: int) -> pd.DataFrame:
         """The masks queried in a round, highest score first: image, mask_id, row, score, label (before) and answer;
         also classes, the list of all answered, where a query asks for them (K = void; `answer` is then 255 unless one
-        class was answered)."""
+        class was answered). Of a person's queue those that were answered.
+
+        Raises:
+            FileNotFoundError: the round has no queries, or they have no answers yet.
+        """
         queries = read_parquet(self._existing(round, "queries.parquet"))
+        if not self.folder(round).done("answered"):
+            raise FileNotFoundError(f"{self.folder(round).path}: the queries of this round have no answers yet")
         before = self.masks(round - 1).table.iloc[queries["row"]][["image", "mask_id", "label"]].reset_index(drop=True)
         answers = self.folder(round).read_answers()
         more = {"classes": answers["classes"]} if "classes" in answers else {}

@@ -11,10 +11,10 @@ import numpy as np
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
-from a2lc.correction import Annotator
+from a2lc.correction import Annotator, Oracle, Person
 from a2lc.datasets import Dataset
 from a2lc.masks import MaskSet
-from a2lc.metrics import SegmentationScore, TruthHistogram, model_score
+from a2lc.metrics import SegmentationScore, TruthHistogram, model_score, truth_histogram
 from a2lc.round_folder import RoundFolder
 from a2lc.segmenter import Segmenter
 
@@ -23,11 +23,15 @@ SegmenterFactory = Callable[[int], Segmenter]
 
 @dataclass(frozen=True)
 class Setting:
-    """What stays the same in all rounds of a run."""
+    """What stays the same in all rounds of a run.
+
+    Attributes:
+        known_truth: ground truth counted per mask; None where a person annotates images without it.
+    """
 
     config: Experiment
     dataset: Dataset
-    truth: TruthHistogram
+    known_truth: TruthHistogram | None
     annotator: Annotator
     new_segmenter: SegmenterFactory
     progress: bool
@@ -35,6 +39,36 @@ class Setting:
     def new_model(self) -> Segmenter:
         """A model without weights, with an output for every class."""
         return self.new_segmenter(self.config.outputs(len(self.dataset.classes)))
+
+    @property
+    def truth(self) -> TruthHistogram:
+        """The ground truth counted per mask, where an oracle answers.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.known_truth is None:
+            raise ValueError(f"dataset {self.dataset.name!r}: has no ground truth")
+        return self.known_truth
+
+    def data_score(self, masks: MaskSet) -> SegmentationScore | None:
+        """Data mIoU of these masks' labels; None without ground truth."""
+        return None if self.known_truth is None else self.known_truth.data_score(masks)
+
+
+def annotator_of(config: Experiment, dataset: Dataset, masks: MaskSet) -> tuple[Annotator, TruthHistogram | None]:
+    """Who answers, and the ground truth per mask: an oracle needs it; a person does not see it, it only measures, and
+    where an image has none nothing is measured.
+
+    Raises:
+        ValueError: an image has no ground truth for the oracle.
+    """
+    train = dataset.train
+    if config.annotator == "human":
+        known = all(train.ground_truth(name) is not None for name in masks.names)
+        return Person(), truth_histogram(masks, train) if known else None
+    truth = truth_histogram(masks, train)
+    return Oracle(train, truth, "pixel" if config.query == "pixel" else "mask", config.keep_if_mostly_right), truth
 
 
 def select_queries(
@@ -74,15 +108,16 @@ def measure(number: int, setting: Setting, masks: MaskSet, model: Segmenter, fol
         round=number,
         clicks=clicks,
         queried=len(folder.queried_rows()),
-        data=setting.truth.data_score(masks),
+        data=setting.data_score(masks),
         model=score_model(model, setting.dataset),
     )
 
 
 def score_model(model: Segmenter, dataset: Dataset) -> SegmentationScore | None:
-    """Model mIoU on the validation split; None where there is nothing to score on. An output for void is never a
+    """Model mIoU on the validation images that have ground truth; None where none has. An output for void is never a
     prediction."""
     split, k = dataset.val, len(dataset.classes)
+    split = split.subset([name for name in split.names if split.ground_truth(name) is not None])
     if len(split) == 0:
         return None
     predictions = ((name, model.predict(split.image(name))[:k].argmax(0).cpu().numpy()) for name in split.names)
@@ -96,7 +131,7 @@ def model_miou(dataset: Dataset) -> Callable[[Segmenter], float] | None:
         score = score_model(model, dataset)
         return float("nan") if score is None else score.miou
 
-    return miou if len(dataset.val) else None
+    return miou if any(dataset.val.ground_truth(name) is not None for name in dataset.val.names) else None
 
 
 def round_seeds(seed: int, number: int) -> dict[str, int]:

@@ -158,6 +158,7 @@ def origin(config: Experiment) -> str:
     return {
         "simulated": "simulated from the ground truth, not Grounded-SAM output",
         "folders": "real Grounded-SAM output",
+        "own_labels": "those that came with the images",
         "superpixels": "none (superpixels start without labels)",
         "ground_truth": "none (the ground truth itself)",
     }[config.pseudo_labels.kind]

@@ -1,7 +1,7 @@
 """Correcting labels: the annotators that answer queries, and the Label Correction Module that learns from the
 answers."""
 
-from a2lc.correction.annotators import Annotator, Oracle
+from a2lc.correction.annotators import Annotator, Oracle, Person, Waiting
 from a2lc.correction.guard import GuardReport, guard_corrections
 from a2lc.correction.lcm import (
     Corrections,
@@ -19,6 +19,8 @@ __all__ = [
     "LCMSettings",
     "LabelCorrectionModule",
     "Oracle",
+    "Person",
+    "Waiting",
     "guard_corrections",
     "propose_corrections",
     "tail_ranking",

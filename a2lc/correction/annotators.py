@@ -30,6 +30,18 @@ class Annotator(Protocol):
         ...
 
 
+class Waiting(Exception):
+    """A run has to wait for a person; it says for what and goes on when it is started again."""
+
+
+class Person:
+    """A person, who answers in their own time: the run stops, and `a2lc.human.Queue` takes the answers."""
+
+    def answer(self, rows: np.ndarray, masks: MaskSet, representative: np.ndarray) -> np.ndarray:
+        """Raises `Waiting`; see `Annotator.answer`."""
+        raise Waiting("answers")
+
+
 @dataclass(frozen=True)
 class Oracle:
     """An annotator who looks at the ground truth, one click per query.

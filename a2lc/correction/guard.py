@@ -65,25 +65,60 @@ def guard_corrections(
     Returns:
         The corrections with fewer of them accepted, and what was found.
     """
+    kept, candidates = np.zeros(len(masks), dtype=bool), np.flatnonzero(proposed.accepted)
+    nothing = GuardReport(len(candidates), 0, None, None)
+    expected = expected_accuracy(proposed, feature, masks, answered, rows, settings, seed)
+    if expected is None:
+        return replace(proposed, accepted=kept), nothing
+    good = expected.after - QUANTILE * expected.after_sd > expected.before + QUANTILE * expected.before_sd  # log-odds
+    kept[candidates[good]] = True
+    if not good.any():
+        return replace(proposed, accepted=kept), nothing
+    estimates = (float(expit(values[good]).mean()) for values in (expected.before, expected.after))
+    return replace(proposed, accepted=kept), GuardReport(len(candidates), int(good.sum()), *estimates)
+
+
+@dataclass(frozen=True)
+class ExpectedAccuracy:
+    """What held-out answers say of n corrections, in log-odds.
+
+    Attributes:
+        before, before_sd: (n,) that the old label is right, and the standard deviation.
+        after, after_sd: (n,) that the correction is right, and the standard deviation.
+        tried: answered masks whose label an LCM that has not learnt from them would change: what this is learnt from.
+        right: those of them for which it says what the annotator said.
+    """
+
+    before: np.ndarray
+    before_sd: np.ndarray
+    after: np.ndarray
+    after_sd: np.ndarray
+    tried: int
+    right: int
+
+
+def expected_accuracy(
+    proposed: Corrections,
+    feature: np.ndarray,
+    masks: MaskSet,
+    answered: MaskSet,
+    rows: np.ndarray,
+    settings: LCMSettings,
+    seed: int,
+) -> ExpectedAccuracy | None:
+    """How likely the accepted corrections and the labels they replace are right, in order of rows; None where there
+    is no correction, or no answer to learn from. Arguments as for `guard_corrections`."""
     old, truth = (m.table["label"].to_numpy() for m in (masks, answered))
     held_out = held_out_predictions(feature[rows], truth[rows], len(masks.classes), settings, seed)
     changed = (held_out != old[rows]) & (held_out >= 0)
     rows, held_out = rows[changed], held_out[changed]
-    kept = np.zeros(len(old), dtype=bool)
     candidates = np.flatnonzero(proposed.accepted)
-    nothing = GuardReport(len(candidates), 0, None, None)
     if len(rows) == 0 or len(candidates) == 0:
-        return replace(proposed, accepted=kept), nothing
-    seen = _covariates(feature, masks, rows, held_out)
+        return None
+    seen, right = _covariates(feature, masks, rows, held_out), held_out == truth[rows]
     wanted = _covariates(feature, masks, candidates, proposed.predicted[candidates])
-    after, after_sd = logistic(seen, held_out == truth[rows], wanted)
-    before, before_sd = logistic(seen, old[rows] == truth[rows], wanted)
-    good = after - QUANTILE * after_sd > before + QUANTILE * before_sd  # log-odds
-    kept[candidates[good]] = True
-    if not good.any():
-        return replace(proposed, accepted=kept), nothing
-    estimates = (float(expit(values[good]).mean()) for values in (before, after))
-    return replace(proposed, accepted=kept), GuardReport(len(candidates), int(good.sum()), *estimates)
+    after, before = logistic(seen, right, wanted), logistic(seen, old[rows] == truth[rows], wanted)
+    return ExpectedAccuracy(*before, *after, len(rows), int(right.sum()))
 
 
 def logistic(seen: np.ndarray, right: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

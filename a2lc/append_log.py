@@ -1,0 +1,126 @@
+"""A file of JSON lines that is only ever added to: what a person said is on disk before the next question is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from io import BufferedReader, FileIO
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class AppendLog:
+    """JSON objects, one per line, in the order in which they were recorded.
+
+    A line is written at once and flushed to the disk before `append` returns. Processes that write to one file take
+    turns; the operating system lets the next one in when one dies. Nothing is ever deleted: who wants to take a
+    record back adds another one that says so.
+
+    A last line that a power failure has damaged is named in a warning, and the lines before it are kept. With the next
+    `update` it is moved to a file beside, ``<name>.damaged``.
+
+    Args:
+        path: the file; it need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def read(self) -> list[Record]:
+        """All records, oldest first; none where there is no file.
+
+        Raises:
+            ValueError: a line other than the last one is damaged; the message names file and line.
+        """
+        if not self.path.is_file():
+            return []
+        with open(self.path, "rb") as file:
+            _wait_for_turn(file, exclusive=False)  # until those who write have done so
+            return self._parse(file.read())[0]
+
+    def append(self, records: Iterable[Record]) -> list[Record]:
+        """Add records; see `update`."""
+        return self.update(lambda _: list(records))
+
+    def update(self, new: Callable[[list[Record]], list[Record]]) -> list[Record]:
+        """Look at all records and add some, while nobody else writes.
+
+        Args:
+            new: called with the records so far, returns those to add; when it raises, nothing is added.
+
+        Returns:
+            All records, the new ones last.
+
+        Raises:
+            ValueError: as `read`.
+            PermissionError: the file cannot be written, for instance in a read-only folder; nothing was recorded.
+            OSError: the disk is full; nothing was recorded.
+        """
+        with self._opened() as file:
+            _wait_for_turn(file, exclusive=True)
+            file.seek(0)
+            content = file.read()
+            records, whole = self._parse(content)
+            added = new(records)
+            self._set_aside(file, content[whole:])
+            if added:
+                lines = [json.dumps(record, ensure_ascii=False, separators=(",", ":")) for record in added]
+                start = "\n" if whole and not content[:whole].endswith(b"\n") else ""  # an editor took the last one
+                self._write(file, (start + "\n".join(lines) + "\n").encode())
+        return records + added
+
+    def _opened(self) -> FileIO:
+        try:
+            return open(self.path, "ab+", buffering=0)
+        except OSError as error:
+            raise PermissionError(f"{self.path}: cannot be written, so nothing was recorded ({error})") from error
+
+    def _parse(self, content: bytes) -> tuple[list[Record], int]:
+        """The records, and how many bytes they take: all but a damaged last line."""
+        records: list[Record] = []
+        whole, lines = 0, content.splitlines(keepends=True)
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError("not a JSON object")
+            except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+                found = line[:80].decode(errors="replace").rstrip("\n")
+                if number < len(lines):
+                    raise ValueError(f"{self.path}, line {number}: damaged ({error}), found {found!r}") from error
+                warnings.warn(
+                    f"{self.path}, line {number}: damaged, so it does not count; the {number - 1} lines before it do. "
+                    f"Found {found!r}",
+                    stacklevel=4,
+                )
+                return records, whole
+            records.append(record)
+            whole += len(line)
+        return records, whole
+
+    def _set_aside(self, file: FileIO, damaged: bytes) -> None:
+        if damaged:
+            with open(self.path.with_name(f"{self.path.name}.damaged"), "ab") as beside:
+                beside.write(damaged.rstrip(b"\n") + b"\n")
+            file.truncate(os.fstat(file.fileno()).st_size - len(damaged))
+
+    def _write(self, file: FileIO, lines: bytes) -> None:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            if file.write(lines) != len(lines):
+                raise OSError("the disk took a part only")
+            os.fsync(file.fileno())
+        except OSError as error:
+            file.truncate(size)
+            raise OSError(f"{self.path}: could not be written, so nothing was recorded ({error})") from error
+
+
+def _wait_for_turn(file: BufferedReader | FileIO, exclusive: bool) -> None:
+    """Lock an open file until it is closed."""
+    import fcntl  # not on Windows, where the rest of the package still imports
+
+    fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)

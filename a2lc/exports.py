@@ -1,0 +1,125 @@
+"""Masks in the formats of other tools: COCO (run lengths) and PASCAL VOC."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from a2lc.files import atomic, write_label_png
+from a2lc.masks import MaskSet
+
+
+def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
+    """Write label maps as PASCAL VOC has them: ``SegmentationClass/<name>.png`` with the palette (255 = no label),
+    ``SegmentationObject/<name>.png`` with the mask ids, ``ImageSets/Segmentation/train.txt``, and ``labelmap.txt``, the
+    class list with colours as CVAT and Datumaro read it.
+
+    Args:
+        masks: what to write.
+        folder: made where it is missing.
+    """
+    target, classes = Path(folder), masks.classes
+    for name in masks.names:
+        write_label_png(target / "SegmentationClass" / f"{name}.png", masks.label_map(name), classes.palette)
+        write_label_png(target / "SegmentationObject" / f"{name}.png", masks.object_map(name))
+    colours = (",".join(map(str, colour)) for colour in classes.palette.tolist())
+    lines = ["# label:color_rgb:parts:actions"]
+    lines += [f"{name}:{colour}::" for name, colour in zip(classes.names, colours, strict=True)]
+    texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
+    for path, content in texts.items():
+        with atomic(target / path) as temporary:
+            temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
+
+
+def export_coco(
+    masks: MaskSet, path: str | os.PathLike[str], file_names: Mapping[str, str] | None = None
+) -> dict[str, int]:
+    """Write COCO's JSON: an annotation per mask that has a class, as run lengths.
+
+    The run lengths are those that COCO calls uncompressed, ``{"size": [H, W], "counts": [...]}``: pycocotools reads
+    them (`COCO.annToMask`), and writing them needs numpy only. Beside COCO's fields an annotation holds mask_id,
+    source (initial, annotator, lcm, overruled), round and confidence. Category ids are class ids plus 1.
+
+    Args:
+        masks: what to write.
+        path: the JSON file.
+        file_names: image name -> file name; the image name with ``.png`` where it is not given.
+
+    Returns:
+        The numbers of images and annotations.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    labels, table = masks.table["label"].to_numpy(), masks.table
+    more = table[["mask_id", "source", "round", "confidence"]].to_dict("list")
+    for image_id, name in enumerate(masks.names, start=1):
+        index = masks.index_map(name)
+        height, width = index.shape
+        file_name = (file_names or {}).get(name, f"{name}.png")
+        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
+        start, counts = masks.rows(name).start, run_lengths(index)
+        for position, runs in enumerate(counts):
+            row = start + position
+            if labels[row] < len(masks.classes):
+                confidence = more["confidence"][row]
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": image_id,
+                        "category_id": int(labels[row]) + 1,
+                        "segmentation": {"size": [height, width], "counts": runs.tolist()},
+                        **dict(zip(("area", "bbox"), _extent(runs, height), strict=True)),
+                        "iscrowd": 0,
+                        "mask_id": more["mask_id"][row],
+                        "source": more["source"][row],
+                        "round": more["round"][row],
+                        "confidence": None if np.isnan(confidence) else confidence,
+                    }
+                )
+    categories = [{"id": k + 1, "name": name, "supercategory": ""} for k, name in enumerate(masks.classes.names)]
+    found: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    return {"images": len(images), "annotations": len(annotations)}
+
+
+def run_lengths(index: np.ndarray) -> list[np.ndarray]:
+    """COCO's run lengths of every mask of an image: pixels outside and inside in turn, column after column, beginning
+    outside.
+
+    Args:
+        index: (H, W) position 0..n-1 of each pixel's mask, -1 where there is none.
+
+    Returns:
+        n arrays of integers, the sum of each is H W.
+    """
+    flat = index.T.ravel()
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    ends = np.append(starts[1:], flat.size)
+    of_mask = flat[starts]
+    order = np.argsort(of_mask, kind="stable")
+    bounds = np.searchsorted(of_mask[order], np.arange(int(index.max(initial=-1)) + 2))
+    found = []
+    for first, last in zip(bounds, bounds[1:], strict=False):
+        runs = order[first:last]
+        edges = np.column_stack([starts[runs], ends[runs]]).ravel()
+        rest = [flat.size - int(edges[-1])] if len(edges) and edges[-1] < flat.size else []
+        found.append(np.concatenate([np.diff(edges, prepend=0), rest]).astype(np.int64))
+    return found
+
+
+def _extent(runs: np.ndarray, height: int) -> tuple[int, list[int]]:
+    """Area, and COCO's box (left, top, width, height), of a mask given by its run lengths."""
+    edges = np.cumsum(runs)
+    starts, ends = edges[0::2][: len(runs[1::2])], edges[1::2] - 1  # first and last pixel of each run
+    left, right = int(starts[0]) // height, int(ends[-1]) // height
+    over = bool(
+        (starts // height != ends // height).any()
+    )  # a run that goes on in the next column touches both borders
+    top, bottom = (0, height - 1) if over else (int((starts % height).min()), int((ends % height).max()))
+    return int(runs[1::2].sum()), [left, top, right - left + 1, bottom - top + 1]

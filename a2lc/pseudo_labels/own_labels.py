@@ -1,0 +1,107 @@
+"""The labels that came with the images, cut into masks that can be corrected one by one.
+
+A mask is a connected region of one label; or a superpixel, or a mask of given object maps (SAM's, for instance), which
+then carries the label that most of its pixels have. Pixels without a label (void) belong to no mask and stay so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from skimage.measure import label as connected_regions
+from tqdm.auto import tqdm
+
+from a2lc.datasets.base import Classes, Split
+from a2lc.files import read_label_png
+from a2lc.masks import MaskSet
+from a2lc.pseudo_labels.superpixels import SuperpixelSettings, superpixels
+
+
+def own_label_masks(
+    split: Split,
+    classes: Classes,
+    superpixel_settings: SuperpixelSettings | None = None,
+    object_maps: Path | None = None,
+    min_area: int = 16,
+    progress: bool = True,
+) -> MaskSet:
+    """Cut the labels of every image of a split.
+
+    Args:
+        split: images with labels (`Split.pseudo_labels`).
+        classes: the class list.
+        superpixel_settings: cut the images into superpixels; connected regions of the labels where neither this nor
+            `object_maps` is given.
+        object_maps: folder of PNGs, one per image, 0 = covered by no mask.
+        min_area: smaller masks, in pixels, are left out; their pixels stay as they are.
+        progress: show a bar.
+
+    Raises:
+        ValueError: an image has no labels, or its object map has another size.
+        FileNotFoundError: an object map is missing.
+    """
+    maps, labels = {}, {}
+    for name in tqdm(split.names, desc="masks", unit="image", leave=False, disable=not progress):
+        given = labels_of(split, name)
+        if object_maps is not None:
+            objects = read_label_png(object_maps / f"{name}.png").astype(np.int32)
+            if objects.shape != given.shape:
+                raise ValueError(f"{object_maps / name}.png: object map is {objects.shape}, the labels {given.shape}")
+        elif superpixel_settings is not None:
+            objects = superpixels(split.image(name), superpixel_settings)
+        else:
+            objects = connected_regions(given, background=classes.ignore_index, connectivity=2).astype(np.int32)
+        maps[name], labels[name] = cut(given, objects, classes, min_area)
+    masks = MaskSet.from_maps(classes, split.names, maps, labels)
+    masks.uncovered = classes.ignore_index
+    return masks
+
+
+def cut(
+    labels: np.ndarray, objects: np.ndarray, classes: Classes, min_area: int = 1
+) -> tuple[np.ndarray, dict[int, int]]:
+    """Masks of one image.
+
+    Args:
+        labels: (H, W) uint8, 0..K-1 or void.
+        objects: (H, W) integers >= 0.
+        classes: the class list.
+        min_area: smaller masks are left out.
+
+    Returns:
+        (H, W) object map with the same ids in the smallest type that holds them, 0 where there is no label or the mask
+        is too small; and the label of each mask, the most frequent one inside, ties to the lower class.
+    """
+    k = len(classes)
+    objects = np.where(labels < k, objects, 0)
+    pairs = objects.ravel().astype(np.int64) * k + np.minimum(labels.ravel(), k - 1)
+    counts = np.bincount(pairs, minlength=(int(objects.max()) + 1) * k).reshape(-1, k)  # (ids, K)
+    large = counts.sum(1) >= min_area
+    large[0] = False
+    kept = np.where(large[objects], objects, 0)
+    ids = np.flatnonzero(large)
+    return kept.astype(np.min_scalar_type(int(kept.max()))), dict(
+        zip(ids.tolist(), counts[ids].argmax(1).tolist(), strict=True)
+    )
+
+
+def labels_of(split: Split, name: str) -> np.ndarray:
+    """(H, W) uint8 labels that came with an image.
+
+    Raises:
+        ValueError: there are none.
+    """
+    found = split.pseudo_labels(name)
+    if found is None:
+        raise ValueError(f"{name}: has no labels to correct (of dataset 'folder': labels/{name}.png)")
+    return found
+
+
+def labels_hash(split: Split) -> str:
+    """SHA-256 over the labels of all images of a split, shortened."""
+    digest = hashlib.sha256()
+    for name in split.names:
+        digest.update(np.ascontiguousarray(labels_of(split, name)).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,134 @@
+"""The controls of a `MaskBrowser`: ipywidgets, and two small widgets of our own for picture and layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.history import SET_BY, VERDICTS
+from a2lc.widgets.pictures import LAYERS
+
+_STATIC = Path(__file__).parent / "static"
+LAYER_KEYS = {"image": "i", "first": "f", "now": "l", "truth": "g", "difference": "d", "borders": "b"}
+"""The key that switches a layer on and off."""
+
+ANY = "any"
+"""The value of a filter that asks for nothing: to a Dropdown, None is no choice at all."""
+
+_VERDICTS = {"wrong": "wrong", "mended": "mended (was wrong)", "spoilt": "spoilt (was right)"}
+
+
+class Picture(anywidget.AnyWidget):
+    """The picture and the round slider; reports clicks, keys and rounds as messages."""
+
+    _esm = _STATIC / "picture.js"
+    _css = _STATIC / "browser.css"
+    picture = traitlets.Bytes().tag(sync=True)  # JPEG
+    hover = traitlets.Bytes().tag(sync=True)  # `pictures.hover_map`: what lies under the pointer
+    lines = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    focus_at = traitlets.List(traitlets.Float()).tag(sync=True)  # (x, y) of the selected mask, in [0, 1]
+    alt = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+    round = traitlets.Int().tag(sync=True)
+    rounds = traitlets.Int().tag(sync=True)
+    answered = traitlets.Int().tag(sync=True)  # views so far
+
+
+class Layers(anywidget.AnyWidget):
+    """A row per layer: name, title, key, shown, opacity in percent."""
+
+    _esm = _STATIC / "layers.js"
+    layers = traitlets.List(traitlets.Dict()).tag(sync=True)
+
+
+class Controls:
+    """Makes the controls, and shows a state in them.
+
+    Attributes:
+        box: all of them, laid out.
+        filters: field of `Filters` -> its Dropdown.
+    """
+
+    def __init__(self, state: BrowserState) -> None:
+        self.picture, self.layers = Picture(rounds=len(state.rounds) - 1), Layers(layers=_rows(state))
+        self.images = ipywidgets.Select(description="Images", rows=8)
+        self.filters = {name: _dropdown(*choice) for name, choice in _choices(state).items()}
+        self.everything = _button("Clear filters", "Show all images again")
+        self.previous = _button("← Previous", "Previous image (key: left arrow or P)")
+        self.next = _button("Next →", "Next image (key: right arrow or N)")
+        self.why = _button("Why this mask?", "Take its score apart (key: W)")
+        self.save = _button("Save this view", "As PNG, PDF and JSON")
+        self.legend, self.notes, self.history, self.reasons = (ipywidgets.HTML() for _ in range(4))
+        self.box = self._laid_out()
+
+    def show(self, state: BrowserState, *, legend: str, history: str, notes: str) -> None:
+        """Take over what the state says; pictures are sent apart."""
+        options = [(f"{name}  ({n} {'mask' if n == 1 else 'masks'})", name) for name, n in state.images.items()]
+        if tuple(options) != tuple(self.images.options):
+            self.images.options = options
+        self.images.value = state.image if state.image in state.images else None
+        count, total = len(state.images), len(state.masks.names)
+        self.images.description = f"{count:,} of {total:,} images" if state.filters.active else f"{total:,} images"
+        for name, control in self.filters.items():
+            value = getattr(state.filters, name)
+            control.value = ANY if value is None else value
+        self.layers.layers = _rows(state)
+        self.everything.disabled = not state.filters.active
+        self.why.disabled = state.selected is None
+        self.legend.value, self.history.value, self.notes.value = legend, history, notes
+
+    def _laid_out(self) -> ipywidgets.VBox:
+        self.images.add_class("a2lc-images")
+        find, layers, legend = (ipywidgets.HTML(f"<h3>{name}</h3>") for name in ("Find masks", "Layers", "Legend"))
+        top = _box("row", find, *self.filters.values(), self.everything)
+        steps, reasons = _box("row", self.previous, self.next), _box("reasons", self.why, self.reasons)
+        main = _box("main", self.picture, self.notes, _box("below", self.history, reasons))
+        groups = (self.images, steps), (layers, self.layers), (legend, self.legend, self.save)
+        return _box("browser", top, _box("columns", main, _box("side", *(_box("group", *group) for group in groups))))
+
+
+def _box(name: str, *children: Any) -> ipywidgets.Box:
+    box = (ipywidgets.HBox if name in ("row", "columns", "below") else ipywidgets.VBox)(children)
+    box.add_class(f"a2lc-{name}")
+    return box
+
+
+def _button(text: str, hint: str) -> ipywidgets.Button:
+    return ipywidgets.Button(description=text, tooltip=hint)
+
+
+def _dropdown(description: str, options: list[tuple[str, Any]]) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(
+        description=description, options=[(ANY, ANY), *options], style={"description_width": "initial"}
+    )
+
+
+def _choices(state: BrowserState) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
+    names = [*((name, c) for c, name in enumerate(state.classes.names)), ("void", state.classes.ignore_index)]
+    choices: dict[str, tuple[str, list[tuple[str, Any]]]] = {
+        "before": ("First label", names),
+        "after": ("Label now", names),
+        "set_by": ("Set by", [(who, who) for who in SET_BY]),
+        "changed_in": ("Set in round", [(str(number), number) for number in state.rounds[1:]]),
+    }
+    if state.truth.available:
+        choices["verdict"] = ("Against truth", [(_VERDICTS[name], name) for name in VERDICTS])
+    return choices
+
+
+def _rows(state: BrowserState) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": layer,
+            "title": LAYERS[layer],
+            "key": LAYER_KEYS[layer].upper(),
+            "shown": layer in state.shown,
+            "opacity": round(100 * state.opacity[layer]),
+        }
+        for layer in state.layers
+    ]

@@ -1,0 +1,546 @@
+"""A person's answers: what the queue does with them, and that none is ever lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import a2lc
+from a2lc import Experiment, Run
+from a2lc.append_log import AppendLog
+from a2lc.cli_human import app
+from a2lc.human import Queue
+
+CONFIG = {
+    "annotator": "human",
+    "rounds": 2,
+    "budget": 12,
+    "segmenter": {"iterations": 2},
+    "correction": {"epochs": 2},
+}
+K = 14  # classes of toy
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that waits for the answers of round 1."""
+    return a2lc.run(Experiment(**CONFIG), tmp_path_factory.mktemp("runs"), device="cpu", progress=False)
+
+
+@pytest.fixture
+def run(waiting: Run) -> Iterator[Run]:
+    """The same without answers."""
+    folder = waiting.path / "round_01"
+    state = (folder / "state.json").read_bytes()
+    queries = (folder / "queries.parquet").read_bytes()
+    yield waiting
+    for path in folder.glob("answers*"):
+        path.unlink()
+    (folder / "state.json").write_bytes(state)
+    (folder / "queries.parquet").write_bytes(queries)
+
+
+def log_of(run: Run) -> Path:
+    return run.path / "round_01" / "answers.jsonl"
+
+
+# ------------------------------------------------------------------------------------------------ the state machine
+def test_the_run_stops_for_answers(run: Run) -> None:
+    assert run.waits_for == "answers" and not run.finished and run.finished_rounds == 0
+    assert "round 1 of 2 waits for answers" in repr(run)
+    again = a2lc.run(Experiment(**CONFIG), run.path.parent, device="cpu", progress=False)
+    assert again.waits_for == "answers" and not log_of(run).exists()
+    with pytest.raises(FileNotFoundError, match="round_01: the queries of this round have no answers yet"):
+        run.queries(1)
+
+
+def test_queries_come_in_order_with_what_a_person_needs(run: Run) -> None:
+    queue = Queue(run)
+    assert len(queue) == 12 == len(queue.pending) == queue.clicks_left
+    assert [query.position for query in queue.queries] == list(range(12))
+    scores = [query.score for query in queue.queries]
+    assert scores == sorted(scores, reverse=True)
+    query = queue.current
+    assert query is not None and query == queue.queries[0]
+    inside = queue.masks.object_map(query.image) == query.mask_id
+    left, top, right, bottom = queue.box(query)
+    assert inside.sum() == query.area == inside[top:bottom, left:right].sum()
+    assert inside[top].any() and inside[bottom - 1].any() and inside[:, left].any() and inside[:, right - 1].any()
+    assert (queue.masks.label_map(query.image)[inside] == query.label).all()
+    top_classes = queue.top_classes(query)
+    probs = run.segmenter(0, device="cpu").predict(a2lc.load_dataset("toy").train.image(query.image)).numpy()
+    wanted = probs[:, inside].mean(1)
+    assert [name for name, _ in top_classes] == [queue.classes.names[k] for k in np.argsort(-wanted)[:3]]
+    assert [p for _, p in top_classes] == pytest.approx(sorted(wanted)[:-4:-1], abs=1e-5)
+
+
+def test_answers_of_every_kind(run: Run) -> None:
+    queue = Queue(run)
+    second, third, fourth = queue.queries[1:4]
+    queue.answer("road", seconds=2.0)
+    queue.answer("confirm", seconds=4.0)
+    queue.answer("void", seconds=9.0)
+    assert queue.current == fourth
+    queue.answer("skip", seconds=100.0)
+    queue.answer(5, seconds=6.0)
+    said = [queue.answer_to(query) for query in queue.queries[:5]]
+    assert [answer.label for answer in said if answer] == [queue.classes.index("road"), second.label, 255, None, 5]
+    assert (queue.answered, queue.skipped, len(queue.pending), queue.clicks_left) == (4, 1, 7, 8)
+    assert queue.seconds_per_answer == 5.0
+    assert queue.table["state"].tolist() == ["answered"] * 3 + ["skipped", "answered"] + ["pending"] * 7
+    assert queue.table["answer"].tolist()[:4] == ["road", queue.classes.names[second.label], "void", ""]
+    queue.answer("car", position=third.position)
+    assert queue.answer_to(third).label == queue.classes.index("car")  # type: ignore[union-attr]
+    assert (queue.answered, len(log_of(run).read_text().splitlines())) == (4, 6)
+    assert "4 answered, 1 skipped, 7 left" in repr(queue)
+    wanted = [queue.classes.index("road"), second.label, queue.classes.index("car"), 5]
+    assert run.folder(1).read_answers()["label"].tolist() == wanted
+
+
+def test_undo_takes_back_answers_and_skips_one_by_one(run: Run) -> None:
+    queue = Queue(run)
+    assert queue.undo() is None
+    queue.answer("road")
+    queue.answer("skip")
+    queue.answer("car", position=0)
+    assert queue.undo() == queue.queries[0]
+    assert queue.answer_to(queue.queries[0]).label == queue.classes.index("road")  # type: ignore[union-attr]
+    assert queue.undo() == queue.queries[1] == queue.current
+    assert queue.undo() == queue.queries[0] == queue.current
+    assert queue.undo() is None and queue.answered == 0
+    lines = [json.loads(line) for line in log_of(run).read_text().splitlines()]
+    assert [line.get("undo", False) for line in lines] == [False] * 3 + [True] * 3  # nothing was deleted
+
+
+def test_two_tabs_see_each_other_and_the_later_answer_wins(run: Run) -> None:
+    one, two = Queue(run, source="one"), Queue(run, source="two")
+    one.answer("road")
+    two.answer("car", position=0)
+    one.refresh()
+    assert one.answer_to(one.queries[0]).source == "two" and len(log_of(run).read_text().splitlines()) == 2  # type: ignore[union-attr]
+    assert one.undo() == one.queries[0], "one's own answer is taken back, two's stands"
+    assert one.answer_to(one.queries[0]).label == one.classes.index("car")  # type: ignore[union-attr]
+    two.undo()
+    one.refresh()
+    assert one.current == one.queries[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("raod", "unknown class 'raod'; did you mean 'road'"),
+        (K, r"unknown class 14 \(expected a name, 0..13 or confirm, void, skip\)"),
+        (-1, "unknown class -1"),
+        (2.5, "unknown class 2.5"),
+    ],
+)
+def test_unknown_classes_are_refused_and_nothing_is_written(said: object, message: str, run: Run) -> None:
+    with pytest.raises(ValueError, match=message):
+        Queue(run).answer(said)  # type: ignore[arg-type]
+    assert not log_of(run).exists()
+
+
+def test_a_class_of_the_name_void_needs_its_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(run)
+    names = ("void", *queue.classes.names[1:])
+    monkeypatch.setattr(queue, "classes", a2lc.Classes(names, queue.classes.palette))
+    with pytest.raises(ValueError, match="'void' is a class, too: answer with its number 0"):
+        queue.answer("void")
+    queue.answer(0)
+    assert queue.answered == 1
+
+
+def test_positions_and_masks_that_do_not_exist(run: Run) -> None:
+    queue = Queue(run)
+    with pytest.raises(ValueError, match=r"round 1: expected a position in 0\.\.11, found 12"):
+        queue.answer("road", position=12)
+    queue.answer("road")
+    record = json.loads(log_of(run).read_text())
+    for wrong, message in (
+        ({"mask_id": 999}, "line 2: image '.*', mask 999 is not asked about"),
+        ({"image": "nowhere"}, "line 2: image 'nowhere', mask .* is not asked about"),
+        ({"label": 99}, "line 2: label 99 is no class"),
+        ({"label": "road"}, "line 2: expected an answer of a person"),
+        ({"seconds": "long"}, "line 2: expected an answer of a person"),
+    ):
+        with open(log_of(run), "a") as file:
+            file.write(json.dumps(record | wrong) + "\n")
+        with pytest.raises(ValueError, match=rf"answers\.jsonl, {message}"):
+            Queue(run)
+        log_of(run).write_text(json.dumps(record) + "\n")
+
+
+def test_a_queue_is_refused_where_nobody_is_asked(run: Run) -> None:
+    oracle = Run(run.path, Experiment(**CONFIG | {"annotator": "oracle"}))
+    with pytest.raises(ValueError, match="expected a run that waits for answers, found one that round 1 of 2 goes on"):
+        Queue(oracle)
+
+
+# ------------------------------------------------------------------------------------------------ the log
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.one_of(st.just("undo"), st.tuples(st.integers(0, 3), st.integers(-1, 2)))),
+    max_size=25,
+)
+
+
+def slow_oracle(actions: list[tuple[str, object]]) -> dict[int, int]:
+    """Position -> label (-1 = skipped): every undo crosses out the last line of its writer that is not crossed out;
+    then the last line that is left about a mask counts."""
+    lines: list[list] = []
+    for writer, what in actions:
+        if what != "undo":
+            lines.append([writer, what, False])
+            continue
+        for line in reversed(lines):
+            if line[0] == writer and not line[2]:
+                line[2] = True
+                break
+    state = {}
+    for _, (position, label), crossed_out in lines:
+        if not crossed_out:
+            state[position] = label
+    return state
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(actions=ACTIONS, cut=st.integers(0, 400))
+def test_any_sequence_of_two_writers_gives_the_state_of_the_slow_oracle(
+    actions: list[tuple[str, object]], cut: int, waiting: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # for speed
+    log_of(waiting).unlink(missing_ok=True)
+    queues = {name: Queue(waiting, source=name) for name in "ab"}
+    for writer, what in actions:
+        if what == "undo":
+            queues[writer].undo()
+        else:
+            position, label = what  # type: ignore[misc]
+            queues[writer].answer("skip" if label < 0 else label, position)
+    wanted = slow_oracle(actions)
+    labels = {position: label for position, label in wanted.items() if label >= 0}
+    for queue in (*queues.values(), Queue(waiting)):
+        queue.refresh()
+        found = {q.position: a.label for q in queue.queries if (a := queue.answer_to(q))}
+        assert found == {position: None if label < 0 else label for position, label in wanted.items()}
+        assert (queue.answered, queue.skipped) == (len(labels), len(wanted) - len(labels))
+        assert [q.position for q in queue.pending] == [p for p in range(12) if p not in wanted]
+    if log_of(waiting).exists() and log_of(waiting).read_bytes():
+        assert waiting.folder(1).read_answers()["label"].tolist() == [labels[p] for p in sorted(labels)]
+        check_a_torn_log(waiting, cut)
+    log_of(waiting).unlink(missing_ok=True)
+    log_of(waiting).with_name("answers.jsonl.damaged").unlink(missing_ok=True)
+
+
+def check_a_torn_log(run: Run, cut: int) -> None:
+    """The file cut anywhere: whole lines count, the rest is named and set aside by the next answer."""
+    content = log_of(run).read_bytes()
+    kept = content[: cut % len(content)]
+    log_of(run).write_bytes(kept)
+    whole, torn = kept[: kept.rfind(b"\n") + 1], kept[kept.rfind(b"\n") + 1 :]
+    number = whole.count(b"\n") + 1
+    if torn and not torn.endswith(b"}"):
+        with pytest.warns(UserWarning, match=rf"answers\.jsonl, line {number}: damaged"):
+            queue = Queue(run)
+        with pytest.warns(UserWarning, match=rf"the {number - 1} lines before it do"):
+            queue.answer(3, position=5)
+        assert log_of(run).with_name("answers.jsonl.damaged").read_bytes().rstrip(b"\n") == torn.rstrip(b"\n")
+        assert log_of(run).read_bytes().startswith(whole)
+    else:
+        Queue(run).answer(3, position=5)
+        assert log_of(run).read_bytes().startswith(kept)
+    assert Queue(run).answer_to(Queue(run).queries[5]).label == 3  # type: ignore[union-attr]
+    log_of(run).with_name("answers.jsonl.damaged").unlink(missing_ok=True)
+
+
+def test_a_damaged_line_in_the_middle_is_an_error(run: Run) -> None:
+    queue = Queue(run)
+    queue.answer("road")
+    queue.answer("car")
+    first, second = log_of(run).read_text().splitlines(keepends=True)
+    log_of(run).write_text(first[:-10] + "\n" + second)
+    with pytest.raises(ValueError, match=r"answers\.jsonl, line 1: damaged"):
+        Queue(run)
+    with pytest.raises(ValueError, match=r"answers\.jsonl, line 1: damaged"):
+        queue.answer("bus")
+
+
+def test_writers_take_turns(tmp_path: Path) -> None:
+    """Each sees the records of the other before it adds its own: no line is lost or torn."""
+
+    def write(who: str) -> None:
+        log = AppendLog(tmp_path / "log")
+        for i in range(60):
+            log.update(lambda records: [{"who": who, "i": i, "before": len(records)}])  # noqa: B023
+
+    writers = [threading.Thread(target=write, args=(who,)) for who in "xyz"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    records = AppendLog(tmp_path / "log").read()
+    assert [record["before"] for record in records] == list(range(180))
+    assert all([r["i"] for r in records if r["who"] == who] == list(range(60)) for who in "xyz")
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(run)
+    queue.answer("road")
+    before = log_of(run).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"could not be written, so nothing was recorded .*No space left"):
+            queue.answer("car")
+    assert log_of(run).read_bytes() == before and queue.answered == 1
+    queue.answer("car")
+    assert Queue(run).answered == 2
+
+
+ANSWER = """
+import sys
+from a2lc import Run
+from a2lc.human import Queue
+print("ready", flush=True)
+input()
+queue = Queue(Run.open(sys.argv[1]), source=sys.argv[2])
+while queue.current:
+    query = queue.current
+    queue.answer(query.position % 14)
+    print(query.position, flush=True)
+"""
+
+
+def test_killed_twice_while_answering_nothing_is_lost(run: Run) -> None:
+    """SIGKILL in the middle; all that a kernel has acknowledged is there, and the next one goes on after it."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", ANSWER, str(run.path)]
+    kernels = [subprocess.Popen([*command, name], **pipes) for name in ("first", "second")]  # type: ignore[call-overload]
+    said: list[int] = []
+    for process, until in zip(kernels, (3, 4), strict=True):
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        said += [int(process.stdout.readline()) for _ in range(until)]
+        os.kill(process.pid, signal.SIGKILL)
+        said += [int(line) for line in process.stdout.read().splitlines() if line]
+        process.communicate()
+        recorded = [query.position for query in Queue(run).queries if Queue(run).answer_to(query)]
+        assert recorded[: len(said)] == said and len(recorded) <= len(said) + 1
+        said = recorded
+    queue = Queue(run)
+    while queue.current:
+        queue.answer(queue.current.position % 14)
+    labels = run.folder(1).read_answers()["label"].tolist()
+    assert labels == list(range(12))
+
+
+def test_a_read_only_run_folder(run: Run, tmp_path: Path) -> None:
+    """Nothing is recorded, and the message says so; looking is possible."""
+    code = (
+        "import os, sys; from a2lc import Run; from a2lc.human import Queue\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"  # root may write everywhere
+        "queue = Queue(Run.open(sys.argv[1])); print(len(queue.pending), flush=True)\n"
+        "try: queue.answer('road')\n"
+        "except PermissionError as error: print(error)"
+    )
+    copied = tmp_path.parent / f"{tmp_path.name}_open"
+    shutil.copytree(run.path.parent, copied)
+    for folder in (copied, *copied.parents):
+        if folder.is_relative_to(tmp_path.parents[1]):
+            folder.chmod(0o755)
+    for path in copied.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(copied / run.path.name)], capture_output=True, text=True, timeout=60
+    )
+    for path in copied.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"12\n.*answers\.jsonl: cannot be written, so nothing was recorded", done.stdout)
+    shutil.rmtree(copied)
+
+
+# ------------------------------------------------------------------------------------------------ the end of a queue
+def test_closing_gives_the_rest_back_to_the_pool(run: Run) -> None:
+    queue = Queue(run)
+    queue.answer("road", position=4, seconds=1.5)
+    queue.answer("skip", seconds=0.5)
+    queue.answer("void", position=2, seconds=3.0)
+    with pytest.raises(ValueError, match="round 1: 9 of 12 masks are not answered; enough=True gives them back"):
+        queue.close()
+    queue.close(enough=True)
+    asked = run.queries(1)
+    assert asked["row"].tolist() == [queue.queries[p].row for p in (2, 4)]
+    assert asked["answer"].tolist() == [255, queue.classes.index("road")]
+    assert run.folder(1).clicks() == 2 and run.folder(1).seconds["answered"] == 5.0
+    for late in (lambda: queue.answer("road"), queue.undo, queue.close):
+        with pytest.raises(ValueError, match="round_01: this round has gone on, its queue takes no more answers"):
+            late()
+
+
+def test_an_empty_queue_closes_by_itself_and_skips_are_no_answers(run: Run) -> None:
+    queue = Queue(run)
+    for position in range(12):
+        queue.answer("skip" if position % 3 == 0 else "confirm")
+    assert queue.current is None and queue.clicks_left == 4
+    with pytest.raises(ValueError, match="round 1: the queue is empty; a position gives a mask a new answer"):
+        queue.answer("road")
+    queue.close()
+    assert (run.queries(1)["label"] == run.queries(1)["answer"]).all() and len(run.queries(1)) == 8
+
+
+def test_killed_while_closing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the queries that were answered and the stage that says so: the queue is there, and closes again."""
+    queue = Queue(run)
+    for position, said in ((5, "road"), (1, "skip"), (3, "car")):
+        queue.answer(said, position)
+    monkeypatch.setattr("a2lc.round_folder.RoundFolder.end", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        queue.close(enough=True)
+    monkeypatch.undo()
+    again = Queue(run)
+    assert (len(again), again.answered, again.pending) == (2, 2, [])
+    again.close()
+    assert run.queries(1)["answer"].tolist() == [again.classes.index("car"), again.classes.index("road")]
+
+
+def test_answers_that_do_not_fit_the_queries_are_refused(run: Run) -> None:
+    queue = Queue(run)
+    queue.answer("road")
+    queue.close(enough=True)
+    lines = log_of(run).read_text()
+    other = json.loads(lines) | {"image": queue.queries[1].image, "mask_id": queue.queries[1].mask_id}
+    log_of(run).write_text(lines + json.dumps(other) + "\n")
+    with pytest.raises(ValueError, match=r"answers\.jsonl: expected 1 answers, found 2"):
+        run.folder(1).answered_labels()
+    log_of(run).write_text(lines + '{"image": "a", "mask_id": 1, "label": 3}\n')
+    with pytest.raises(ValueError, match=r"answers\.jsonl, line 2: expected image, mask_id and label"):
+        run.folder(1).read_answers()
+
+
+# ------------------------------------------------------------------------------------------------ without a browser
+def fill(path: Path, **answers: str) -> pd.DataFrame:
+    """Fill in the column `answer` of an exported queue: ``_3="road"`` in row 3."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for key, said in answers.items():
+        table.loc[int(key[1:]), "answer"] = said
+    table.to_csv(path, index=False)
+    return table
+
+
+def test_csv_there_and_back(run: Run, tmp_path: Path) -> None:
+    queue, path = Queue(run), tmp_path / "queue.csv"
+    queue.answer("skip")
+    queue.export_csv(path)
+    table = pd.read_csv(path, keep_default_na=False)
+    assert list(table) == ["image", "mask_id", "label", "top", "box", "area", "answer"]
+    assert table["answer"].tolist() == ["skip"] + [""] * 11
+    assert table["image"].tolist() == [query.image for query in queue.queries]
+    assert tuple(map(int, table["box"][3].split())) == queue.box(queue.queries[3])
+    assert table["top"][3].startswith(queue.top_classes(queue.queries[3])[0][0])
+    fill(path, _1="road", _2="confirm", _3="void", _4=" car ")
+    assert queue.import_csv(path) == 4
+    labels = [queue.answer_to(queue.queries[p]).label for p in range(1, 5)]  # type: ignore[union-attr]
+    assert labels == [queue.classes.index("road"), queue.queries[2].label, 255, queue.classes.index("car")]
+    assert queue.import_csv(path) == 0 and len(log_of(run).read_text().splitlines()) == 5, "nothing new"
+    assert queue.seconds_per_answer != queue.seconds_per_answer, "nobody measured"
+    assert queue.undo() == queue.queries[4]
+    path.write_text(path.read_text().replace(",", ";"), encoding="utf-16")
+    with pytest.raises(ValueError, match="expected a CSV file in UTF-8"):
+        queue.import_csv(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_text(encoding="utf-16").encode())  # as a spreadsheet writes it
+    assert queue.import_csv(path) == 1
+
+
+def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path: Path) -> None:
+    queue, path = Queue(run), tmp_path / "queue.csv"
+    queue.export_csv(path)
+    table = fill(path, _0="road", _1="raod")
+    other = next(
+        n
+        for n in range(1, 99)
+        if (table["image"][3], str(n)) not in set(zip(table["image"], table["mask_id"], strict=True))
+    )
+    table.loc[2, "image"] = "train_9999"
+    table.loc[3, "mask_id"] = str(other)
+    table.loc[4, "mask_id"] = "4096"
+    table.loc[5, "mask_id"] = "two"
+    table.loc[6, "label"] = "sky" if table["label"][6] != "sky" else "road"
+    table.loc[12] = [*table.loc[7, :"area"], "bus"]
+    table.loc[7, "answer"] = "car"
+    table.to_csv(path, index=False)
+    path.write_text(path.read_text() + "half a row\n")
+    with pytest.raises(ValueError, match="8 bad rows, so none was taken") as raised:
+        queue.import_csv(path)
+    lines = str(raised.value).splitlines()[1:]
+    for line, (number, what) in zip(
+        lines,
+        [
+            (3, "unknown class 'raod'; did you mean 'road'"),
+            (4, "unknown image 'train_9999'"),
+            (5, rf"image '.*', mask {other} is not in the queue of round 1"),
+            (6, "image '.*' has no mask 4096"),
+            (7, "mask_id: expected a whole number, found 'two'"),
+            (8, "is labelled '.*' here, the file says '.*': is it of another round"),
+            (14, "two answers for image"),
+            (15, "damaged row, expected 7 cells, found 1"),
+        ],
+        strict=True,
+    ):
+        assert re.search(rf"line {number}: .*{what}|line {number}: {what}", line), line
+    assert queue.answered == 0 and not log_of(run).exists()
+    path.write_text("image,mask_id\n")
+    with pytest.raises(ValueError, match="expected the columns image, mask_id, label, answer, label, answer missing"):
+        queue.import_csv(path)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        queue.import_csv(tmp_path / "nowhere.csv")
+
+
+def test_the_queue_on_the_command_line(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "queue.csv"
+    shown = CliRunner().invoke(app, ["queue", str(run.path), "--export", str(path)])
+    assert shown.exit_code == 0 and "12 masks in" in shown.output and "0 answered, 0 skipped, 12 left" in shown.output
+    fill(path, _0="road", _1="car")
+    taken = CliRunner().invoke(app, ["queue", str(run.path), "--import", str(path)])
+    assert "2 new answers from" in taken.output and "2 answered" in taken.output
+    refused = CliRunner().invoke(app, ["next", str(run.path)])
+    assert "10 of 12 masks are not answered" in str(refused.exception)
+
+
+# ------------------------------------------------------------------------------------------------ configuration
+def test_who_answers_is_part_of_the_identity() -> None:
+    human = Experiment(annotator="human")
+    assert human.approval and not Experiment().approval and human.name != Experiment().name
+    assert not Experiment(annotator="human", approval=False).approval
+    assert Experiment(**human.model_dump(mode="json")) == human
+    assert Experiment(annotator="oracle", approval=False).name == Experiment().name
+    with pytest.raises(ValueError, match="a human answers queries of kind 'mask' about labelled masks, found query"):
+        Experiment(annotator="human", method="alc")
+    with pytest.raises(ValueError, match="found pseudo_labels of kind 'superpixels'"):
+        Experiment(annotator="human", method="spx")
+    with pytest.raises(ValueError, match="annotator: .*'oracle' or 'human'.*found 'nobody'"):
+        Experiment(annotator="nobody")
+
+
+def test_a_run_folder_of_another_name_is_not_continued(run: Run, tmp_path: Path) -> None:
+    moved = Run(tmp_path / "mine", run.config)
+    with pytest.raises(ValueError, match=f"belongs into a folder of name {run.config.name}"):
+        moved.next_round()
