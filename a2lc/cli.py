@@ -164,7 +164,7 @@ def regenerate(
 ) -> None:
     """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir.
 
-    Tables come before the figures that read their runs; tutorials (01 to 09) are executed only when named.
+    Tables come before the figures that read their runs; tutorials are executed only when named.
     """
     from tqdm.auto import tqdm
 

@@ -22,7 +22,7 @@ from a2lc.notebook import check_parameters, parameters_of, read_profile, run_not
 from a2lc.setting import show_bars
 from a2lc.summary import MINUTES, item_of
 
-TUTORIALS = "0[1-9]_*"  # executed only when named: they explain and make no result
+ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
     Args:
         profile: a name in ``<notebooks>/params``.
         notebooks: the folder of the notebooks.
-        only: beginnings of notebook names; empty: every notebook but the tutorials.
+        only: beginnings of notebook names; empty: the quickstart, every table and every figure.
 
     Raises:
         FileNotFoundError: no such profile or notebook.
@@ -94,7 +94,7 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
             raise FileNotFoundError(
                 f"{notebooks}: no notebook begins with {name!r}{nearest(name, known)} (known: {', '.join(known)})"
             )
-    chosen = [path for path in every if (path.name.startswith(tuple(only)) if only else not path.match(TUTORIALS))]
+    chosen = [path for path in every if (path.name.startswith(tuple(only)) if only else any(map(path.match, ITEMS)))]
     defaults = {path: parameters_of(path) for path in every}
     tasks = []
     for file in profile_files(notebooks / "params", profile):
