@@ -18,12 +18,10 @@ import pandas as pd
 from scipy.special import expit
 
 from a2lc.append_log import AppendLog, Record
-from a2lc.config import Experiment
-from a2lc.correction import Corrections, Waiting
+from a2lc.correction import Corrections, LearntFrom, Waiting
 from a2lc.correction.guard import QUANTILE, expected_accuracy
 from a2lc.files import read_json, read_parquet, write_json
 from a2lc.mask_table import VOID, label_names
-from a2lc.masks import MaskSet
 from a2lc.round_folder import RoundFolder
 from a2lc.undo import DECISIONS, vetoed
 
@@ -41,21 +39,12 @@ CAVEAT = (
 
 
 # ------------------------------------------------------------------------------------------------ in the round
-def approved_corrections(
-    proposed: Corrections,
-    feature: np.ndarray,
-    masks: MaskSet,
-    answered: MaskSet,
-    rows: np.ndarray,
-    config: Experiment,
-    seed: int,
-    folder: RoundFolder,
-) -> Corrections:
+def approved_corrections(proposed: Corrections, learnt: LearntFrom, folder: RoundFolder) -> Corrections:
     """What a person has approved of the proposed corrections. When they are first proposed, they are written down.
 
     Args:
-        proposed, feature, masks, answered, rows, seed: as for `a2lc.correction.guard.guard_corrections`.
-        config: of the run.
+        proposed: what the criteria accept, and the guard where it is on.
+        learnt: what the LCM has learnt from.
         folder: of the round.
 
     Raises:
@@ -64,41 +53,30 @@ def approved_corrections(
     if not folder.proposed:
         if not proposed.accepted.any():
             return proposed
-        _write_proposals(proposed, feature, masks, answered, rows, config, seed, folder)
+        _write_proposals(proposed, learnt, folder)
     if not folder.approved:
         raise Waiting("approval")
     chosen = read_parquet(folder.path / "approved.parquet")
     at = chosen["row"].to_numpy()
     predicted, confidence = proposed.predicted.copy(), proposed.confidence.copy()
-    accepted = np.zeros(len(masks), dtype=bool)
+    accepted = np.zeros(len(learnt.before), dtype=bool)
     predicted[at], confidence[at], accepted[at] = chosen["label"], chosen["confidence"], True
-    accepted &= ~vetoed(folder.path.parent, masks)  # something may have been undone meanwhile
+    accepted &= ~vetoed(folder.path.parent, learnt.before)  # something may have been undone meanwhile
     folder.note(lcm_proposed=len(read_parquet(folder.path / "proposals.parquet")))
     return replace(proposed, predicted=predicted, confidence=confidence, accepted=accepted)
 
 
-def _write_proposals(
-    proposed: Corrections,
-    feature: np.ndarray,
-    masks: MaskSet,
-    answered: MaskSet,
-    rows: np.ndarray,
-    config: Experiment,
-    seed: int,
-    folder: RoundFolder,
-) -> None:
+def _write_proposals(proposed: Corrections, learnt: LearntFrom, folder: RoundFolder) -> None:
     at = np.flatnonzero(proposed.accepted)
     table = pd.DataFrame({"row": at.astype(np.int32), "label": proposed.predicted[at].astype(np.uint8)})
     table["confidence"] = proposed.confidence[at].astype(np.float32)
-    about = {"answers": len(rows), "tried": 0, "tried_right": 0}
+    about = {"answers": len(learnt.rows), "tried": 0, "tried_right": 0}
     estimates = dict.fromkeys(("right", "low", "high"), np.full(len(at), np.nan))
-    if config.scoring.features == "probabilities":  # the estimate reads them
-        expected = expected_accuracy(proposed, feature, masks, answered, rows, config.correction, seed)
-        if expected is not None:
-            margin = QUANTILE * expected.after_sd
-            odds = (expected.after, expected.after - margin, expected.after + margin)
-            estimates = dict(zip(estimates, map(expit, odds), strict=True))
-            about |= {"tried": expected.tried, "tried_right": expected.right}
+    if (expected := expected_accuracy(proposed, learnt)) is not None:
+        margin = QUANTILE * expected.after_sd
+        odds = (expected.after, expected.after - margin, expected.after + margin)
+        estimates = dict(zip(estimates, map(expit, odds), strict=True))
+        about |= {"tried": expected.tried, "tried_right": expected.right}
     write_json(folder.path / "proposals.json", about)
     folder.write_table("proposals.parquet", table.assign(**{k: v.astype(np.float32) for k, v in estimates.items()}))
 

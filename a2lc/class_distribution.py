@@ -43,7 +43,7 @@ def class_distribution(runs: Mapping[str, Iterable[Run]], tail_ratio: float = 0.
     parts, first = [], None
     for name, run in [(name, run) for name, of_row in runs.items() for run in of_row]:
         _check(run)
-        classes = _ranked_classes(run.masks(0), tail_ratio)
+        classes = ranked_classes(run.masks(0), tail_ratio)
         if first is not None and not classes.equals(first):
             raise ValueError(f"{run.path}: expected runs that start from the same labels, found others")
         first = classes
@@ -68,8 +68,16 @@ def _check(run: Run) -> None:
         raise ValueError(f"{run.path}: expected at least one round of queries, found none")
 
 
-def _ranked_classes(masks: MaskSet, tail_ratio: float) -> pd.DataFrame:
-    """A row per class id, void last: class, rank, pixels, masks, tail."""
+def ranked_classes(masks: MaskSet, tail_ratio: float = 0.5) -> pd.DataFrame:
+    """The classes by frequency, counted in pixels of the masks' present labels (Eq. 7).
+
+    Args:
+        masks: M masks.
+        tail_ratio: as in `class_distribution`.
+
+    Returns:
+        A row per class id, void last: class, rank (0: most frequent; void K), pixels, masks, tail.
+    """
     k, pixels = len(masks.classes), class_weights(masks).pixel_counts
     rank = np.append(np.argsort(np.argsort(-pixels, kind="stable")), k)
     columns = {"class": [*masks.classes.names, "void"], "rank": rank, "pixels": np.append(pixels, 0)}

@@ -64,12 +64,13 @@ def queue(
 ) -> None:
     """Show, export or import the queue that a run waits for."""
     from a2lc.human import Queue
+    from a2lc.queue_csv import read_queue, write_queue
 
     found = Queue(_open(run_folder))
     if import_from is not None:
-        typer.echo(f"{found.import_csv(import_from)} new answers from {import_from}")
+        typer.echo(f"{read_queue(found, import_from)} new answers from {import_from}")
     if export_to is not None:
-        found.export_csv(export_to)
+        write_queue(found, export_to)
         typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
     typer.echo(repr(found))
 
@@ -174,7 +175,7 @@ def export(
 
     Of superpixels without labels only those have one that were answered with one class.
     """
-    from a2lc.exports import export_coco, export_voc
+    from a2lc.exports import export_coco, export_png, export_voc
 
     run = _open(run_folder)
     masks = run.masks(round)
@@ -185,7 +186,7 @@ def export(
         export_voc(masks, out)
         typer.echo(f"{len(masks.names)} label maps in {out / 'SegmentationClass'}")
     else:
-        masks.export(out)
+        export_png(masks, out)
         typer.echo(f"{len(masks.names)} label maps in {out / 'mask_jpg'}, object maps in {out / 'obj_jpg'}")
 
 
@@ -217,7 +218,7 @@ def _say(run: Run) -> None:
     """What to do next."""
     typer.echo(f"{run.path}: {run.status}")
     commands = {
-        "answers": f"a2lc queue {run.path} --export queue.csv, or a2lc.widgets.Annotator in JupyterLab; then a2lc next",
+        "answers": f"a2lc queue {run.path} --export queue.csv, fill it in, --import it; then a2lc next",
         "approval": f"a2lc approve {run.path}; then a2lc next",
     }
     if run.waits_for:

@@ -14,9 +14,9 @@ from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
 from a2lc.initial import initial_masks
 from a2lc.methods import METHODS
+from a2lc.progress import show_bars
 from a2lc.rounds import run
 from a2lc.runs import Run
-from a2lc.setting import show_bars
 
 Rows = Mapping[str, Mapping[str, Any]]
 

@@ -1,4 +1,4 @@
-"""Masks in the formats of other tools: COCO (run lengths) and PASCAL VOC."""
+"""Masks in the formats of other tools: the released code's folders, PASCAL VOC, and COCO (run lengths)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ import numpy as np
 
 from a2lc.files import atomic, write_label_png
 from a2lc.masks import MaskSet
+
+
+def export_png(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
+    """Write ``mask_jpg/`` (label PNGs with the palette) and ``obj_jpg/`` (object maps, 16 bits where ids exceed 255),
+    the layout of the released code, which `MaskSet.from_folders` reads."""
+    for name in masks.names:
+        write_label_png(Path(folder) / "obj_jpg" / f"{name}.png", masks.object_map(name))
+        write_label_png(Path(folder) / "mask_jpg" / f"{name}.png", masks.label_map(name), masks.classes.palette)
 
 
 def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:

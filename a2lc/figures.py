@@ -102,6 +102,11 @@ def show_maps(panels: Mapping[str, np.ndarray], classes: Classes, title: str = "
     return fig
 
 
+def confidence_text(confidence: float) -> str:
+    """A confidence in [0, 1] with two digits behind its nines, so that it is not rounded up to 1."""
+    return "1" if confidence >= 1 else f"{confidence:.{int(-np.log10(1 - confidence)) + 2}f}"
+
+
 def mask_borders(object_map: np.ndarray, image: np.ndarray) -> np.ndarray:
     """`image` (H, W, 3) uint8 with the borders of its masks in yellow and pixels of no mask darkened."""
     border = np.zeros(object_map.shape, dtype=bool)

@@ -123,14 +123,15 @@ def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
         FileNotFoundError: the file is missing.
         ValueError: the file is truncated, no image, or has colour channels instead of one id per pixel.
     """
+    return _read(path, lambda image: pixel_ids(image, path))
 
-    def ids(image: Image.Image) -> np.ndarray:
-        if image.mode not in ("L", "P", "1", "I", "I;16"):
-            raise ValueError(f"{path}: expected one id per pixel (grey or palette PNG), found mode {image.mode}")
-        values = np.asarray(image)
-        return values.astype(np.uint8 if values.dtype in (np.uint8, np.bool_) else np.int32)
 
-    return _read(path, ids)
+def pixel_ids(image: Image.Image, name: object) -> np.ndarray:
+    """(H, W) uint8 or int32 ids of an open image, see `read_label_png`; the error's message begins with `name`."""
+    if image.mode not in ("L", "P", "1", "I", "I;16"):
+        raise ValueError(f"{name}: expected one id per pixel (grey or palette PNG), found mode {image.mode}")
+    values = np.asarray(image)
+    return values.astype(np.uint8 if values.dtype in (np.uint8, np.bool_) else np.int32)
 
 
 def write_label_png(path: str | os.PathLike[str], values: np.ndarray, palette: np.ndarray | None = None) -> None:

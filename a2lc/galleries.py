@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from a2lc.datasets import Classes, load_dataset
+from a2lc.figures import confidence_text
 from a2lc.runs import Run
 
 _RIGHT, _WRONG = ("✓", "#56B4E9"), ("✗", "#E69F00")  # a sign, and the colour of the outline
@@ -147,11 +148,6 @@ def _draw_tile(axis: Axes, image: np.ndarray, inside: np.ndarray, tile: dict[Any
     lines = [
         *wrap(f"{tile['old']} → {tile['new']}", characters),
         f"{sign} {'right' if tile['right_after'] else 'truth: ' + tile['truth']}",
-        f"{_digits(tile['confidence'])}, round {tile['round']}",
+        f"{confidence_text(tile['confidence'])}, round {tile['round']}",
     ]
     axis.set_title("\n".join(lines), fontsize=6.5)
-
-
-def _digits(confidence: float) -> str:
-    """A confidence with two digits behind its nines, so that it is not rounded up to 1."""
-    return "1" if confidence >= 1 else f"{confidence:.{int(-np.log10(1 - confidence)) + 2}f}"

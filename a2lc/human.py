@@ -3,12 +3,11 @@
 A run with ``annotator="human"`` stops when it has chosen its queries. `Queue` shows them in order and takes the
 answers; each is a line of ``answers.jsonl`` (`a2lc.answers`) before the call returns, so nothing is lost when a tab is
 closed or a process dies. Two queues of the same round, in two tabs, see each other's answers; the later one about a
-mask wins.
+mask wins. As a table to fill in: `a2lc.queue_csv`.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -264,23 +263,6 @@ class Queue:
             return []
 
         self._log.update(close)
-
-    # ---------------------------------------------------------------------------------------------- without a browser
-    def export_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the queue as a table to fill in; see `a2lc.queue_csv.write_queue`."""
-        from a2lc.queue_csv import write_queue
-
-        write_queue(self, path)
-
-    def import_csv(self, path: str | os.PathLike[str]) -> int:
-        """Take the answers of a filled-in table, all of them or none; see `a2lc.queue_csv.read_queue`.
-
-        Returns:
-            How many answers were new.
-        """
-        from a2lc.queue_csv import read_queue
-
-        return read_queue(self, path)
 
     # ---------------------------------------------------------------------------------------------- inside
     def _at(self, position: int) -> Query:

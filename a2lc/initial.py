@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.config import Experiment, PseudoLabels, differences, fingerprint
+from a2lc.config import Experiment, fingerprint
 from a2lc.datasets import Dataset
+from a2lc.errors import differences
 from a2lc.files import read_json, write_json
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
+from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED

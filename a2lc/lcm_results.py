@@ -15,11 +15,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from a2lc.clicks import answers_only, truth_of
+from a2lc.mask_table import AUTOMATIC, VOID, label_names
 from a2lc.runs import Run
 from a2lc.tables import paper_table
 
 ALL = "all"
-VOID = "void"
 PAPER_DATASETS = {"cityscapes": "Cityscapes", "voc2012": "PASCAL VOC"}
 CONFIDENCE_EDGES = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 1.0)
 
@@ -45,12 +45,11 @@ def corrections_of(run: Run) -> pd.DataFrame:
     if not run.config.lcm:
         raise ValueError(f"{run.path}: expected a run with the LCM, found method {run.config.method!r} without it")
     before, truth = run.masks(0), truth_of(run).majority
-    names = np.full(256, VOID, dtype=object)
-    names[: len(before.classes)] = before.classes.names
+    names = label_names(before.classes)
     parts = []
     for number in range(1, run.finished_rounds + 1):
         after = run.masks(number)
-        corrected = after.table["source"].isin(["lcm", "overruled"]) & (after.table["round"] == number)
+        corrected = after.table["source"].isin(AUTOMATIC) & (after.table["round"] == number)
         rows = np.flatnonzero(corrected)
         old, new = (masks.table["label"].to_numpy()[rows] for masks in (before, after))
         found = after.table.iloc[rows][["image", "mask_id", "area", "confidence"]].astype({"image": object})

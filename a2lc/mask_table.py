@@ -16,6 +16,8 @@ annotator had answered in an earlier round."""
 ANSWERED = ("annotator", "overruled")
 """Sources of masks that an annotator has answered at some time."""
 
+AUTOMATIC = ("lcm", "overruled")
+"""Sources of labels that the LCM has set."""
 
 VOID = "void"
 """What people read where a label is no class."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -218,23 +219,23 @@ class MaskSet:
         if source not in SOURCES:
             raise ValueError(f"source: expected one of {SOURCES}, found {source!r}")
         check_labels(np.asarray(labels), self.classes, "relabel")
-        columns = {name: self.table[name].to_numpy().copy() for name in ("label", "round", "confidence")}
-        sources = self.table["source"].cat.codes.to_numpy().copy()
-        columns["label"][rows], columns["round"][rows], columns["confidence"][rows] = labels, round, confidence
         overrules = (source == "lcm") & self.queried[rows]
-        sources[rows] = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
-        table = self.table.assign(**columns, source=categorical(sources, SOURCES))
-        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
+        sources = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
+        return self._with(rows, label=labels, source=sources, round=round, confidence=confidence)
 
     def restored(self, rows: np.ndarray, earlier: pd.DataFrame) -> MaskSet:
         """A new MaskSet in which the given masks are as they were: (n,) row numbers, and a table with their label,
         source, round and confidence, n rows."""
-        columns = {name: self.table[name].to_numpy().copy() for name in ("label", "round", "confidence")}
-        for name, values in columns.items():
-            values[rows] = earlier[name]
-        sources = self.table["source"].cat.codes.to_numpy().copy()
-        sources[rows] = [SOURCES.index(source) for source in earlier["source"]]
-        table = self.table.assign(**columns, source=categorical(sources, SOURCES))
+        sources = [SOURCES.index(source) for source in earlier["source"]]
+        return self._with(rows, **{name: earlier[name] for name in _STATE if name != "source"}, source=sources)
+
+    def _with(self, rows: np.ndarray, **values: Any) -> MaskSet:
+        """Other values of the columns `_STATE` in some rows; sources as positions in `SOURCES`."""
+        columns = {name: self.table[name] for name in _STATE} | {"source": self.table["source"].cat.codes}
+        new = {name: column.to_numpy().copy() for name, column in columns.items()}
+        for name, column in new.items():
+            column[rows] = values[name]
+        table = self.table.assign(**new | {"source": categorical(new["source"], SOURCES)})
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
 
     # ---------------------------------------------------------------------------------------------- files
@@ -298,13 +299,6 @@ class MaskSet:
         source = categorical(state["source"].to_numpy(), SOURCES)
         table = self.table.assign(**{c: state[c].to_numpy() for c in ("label", "round", "confidence")}, source=source)
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
-
-    def export(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``mask_jpg/`` (label PNGs with the palette) and ``obj_jpg/`` (object maps), the layout `from_folders`
-        reads."""
-        for name in self.names:
-            write_label_png(Path(folder) / "obj_jpg" / f"{name}.png", self.object_map(name))
-            write_label_png(Path(folder) / "mask_jpg" / f"{name}.png", self.label_map(name), self.classes.palette)
 
     def _at(self, name: str) -> int:
         if name not in self._position:

@@ -93,21 +93,34 @@ def truth_histogram(masks: MaskSet, split: Split) -> TruthHistogram:
     Raises:
         ValueError: an image has no ground truth, or its size differs from the object map's.
     """
-    k = len(masks.classes)
-    counts = np.zeros((len(masks), k + 1), dtype=np.int64)
+    counts = np.zeros((len(masks), len(masks.classes) + 1), dtype=np.int64)
     majority = np.full(len(masks), 255, dtype=np.uint8)
-    uncovered = np.zeros(k + 1, dtype=np.int64)
+    uncovered = np.zeros(counts.shape[1], dtype=np.int64)
     for name in masks.names:
         truth = split.ground_truth(name)
         if truth is None:
             raise ValueError(f"{name}: has no ground truth, so neither an oracle nor Data mIoU is possible")
-        index = masks.index_map(name)
-        if truth.shape != index.shape:
-            raise ValueError(f"{name}: ground truth is {truth.shape}, its object map is {index.shape}")
-        rows = masks.rows(name)
-        counts[rows], majority[rows], outside = _count(index.ravel(), truth.ravel(), rows.stop - rows.start, k)
-        uncovered += outside
+        of_image = image_histogram(masks, name, truth)
+        counts[masks.rows(name)], majority[masks.rows(name)] = of_image.counts, of_image.majority
+        uncovered += of_image.uncovered
     return TruthHistogram(counts, majority, uncovered)
+
+
+def image_histogram(masks: MaskSet, name: str, truth: np.ndarray) -> TruthHistogram:
+    """The same for the masks of one image.
+
+    Args:
+        masks: the masks.
+        name: the image.
+        truth: (H, W) uint8 its ground truth.
+
+    Raises:
+        ValueError: sizes differ.
+    """
+    index, rows = masks.index_map(name), masks.rows(name)
+    if truth.shape != index.shape:
+        raise ValueError(f"{name}: ground truth is {truth.shape}, its object map is {index.shape}")
+    return TruthHistogram(*_count(index.ravel(), truth.ravel(), rows.stop - rows.start, len(masks.classes)))
 
 
 def _count(index: np.ndarray, truth: np.ndarray, n: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

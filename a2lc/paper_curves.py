@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from textwrap import wrap
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 
 from a2lc.figures import METRIC_TITLE, style_of
 from a2lc.runs import Run
-from a2lc.tables import METRICS, paper_table, paper_values, rounds_table
+from a2lc.tables import METRICS, paper_table, paper_values, reference_results, rounds_table
 
 NAN = float("nan")
 STATEMENTS = {
@@ -64,8 +63,7 @@ def released_results(dataset: str) -> pd.DataFrame:
     Raises:
         ValueError: nothing was released for this dataset.
     """
-    with (files("a2lc") / "reference_results" / "a2lc_released_results.csv").open(encoding="utf-8") as stream:
-        table = pd.read_csv(stream)
+    table = reference_results("a2lc_released_results")
     if dataset not in set(table["dataset"]):
         raise ValueError(f"dataset: expected one of {', '.join(sorted(set(table['dataset'])))}, found {dataset!r}")
     table = table[(table["dataset"] == dataset) & (table["metric"] == "mean_iou")]

@@ -13,6 +13,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from a2lc.files import pixel_ids
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE = 0, 3  # colour types
 Chunk = tuple[bytes, bytes]
@@ -26,12 +28,9 @@ def read_ids(data: bytes) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in ("L", "P", "1", "I", "I;16"):
-                raise ValueError(f"expected one id per pixel (grey or palette PNG), found mode {image.mode}")
-            ids = np.asarray(image)
+            return pixel_ids(image, "label PNG")
     except (OSError, SyntaxError) as error:
         raise ValueError(f"damaged or truncated image ({error})") from error
-    return ids.astype(np.uint8 if ids.dtype in (np.uint8, np.bool_) else np.int32)
 
 
 def with_ids(data: bytes, ids: np.ndarray) -> bytes:

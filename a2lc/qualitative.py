@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 from PIL import Image
 
-from a2lc.acquisition import class_weights
+from a2lc.class_distribution import ranked_classes
 from a2lc.datasets import Classes, Dataset, load_dataset
 from a2lc.errors import nearest
 from a2lc.figures import colour, style_of
@@ -110,13 +110,14 @@ def compare_classes(runs: Mapping[str, Iterable[Run]]) -> pd.DataFrame:
     every = {row: list(of_row) for row, of_row in runs.items()}
     base, other = _check_pair({row: of_row[0] for row, of_row in every.items()})
     first = every[base][0].masks(0)
-    pixels = class_weights(first).pixel_counts
+    classes = ranked_classes(first).iloc[:-1].sort_values("rank")  # without void
     ious = {FIRST: _data_iou(every[base], round=0)} | {row: _data_iou(found) for row, found in every.items()}
-    order = np.argsort(-pixels, kind="stable")
-    tail = np.isin(np.arange(len(pixels)), order[len(pixels) - len(pixels) // 2 :])
-    table = pd.DataFrame({"class": first.classes.names, "share": 100 * pixels / max(pixels.sum(), 1), "tail": tail})
-    table = table.assign(**{row: 100 * iou for row, iou in ious.items()})
-    return table.assign(difference=table[other] - table[base]).iloc[order].reset_index(drop=True)
+    share = 100 * classes["pixels"] / max(classes["pixels"].sum(), 1)
+    table = classes[["class", "tail"]].assign(
+        share=share, **{row: 100 * iou[classes.index] for row, iou in ious.items()}
+    )
+    table = table.assign(difference=table[other] - table[base])
+    return table[["class", "share", "tail", *ious, "difference"]].reset_index(drop=True)
 
 
 def show_comparison(pair: Mapping[str, Run], chosen: pd.DataFrame, title: str) -> Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +10,7 @@ from a2lc.boxes import boxes_of
 from a2lc.checked_csv import Row, read_checked, whole_number
 from a2lc.errors import nearest
 from a2lc.files import atomic
-
-if TYPE_CHECKING:
-    from a2lc.human import Queue
+from a2lc.human import Queue
 
 
 def write_queue(queue: Queue, path: str | os.PathLike[str]) -> None:

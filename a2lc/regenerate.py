@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from a2lc.errors import nearest
 from a2lc.files import read_json
 from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
-from a2lc.setting import show_bars
+from a2lc.progress import show_bars
 from a2lc.summary import MINUTES, item_of
 
 ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result

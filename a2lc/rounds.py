@@ -17,12 +17,13 @@ from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_f
 from a2lc.approval import approved_corrections
 from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
-from a2lc.correction import Waiting, guard_corrections, propose_corrections, train_lcm
+from a2lc.correction import LearntFrom, Waiting, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.files import atomic, remove_leftovers, write_json
 from a2lc.initial import describe, initial_masks, initial_model, unlabelled
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
+from a2lc.progress import show_bars
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run
 from a2lc.segmenter import Segmenter, build_segmenter, with_features
@@ -34,7 +35,6 @@ from a2lc.setting import (
     model_miou,
     round_seeds,
     select_queries,
-    show_bars,
 )
 from a2lc.undo import labels_after, vetoed
 
@@ -206,15 +206,17 @@ def correct(
         save_file(lcm.state_dict(), temporary)
     proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
     proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.path.parent, masks))
+    probabilities = config.scoring.features == "probabilities"
+    learnt = LearntFrom(feature, before, masks, rows[known], config.correction, seed, probabilities)
     if config.correction.guard:
-        proposed, report = guard_corrections(proposed, feature, before, masks, rows[known], config.correction, seed)
+        proposed, report = guard_corrections(proposed, learnt)
         folder.note(
             lcm_proposed=report.proposed,
             lcm_oa_before_estimated=report.estimated_before,
             lcm_oa_after_estimated=report.estimated_accuracy,
         )
     if config.approval:
-        proposed = approved_corrections(proposed, feature, before, masks, rows[known], config, seed, folder)
+        proposed = approved_corrections(proposed, learnt, folder)
     accepted = np.flatnonzero(proposed.accepted)
     old, new = masks.table["label"].to_numpy()[accepted], proposed.predicted[accepted]
     folder.note(n_auto=len(accepted))

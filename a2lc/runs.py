@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from a2lc.config import Experiment, differences
+from a2lc.config import Experiment
+from a2lc.errors import differences
 from a2lc.files import read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.round_folder import STAGES, RoundFolder

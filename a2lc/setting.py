@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,8 +137,3 @@ def round_seeds(seed: int, number: int) -> dict[str, int]:
     """Independent seeds for each random thing of a round."""
     names = ("scores", "ties", "lcm", "training")
     return dict(zip(names, np.random.SeedSequence([seed, number]).generate_state(len(names)).tolist(), strict=True))
-
-
-def show_bars(progress: bool) -> bool:
-    """Whether to show progress bars: tqdm itself does not look at ``TQDM_DISABLE`` where it is told what to do."""
-    return progress and os.environ.get("TQDM_DISABLE", "") in ("", "0")

@@ -20,6 +20,12 @@ from a2lc.runs import Run
 METRICS = ("data_miou", "model_miou")
 
 
+def reference_results(name: str) -> pd.DataFrame:
+    """A table of published numbers that ships with the package: ``paper_tables`` or ``a2lc_released_results``."""
+    with (files("a2lc") / "reference_results" / f"{name}.csv").open(encoding="utf-8") as stream:
+        return pd.read_csv(stream)
+
+
 def paper_table(item: str) -> pd.DataFrame:
     """The paper's numbers of one item (``table1`` ... ``table5``): dataset, metric, method, round, value, std
     (percent), note.
@@ -27,8 +33,7 @@ def paper_table(item: str) -> pd.DataFrame:
     Raises:
         ValueError: the paper has no such item.
     """
-    with (files("a2lc") / "reference_results" / "paper_tables.csv").open(encoding="utf-8") as stream:
-        table = pd.read_csv(stream)
+    table = reference_results("paper_tables")
     if item not in set(table["item"]):
         raise ValueError(f"item: expected one of {', '.join(sorted(set(table['item'])))}, found {item!r}")
     return table[table["item"] == item].drop(columns="item").reset_index(drop=True)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from a2lc.append_log import AppendLog
 from a2lc.locks import locked
-from a2lc.mask_table import label_names
+from a2lc.mask_table import AUTOMATIC, label_names
 from a2lc.masks import MaskSet
 from a2lc.round_folder import RoundFolder
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 UNDONE = "undone.jsonl"
 DECISIONS = "approvals.jsonl"
-AUTOMATIC = ("lcm", "overruled")
 
 
 def labels_after(masks: MaskSet, folder: RoundFolder) -> MaskSet:

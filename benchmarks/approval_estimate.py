@@ -17,7 +17,7 @@ from scipy.special import expit
 from a2lc.acquisition import class_weights, gather_statistics
 from a2lc.clicks import truth_of
 from a2lc.correction import propose_corrections, train_lcm
-from a2lc.correction.guard import QUANTILE, expected_accuracy
+from a2lc.correction.guard import QUANTILE, LearntFrom, expected_accuracy
 from a2lc.datasets import load_dataset
 from a2lc.runs import Run
 
@@ -37,7 +37,7 @@ def estimates(run: Run, shares: list[float], seeds: int) -> pd.DataFrame:
         for seed in range(seeds):
             lcm = train_lcm(feature[at], said, len(masks.classes), settings, seed)
             proposed = propose_corrections(lcm, feature, answered, said, settings, 1)
-            found = expected_accuracy(proposed, feature, masks, answered, at, settings, seed)
+            found = expected_accuracy(proposed, LearntFrom(feature, masks, answered, at, settings, seed))
             if found is None:
                 continue
             chosen, margin = np.flatnonzero(proposed.accepted), QUANTILE * found.after_sd

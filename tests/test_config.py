@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from a2lc import Experiment
-from a2lc.config import differences
+from a2lc.errors import differences
 from a2lc.methods import METHODS
 
 

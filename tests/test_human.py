@@ -449,7 +449,7 @@ def fill(path: Path, **answers: str) -> pd.DataFrame:
 def test_csv_there_and_back(run: Run, tmp_path: Path) -> None:
     queue, path = Queue(run), tmp_path / "queue.csv"
     queue.answer("skip")
-    queue.export_csv(path)
+    write_queue(queue, path)
     table = pd.read_csv(path, keep_default_na=False)
     assert list(table) == ["image", "mask_id", "label", "top", "box", "area", "answer"]
     assert table["answer"].tolist() == ["skip"] + [""] * 11
@@ -457,22 +457,22 @@ def test_csv_there_and_back(run: Run, tmp_path: Path) -> None:
     assert tuple(map(int, table["box"][3].split())) == queue.box(queue.queries[3])
     assert table["top"][3].startswith(queue.top_classes(queue.queries[3])[0][0])
     fill(path, _1="road", _2="confirm", _3="void", _4=" car ")
-    assert queue.import_csv(path) == 4
+    assert read_queue(queue, path) == 4
     labels = [queue.answer_to(queue.queries[p]).label for p in range(1, 5)]  # type: ignore[union-attr]
     assert labels == [queue.classes.index("road"), queue.queries[2].label, 255, queue.classes.index("car")]
-    assert queue.import_csv(path) == 0 and len(log_of(run).read_text().splitlines()) == 5, "nothing new"
+    assert read_queue(queue, path) == 0 and len(log_of(run).read_text().splitlines()) == 5, "nothing new"
     assert queue.seconds_per_answer != queue.seconds_per_answer, "nobody measured"
     assert queue.undo() == queue.queries[4]
     path.write_text(path.read_text().replace(",", ";"), encoding="utf-16")
     with pytest.raises(ValueError, match="expected a CSV file in UTF-8"):
-        queue.import_csv(path)
+        read_queue(queue, path)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_text(encoding="utf-16").encode())  # as a spreadsheet writes it
-    assert queue.import_csv(path) == 1
+    assert read_queue(queue, path) == 1
 
 
 def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path: Path) -> None:
     queue, path = Queue(run), tmp_path / "queue.csv"
-    queue.export_csv(path)
+    write_queue(queue, path)
     table = fill(path, _0="road", _1="raod")
     other = next(
         n
@@ -489,7 +489,7 @@ def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path
     table.to_csv(path, index=False)
     path.write_text(path.read_text() + "half a row\n")
     with pytest.raises(ValueError, match="8 bad rows, so none was taken") as raised:
-        queue.import_csv(path)
+        read_queue(queue, path)
     lines = str(raised.value).splitlines()[1:]
     for line, (number, what) in zip(
         lines,
@@ -509,9 +509,9 @@ def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path
     assert queue.answered == 0 and not log_of(run).exists()
     path.write_text("image,mask_id\n")
     with pytest.raises(ValueError, match="expected the columns image, mask_id, label, answer, label, answer missing"):
-        queue.import_csv(path)
+        read_queue(queue, path)
     with pytest.raises(FileNotFoundError, match="no such file"):
-        queue.import_csv(tmp_path / "nowhere.csv")
+        read_queue(queue, tmp_path / "nowhere.csv")
 
 
 def test_the_queue_on_the_command_line(run: Run, tmp_path: Path) -> None:

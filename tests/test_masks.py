@@ -13,6 +13,7 @@ from oracles import iou
 
 import a2lc
 from a2lc.datasets import Classes
+from a2lc.exports import export_png
 from a2lc.files import write_label_png
 from a2lc.masks import MaskSet
 from a2lc.metrics import confusion_matrix, score, truth_histogram
@@ -70,7 +71,7 @@ def test_save_load_and_state(tmp_path: Path) -> None:
 
 def test_export_and_import_of_the_released_layout(tmp_path: Path) -> None:
     masks = example()
-    masks.export(tmp_path)
+    export_png(masks, tmp_path)
     again = MaskSet.from_folders(tmp_path / "obj_jpg", tmp_path / "mask_jpg", classes=CLASSES)
     assert again.table.equals(masks.table)
     for name in masks.names:

@@ -2,7 +2,7 @@
 answers."""
 
 from a2lc.correction.annotators import Annotator, Oracle, Person, Waiting
-from a2lc.correction.guard import GuardReport, guard_corrections
+from a2lc.correction.guard import GuardReport, LearntFrom, guard_corrections
 from a2lc.correction.lcm import (
     Corrections,
     LabelCorrectionModule,
@@ -18,6 +18,7 @@ __all__ = [
     "GuardReport",
     "LCMSettings",
     "LabelCorrectionModule",
+    "LearntFrom",
     "Oracle",
     "Person",
     "Waiting",

@@ -42,32 +42,42 @@ class GuardReport:
     estimated_accuracy: float | None
 
 
-def guard_corrections(
-    proposed: Corrections,
-    feature: np.ndarray,
-    masks: MaskSet,
-    answered: MaskSet,
-    rows: np.ndarray,
-    settings: LCMSettings,
-    seed: int,
-) -> tuple[Corrections, GuardReport]:
+@dataclass(frozen=True)
+class LearntFrom:
+    """What the LCM of one round has learnt from.
+
+    Attributes:
+        feature: (M, C) float32 mask features.
+        before: the M masks before this round's answers.
+        answered: the same with the answers applied.
+        rows: (n,) row numbers of the masks answered in this round with a class.
+        settings: of the LCM.
+        seed: of folds and trainings.
+        probabilities: whether the features are class probabilities (C = K), as the estimate below needs them.
+    """
+
+    feature: np.ndarray
+    before: MaskSet
+    answered: MaskSet
+    rows: np.ndarray
+    settings: LCMSettings
+    seed: int
+    probabilities: bool = True
+
+
+def guard_corrections(proposed: Corrections, learnt: LearntFrom) -> tuple[Corrections, GuardReport]:
     """Keep only corrections that are right more often than the old label, both by the 95 % bound against them.
 
     Args:
         proposed: what the published criteria accept.
-        feature: (M, K) float32 mask features.
-        masks: the masks before this round's answers.
-        answered: the same with the answers applied.
-        rows: (n,) row numbers of the masks answered in this round with a class.
-        settings: as for the LCM.
-        seed: of folds and trainings.
+        learnt: what the LCM has learnt from.
 
     Returns:
         The corrections with fewer of them accepted, and what was found.
     """
-    kept, candidates = np.zeros(len(masks), dtype=bool), np.flatnonzero(proposed.accepted)
+    kept, candidates = np.zeros(len(learnt.before), dtype=bool), np.flatnonzero(proposed.accepted)
     nothing = GuardReport(len(candidates), 0, None, None)
-    expected = expected_accuracy(proposed, feature, masks, answered, rows, settings, seed)
+    expected = expected_accuracy(proposed, learnt)
     if expected is None:
         return replace(proposed, accepted=kept), nothing
     good = expected.after - QUANTILE * expected.after_sd > expected.before + QUANTILE * expected.before_sd  # log-odds
@@ -97,26 +107,21 @@ class ExpectedAccuracy:
     right: int
 
 
-def expected_accuracy(
-    proposed: Corrections,
-    feature: np.ndarray,
-    masks: MaskSet,
-    answered: MaskSet,
-    rows: np.ndarray,
-    settings: LCMSettings,
-    seed: int,
-) -> ExpectedAccuracy | None:
+def expected_accuracy(proposed: Corrections, learnt: LearntFrom) -> ExpectedAccuracy | None:
     """How likely the accepted corrections and the labels they replace are right, in order of rows; None where there
-    is no correction, or no answer to learn from. Arguments as for `guard_corrections`."""
-    old, truth = (m.table["label"].to_numpy() for m in (masks, answered))
-    held_out = held_out_predictions(feature[rows], truth[rows], len(masks.classes), settings, seed)
+    is no correction, no answer to learn from, or features that are no probabilities. See `guard_corrections`."""
+    masks, rows = learnt.before, learnt.rows
+    old, truth = (m.table["label"].to_numpy() for m in (masks, learnt.answered))
+    candidates = np.flatnonzero(proposed.accepted)
+    if not learnt.probabilities or len(candidates) == 0:
+        return None
+    held_out = held_out_predictions(learnt.feature[rows], truth[rows], len(masks.classes), learnt.settings, learnt.seed)
     changed = (held_out != old[rows]) & (held_out >= 0)
     rows, held_out = rows[changed], held_out[changed]
-    candidates = np.flatnonzero(proposed.accepted)
-    if len(rows) == 0 or len(candidates) == 0:
+    if len(rows) == 0:
         return None
-    seen, right = _covariates(feature, masks, rows, held_out), held_out == truth[rows]
-    wanted = _covariates(feature, masks, candidates, proposed.predicted[candidates])
+    seen, right = _covariates(learnt.feature, masks, rows, held_out), held_out == truth[rows]
+    wanted = _covariates(learnt.feature, masks, candidates, proposed.predicted[candidates])
     after, before = logistic(seen, right, wanted), logistic(seen, old[rows] == truth[rows], wanted)
     return ExpectedAccuracy(*before, *after, len(rows), int(right.sum()))
 

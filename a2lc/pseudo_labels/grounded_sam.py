@@ -27,6 +27,7 @@ from a2lc.datasets.base import Classes, FileSplit, Split, bit_palette
 from a2lc.datasets.listing import index_files
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
+from a2lc.progress import show_bars
 from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam
 from a2lc.pseudo_labels.grounding_dino import Detector, input_shape, load_grounding_dino
 from a2lc.pseudo_labels.mask_folder import BOX, MaskFolder, table_of
@@ -168,8 +169,6 @@ def grounded_sam_status(
 
 def _fill(folder: MaskFolder, split: Split, work: _Labeller, skip_bad: bool, progress: bool) -> MaskSet:
     """Label the images that are not done."""
-    from a2lc.setting import show_bars
-
     pending = [name for name in split.names if not folder.done(name)]
     skipped: dict[str, str] = {}
     begun = False

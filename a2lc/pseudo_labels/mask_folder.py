@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from a2lc.datasets.base import Classes
+from a2lc.errors import differences
 from a2lc.files import read_json, read_parquet, remove_leftovers, write_json, write_label_png, write_parquet
 from a2lc.mask_table import new_table
 from a2lc.masks import MaskSet
@@ -47,8 +48,6 @@ class MaskFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str], classes: Classes, settings: dict[str, Any]) -> None:
-        from a2lc.config import differences
-
         self.path = Path(path)
         self.classes = classes
         self._manifest = self.path / "manifest.json"

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from a2lc.errors import nearest
+from a2lc.progress import show_bars
 
 Folder = str | os.PathLike[str] | None
 
@@ -107,8 +108,6 @@ def find_weights(name: str, folder: Folder = None, *, offline: bool = False, pro
         raise FileNotFoundError(f"{_put_it_there(path, wanted)}, or allow the download (now offline)")
     _check_disk(target, wanted.file, wanted.size)
     import pooch
-
-    from a2lc.setting import show_bars
 
     try:
         pooch.retrieve(wanted.url, f"sha256:{wanted.sha256}", wanted.file, target, progressbar=show_bars(progress))

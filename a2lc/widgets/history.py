@@ -9,10 +9,11 @@ import numpy as np
 
 from a2lc.baselines.rounds import members_of
 from a2lc.files import read_parquet
+from a2lc.mask_table import AUTOMATIC
 from a2lc.masks import MaskSet
 from a2lc.runs import Run
 
-SET_BY = {"annotator": ("annotator",), "LCM": ("lcm", "overruled"), "nobody": ("initial",)}
+SET_BY = {"annotator": ("annotator",), "LCM": AUTOMATIC, "nobody": ("initial",)}
 """Who set a label, and the sources in the table of masks that say so."""
 
 VERDICTS = ("wrong", "mended", "spoilt")

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
+from a2lc.figures import confidence_text
+from a2lc.mask_table import label_names
 from a2lc.widgets.history import Event
 from a2lc.widgets.pictures import DIFFERENCES, swatch
 from a2lc.widgets.why import Why
@@ -31,7 +33,7 @@ _PARTS = {"cil": "1 − confidence in its label", "weight": "class weight of its
 
 def class_name(classes: Classes, label: int) -> str:
     """Name of a class; void for any other number."""
-    return classes.names[label] if label < len(classes) else "void"
+    return str(label_names(classes)[label])
 
 
 def mask_line(classes: Classes, first: int, label: int, source: str, round: int, truth: int) -> str:
@@ -146,11 +148,6 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def confidence(value: float) -> str:
-    """A confidence with two digits behind its nines, so that it is not rounded up to 1."""
-    return "1" if value >= 1 else f"{value:.{int(-np.log10(1 - value)) + 2}f}"
-
-
 def _event_row(event: Event, classes: Classes, shown: int) -> str:
     after = _class_html(classes, event.after)
     if event.before is None:
@@ -165,7 +162,7 @@ def _event_row(event: Event, classes: Classes, shown: int) -> str:
     if event.source == "annotator" and not event.asked:
         who += ", asked about the region around it"
     if np.isfinite(event.confidence):
-        who += f", confidence {confidence(event.confidence)}"
+        who += f", confidence {confidence_text(event.confidence)}"
     place = f" (place {event.rank:,} of {event.of:,})" if event.rank else ""
     later = event.round > shown
     cells = (

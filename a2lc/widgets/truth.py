@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from a2lc.datasets.base import Split
-from a2lc.mask_table import categorical
 from a2lc.masks import MaskSet
-from a2lc.metrics import truth_histogram
+from a2lc.metrics import image_histogram
 
 
 class Truth:
@@ -36,7 +34,7 @@ class Truth:
             rows = self._masks.rows(name)
             majority = np.full(rows.stop - rows.start, 255, dtype=np.uint8)
             if truth is not None:
-                majority = truth_histogram(one_image(self._masks, name), _Read(name, truth)).majority
+                majority = image_histogram(self._masks, name, truth).majority
             self._by_image[name] = majority
         return self._by_image[name]
 
@@ -61,27 +59,6 @@ class Truth:
                 rows = self._masks.rows(name)
                 self._by_image[name] = np.full(rows.stop - rows.start, 255, dtype=np.uint8)
         return np.concatenate([self._by_image[name] for name in names])
-
-
-def one_image(masks: MaskSet, name: str) -> MaskSet:
-    """The masks of one image alone."""
-    table: pd.DataFrame = masks.table.iloc[masks.rows(name)]
-    table = table.assign(image=categorical(np.zeros(len(table), dtype=np.int8), [name]))
-    return MaskSet(masks.classes, [name], table, {name: masks.object_map(name)}, masks.uncovered)
-
-
-class _Read(Split):
-    """A split of one image whose ground truth is in memory."""
-
-    def __init__(self, name: str, truth: np.ndarray) -> None:
-        super().__init__("read", [name])
-        self._truth = truth
-
-    def image(self, name: str) -> np.ndarray:
-        raise NotImplementedError("nobody asks for it")
-
-    def ground_truth(self, name: str) -> np.ndarray:
-        return self._truth
 
 
 def _has_truth(split: Split, name: str) -> bool:

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
+from a2lc.figures import confidence_text
 from a2lc.tables import caption
 from a2lc.widgets.browser_state import BrowserState
-from a2lc.widgets.panels import WHO, class_name, confidence, number
+from a2lc.widgets.panels import WHO, class_name, number
 from a2lc.widgets.pictures import DIFFERENCES, LAYERS
 
 _HATCH = {"wrong": "\\\\\\\\", "mended": "ooo", "spoilt": "xxxx", "changed": "----"}  # as in `pictures`
@@ -69,7 +70,7 @@ def _below(state: BrowserState) -> str:
     for event in state.events():
         before = f"{class_name(state.classes, event.before)} → " if event.before is not None else ""
         more = f", score {number(event.score)}" if event.rank else ""
-        more += f", confidence {confidence(event.confidence)}" if event.confidence == event.confidence else ""
+        more += f", confidence {confidence_text(event.confidence)}" if event.confidence == event.confidence else ""
         who = WHO.get(event.source, event.source)
         lines.append(f"round {event.round}: {who}: {before}{class_name(state.classes, event.after)}{more}")
     return "\n".join(part for line in lines for part in wrap(line, 120))

@@ -1,0 +1,48 @@
+"""Where a run's masks and first labels come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from a2lc.pseudo_labels.superpixels import SuperpixelSettings
+
+
+class PseudoLabels(BaseModel):
+    """Where masks and their first labels come from.
+
+    Attributes:
+        kind: ``simulated`` from ground truth and image, ``folders`` of object maps and label maps (real Grounded-SAM
+            output), ``own_labels``: those that came with the images, to be corrected (`a2lc.pseudo_labels.own_labels`),
+            ``superpixels`` without labels, or the ``ground_truth`` itself.
+        seed: of the simulation; the same for all runs, so that methods and seeds start from the same labels.
+        object_maps, labels: the two folders, for ``folders``; for ``own_labels`` the masks may be given as object maps.
+        superpixels: how images are cut up, for ``superpixels``, and for ``own_labels`` where wanted.
+        min_area: of ``own_labels``: smaller regions, in pixels, belong to no mask and stay as they are.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
+    seed: int = 0
+    object_maps: Path | None = None
+    labels: Path | None = None
+    superpixels: SuperpixelSettings | None = None
+    min_area: int = Field(16, ge=1, strict=True)
+
+    @model_validator(mode="after")
+    def _folders_are_given(self) -> PseudoLabels:
+        if self.kind == "own_labels":
+            if self.labels is not None or (self.object_maps is not None and self.superpixels is not None):
+                raise ValueError("pseudo_labels: kind 'own_labels' takes object_maps or superpixels or none, no labels")
+            return self
+        given = self.object_maps is not None and self.labels is not None
+        if given != (self.kind == "folders"):
+            needs = "needs" if self.kind == "folders" else "takes no"
+            raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} object_maps and labels")
+        if (self.superpixels is not None) != (self.kind == "superpixels"):
+            needs = "needs" if self.kind == "superpixels" else "takes no"
+            raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} superpixels")
+        return self
