@@ -25,6 +25,7 @@ from a2lc import Experiment, Run
 from a2lc.append_log import AppendLog
 from a2lc.cli_human import app
 from a2lc.human import Queue
+from a2lc.queue_csv import read_queue, write_queue
 
 CONFIG = {
     "annotator": "human",
@@ -318,6 +319,7 @@ ANSWER = """
 import sys
 from a2lc import Run
 from a2lc.human import Queue
+from a2lc.queue_csv import read_queue, write_queue
 print("ready", flush=True)
 input()
 queue = Queue(Run.open(sys.argv[1]), source=sys.argv[2])
