@@ -16,7 +16,7 @@ import a2lc
 from a2lc import galleries, lcm_results
 from a2lc.clicks import answers_only
 from a2lc.datasets.base import Split
-from a2lc.figures import save_figure
+from a2lc.figures import confidence_text, save_figure
 from a2lc.galleries import correction_gallery, crop_around, gallery_caption, gallery_classes, gallery_tiles
 from a2lc.lcm_results import (
     accuracy_bars,
@@ -420,7 +420,7 @@ def test_outlines_close_at_the_border(name: str) -> None:
     ],
 )
 def test_confidences_are_not_rounded_up_to_one(confidence: float, text: str) -> None:
-    assert galleries._digits(confidence) == text
+    assert confidence_text(confidence) == text
 
 
 def test_papers_numbers_agree_with_each_other() -> None:

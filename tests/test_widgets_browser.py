@@ -18,7 +18,7 @@ from PIL import Image
 from small_runs import NAMES, TRUTH, hand_made_run
 
 from a2lc.datasets import Classes, load_dataset
-from a2lc.figures import colour, confidence_text
+from a2lc.figures import colour
 from a2lc.runs import Run
 from a2lc.widgets import MaskBrowser, front_end
 from a2lc.widgets.browser_state import BrowserState
@@ -271,7 +271,6 @@ def test_words_about_masks() -> None:
     classes = Classes(("road", "car"), np.zeros((2, 3), np.uint8))
     assert mask_line(classes, 1, 0, "lcm", 2, 1) == "road, was car · LCM, round 2 · ✗ truth: car"
     assert mask_line(classes, 255, 255, "initial", 0, 1) == "void · first label"
-    assert [confidence_text(value) for value in (0.5, 0.994, 0.99999, 1.0)] == ["0.50", "0.9940", "0.9999900", "1"]
     assert [number(value) for value in (float("nan"), -np.inf, 0.01234, 12345.6)] == ["–", "–", "0.0123", "12,346"]
 
 
