@@ -8,6 +8,7 @@ undone at any time: `a2lc.undo.undo_corrections`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -104,10 +105,11 @@ class Expected:
     def __str__(self) -> str:
         if not self.tried:
             return f"{self.corrections} corrections; the answers do not say how many are right."
+        right, low, high = (f"{100 * share:.0f}" for share in (self.right, self.low, self.high))
         return (
-            f"{self.corrections} corrections, of which {self.right:.0%} are expected to be right (90 %: {self.low:.0%} "
-            f"to {self.high:.0%}). Of {self.tried} answered masks that an LCM would have corrected without their "
-            f"answer, it was right about {self.tried_right}."
+            f"{self.corrections} corrections, of which {right} % are expected to be right (90 %: {low} to {high} %). "
+            f"Of {self.tried} answered masks that an LCM would have corrected without their answer, it was right about "
+            f"{self.tried_right}."
         )
 
 
@@ -178,7 +180,8 @@ class Approval:
         and high."""
         from a2lc.lcm_results import CONFIDENCE_EDGES
 
-        bins = pd.cut(self.table["confidence"], list(CONFIDENCE_EDGES))
+        names = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(CONFIDENCE_EDGES)]
+        bins = pd.cut(self.table["confidence"], list(CONFIDENCE_EDGES), labels=names)
         groups = self.table.drop(columns="confidence").groupby(bins.rename("confidence"), observed=True)
         found = groups.agg(
             corrections=("row", "size"), right=("right", "mean"), low=("low", "mean"), high=("high", "mean")

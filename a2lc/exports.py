@@ -1,4 +1,5 @@
-"""Masks in the formats of other tools: the released code's folders, PASCAL VOC, and COCO (run lengths)."""
+"""Masks in the formats of other tools: the released code's folders, PASCAL VOC, COCO (run lengths), and as a dataset of
+one's own."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from a2lc.datasets.base import Split
 from a2lc.files import atomic, write_label_png
 from a2lc.masks import MaskSet
 
@@ -42,6 +45,28 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     for path, content in texts.items():
         with atomic(target / path) as temporary:
             temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
+
+
+def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) -> None:
+    """Write images and labels as a dataset of one's own (`a2lc.datasets.folder`): ``classes.txt``, ``images/``,
+    ``labels/`` with the palette, and ``ground_truth/`` where the split has it.
+
+    Args:
+        masks: the labels, of images of `split`.
+        split: where images and ground truth are read.
+        folder: made where it is missing.
+    """
+    target, classes = Path(folder), masks.classes
+    for name in masks.names:
+        with atomic(target / "images" / f"{name}.png") as temporary:
+            Image.fromarray(split.image(name)).save(temporary)
+        write_label_png(target / "labels" / f"{name}.png", masks.label_map(name), classes.palette)
+        if (truth := split.ground_truth(name)) is not None:
+            write_label_png(target / "ground_truth" / f"{name}.png", truth, classes.palette)
+    rows = zip(classes.names, classes.palette.tolist(), strict=False)
+    lines = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in rows]
+    with atomic(target / "classes.txt") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def export_coco(

@@ -1,5 +1,7 @@
 """Widgets for JupyterLab; where there is no front end, each shows a figure instead."""
 
+from a2lc.widgets.annotator import Annotator
+from a2lc.widgets.approver import Approver
 from a2lc.widgets.browser import MaskBrowser
 
-__all__ = ["MaskBrowser"]
+__all__ = ["Annotator", "Approver", "MaskBrowser"]

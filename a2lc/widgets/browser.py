@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -18,15 +16,15 @@ from a2lc.figures import save_figure
 from a2lc.runs import Run
 from a2lc.widgets.browser_state import BrowserState
 from a2lc.widgets.controls import ANY, LAYER_KEYS, Controls
-from a2lc.widgets.front_end import has_front_end
+from a2lc.widgets.front_end import WidgetOrFigure
 from a2lc.widgets.panels import history_html, legend_html, message_html, why_html
 from a2lc.widgets.pictures import encode
-from a2lc.widgets.view_figure import figure_png, view_figure
+from a2lc.widgets.view_figure import view_figure
 
 _LAYER_OF = {key: layer for layer, key in LAYER_KEYS.items()}
 
 
-class MaskBrowser:
+class MaskBrowser(WidgetOrFigure):
     """Browse the masks of a run: images that fit filters, layers, rounds, and the history of a mask.
 
     As the last line of a notebook cell it is a widget; where nobody sits at a front end (papermill, nbval, nbconvert)
@@ -56,7 +54,8 @@ class MaskBrowser:
         live: bool | None = None,
     ) -> None:
         self.state = BrowserState(run, dataset, device=device)
-        self.figures_dir, self._live = figures_dir, live
+        super().__init__(live)
+        self.figures_dir = figures_dir
         self._controls: Controls | None = None
         self._busy = False  # while controls follow the state, what they report is not news
 
@@ -64,23 +63,13 @@ class MaskBrowser:
         rounds, images = self.state.rounds[-1], len(self.state.masks.names)
         return f"MaskBrowser({self.state.run.path.name}: {images} images, rounds 0 to {rounds})"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"text/plain": repr(self)}
-        live = has_front_end() if self._live is None else self._live
-        if live:
-            bundle |= self.widget._repr_mimebundle_() | bundle
-        return bundle | {"image/png": base64.b64encode(figure_png(self.state)).decode()}
-
     @property
     def widget(self) -> ipywidgets.Box:
         """The widget, made when it is first asked for."""
         return self._made().box
 
-    def figure(self) -> Figure:
-        """The current view as a figure with its legend."""
-        fig = view_figure(self.state)
-        plt.close(fig)  # else a notebook would show it twice
-        return fig
+    def _drawn(self) -> Figure:
+        return view_figure(self.state)
 
     def save(self, name: str | None = None) -> str:
         """Write `figure` as PNG and PDF, and what it shows as JSON.
@@ -126,6 +115,7 @@ class MaskBrowser:
                 controls.previous: lambda: self._step(-1),
                 controls.next: lambda: self._step(1),
                 controls.why: self._on_why,
+                controls.undo: self.state.undo_correction,
                 controls.save: lambda: f"Saved {self.save()}: .png, .pdf and .json",
             }
             for button, act in buttons.items():

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.datasets import Dataset, load_dataset
+from a2lc.datasets import Dataset
 from a2lc.errors import nearest
+from a2lc.mask_table import AUTOMATIC
 from a2lc.masks import MaskSet
 from a2lc.runs import Run
+from a2lc.undo import undo_corrections
 from a2lc.widgets.history import Event, Filters, RunHistory, fitting
+from a2lc.widgets.mask_pictures import training_images
 from a2lc.widgets.panels import LegendEntry, class_name, legend_entries, mask_line
 from a2lc.widgets.pictures import LAYERS, Scene, compose, differences, hover_map, load_scene
 from a2lc.widgets.truth import Truth
@@ -46,12 +49,8 @@ class BrowserState:
     """
 
     def __init__(self, run: Run, dataset: Dataset | None = None, *, device: str = "auto") -> None:
-        self.run, self.history, self.notes = run, RunHistory(run), list[str]()
-        try:
-            dataset = dataset or load_dataset(run.config.dataset, run.config.root)
-        except (OSError, ValueError) as error:
-            self.notes.append(f"No images and no ground truth: {error}")
-        self._split = dataset.train if dataset else None
+        self.run, self.history = run, RunHistory(run)
+        self._split, self.notes = training_images(run, dataset)
         first = self.history.masks(0)
         self.truth, self.explainer = Truth(first, self._split), Explainer(self.history, self._split, device)
         self.rounds, self.classes = self.history.rounds, first.classes
@@ -157,6 +156,35 @@ class BrowserState:
         if shown is None:
             shown = layer not in self.shown if opacity is None else layer in self.shown
         (self.shown.add if shown else self.shown.discard)(layer)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether the selected mask's label, after the last round, is a correction of the LCM."""
+        if self.selected is None:
+            return False
+        masks = self.history.masks(self.rounds[-1])
+        return str(masks.table["source"].array[masks.row(self.image, self.selected)]) in AUTOMATIC
+
+    def undo_correction(self) -> str:
+        """Undo the LCM's latest correction of the selected mask, which the LCM never touches again.
+
+        Returns:
+            What was done, in words.
+
+        Raises:
+            ValueError: no mask is selected, its label was not set by the LCM, or the run has gone on meanwhile.
+            PermissionError: the run's folder cannot be written.
+        """
+        if self.selected is None:
+            raise ValueError("select a mask first")
+        undo_corrections(self.run, [(self.image, self.selected)])
+        self.history.refresh()
+        self._codes = ("", -1), {}
+        self._fits = self._fitting(self.filters)
+        self.images = self._count()
+        masks = self.history.masks(self.rounds[-1])
+        label = class_name(self.classes, masks.table["label"].array[masks.row(self.image, self.selected)])
+        return f"Mask {self.selected} is {label} again; the LCM will not touch it any more"
 
     # ---------------------------------------------------------------------------------------------- looking
     def scene(self) -> Scene:

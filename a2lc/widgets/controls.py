@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -10,10 +9,10 @@ import ipywidgets
 import traitlets
 
 from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.front_end import script, style
 from a2lc.widgets.history import SET_BY, VERDICTS
 from a2lc.widgets.pictures import LAYERS
 
-_STATIC = Path(__file__).parent / "static"
 LAYER_KEYS = {"image": "i", "first": "f", "now": "l", "truth": "g", "difference": "d", "borders": "b"}
 """The key that switches a layer on and off."""
 
@@ -26,8 +25,8 @@ _VERDICTS = {"wrong": "wrong", "mended": "mended (was wrong)", "spoilt": "spoilt
 class Picture(anywidget.AnyWidget):
     """The picture and the round slider; reports clicks, keys and rounds as messages."""
 
-    _esm = _STATIC / "picture.js"
-    _css = _STATIC / "browser.css"
+    _esm = script("picture.js")
+    _css = style("browser.css")
     picture = traitlets.Bytes().tag(sync=True)  # JPEG
     hover = traitlets.Bytes().tag(sync=True)  # `pictures.hover_map`: what lies under the pointer
     lines = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -42,7 +41,7 @@ class Picture(anywidget.AnyWidget):
 class Layers(anywidget.AnyWidget):
     """A row per layer: name, title, key, shown, opacity in percent."""
 
-    _esm = _STATIC / "layers.js"
+    _esm = script("layers.js")
     layers = traitlets.List(traitlets.Dict()).tag(sync=True)
 
 
@@ -62,6 +61,7 @@ class Controls:
         self.previous = _button("← Previous", "Previous image (key: left arrow or P)")
         self.next = _button("Next →", "Next image (key: right arrow or N)")
         self.why = _button("Why this mask?", "Take its score apart (key: W)")
+        self.undo = _button("Undo this correction", "Put back the label that the LCM has changed, for good")
         self.save = _button("Save this view", "As PNG, PDF and JSON")
         self.legend, self.notes, self.history, self.reasons = (ipywidgets.HTML() for _ in range(4))
         self.box = self._laid_out()
@@ -80,16 +80,22 @@ class Controls:
         self.layers.layers = _rows(state)
         self.everything.disabled = not state.filters.active
         self.why.disabled = state.selected is None
+        self.undo.disabled = not state.can_undo
         self.legend.value, self.history.value, self.notes.value = legend, history, notes
 
     def _laid_out(self) -> ipywidgets.VBox:
         self.images.add_class("a2lc-images")
         find, layers, legend = (ipywidgets.HTML(f"<h3>{name}</h3>") for name in ("Find masks", "Layers", "Legend"))
         top = _box("row", find, *self.filters.values(), self.everything)
-        steps, reasons = _box("row", self.previous, self.next), _box("reasons", self.why, self.reasons)
+        steps, reasons = (
+            _box("row", self.previous, self.next),
+            _box("reasons", _box("row", self.why, self.undo), self.reasons),
+        )
         main = _box("main", self.picture, self.notes, _box("below", self.history, reasons))
         groups = (self.images, steps), (layers, self.layers), (legend, self.legend, self.save)
-        return _box("browser", top, _box("columns", main, _box("side", *(_box("group", *group) for group in groups))))
+        whole = _box("browser", top, _box("columns", main, _box("side", *(_box("group", *group) for group in groups))))
+        whole.add_class("a2lc-widget")
+        return whole
 
 
 def _box(name: str, *children: Any) -> ipywidgets.Box:

@@ -167,6 +167,10 @@ class RunHistory:
             self._masks[round] = self.run.masks(round)
         return self._masks[round]
 
+    def refresh(self) -> None:
+        """Read the masks again when they are next asked for: corrections may have been undone."""
+        self._masks = {0: self._masks[0]}
+
     def log(self, round: int) -> RoundLog:
         """Scores, queries and answers of a round >= 1.
 

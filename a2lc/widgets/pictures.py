@@ -35,7 +35,7 @@ DIFFERENCES = {
 """What the difference layer shows: code -> words, colour. Each also has a pattern of its own (`_pattern`)."""
 
 WIDEST, HIGHEST, NARROWEST = 1600, 1600, 800  # pixels of a picture on the screen
-_GREY = 128  # where there is no image
+GREY = 128  # where there is no image
 _HOVER = 480  # widest map of what lies under the pointer
 
 
@@ -99,9 +99,9 @@ def load_scene(masks: MaskSet, split: Split | None, name: str) -> Scene:
     if index is None:
         index = np.full(size, -1)
     return Scene(
-        None if image is None else _smooth(image, shown),
-        _nearest(index.astype(np.int32), shown),
-        None if truth is None else _nearest(truth, shown),
+        None if image is None else smooth(image, shown),
+        nearest_pixels(index.astype(np.int32), shown),
+        None if truth is None else nearest_pixels(truth, shown),
         (size[0], size[1]),
         tuple(notes),
     )
@@ -129,7 +129,7 @@ def compose(
         marked: (n,) bool, masks to draw a thin outline around.
         selected: position of the mask to draw a thick outline around.
     """
-    picture = np.full((*scene.index.shape, 3), _GREY, dtype=np.uint8)
+    picture = np.full((*scene.index.shape, 3), GREY, dtype=np.uint8)
     if scene.image is not None and (share := opacity.get("image", 0)) > 0:
         picture = _blend(picture, scene.image, share)
     for layer, labels in (("first", first), ("now", now)):
@@ -144,9 +144,9 @@ def compose(
         picture[edge] = _blend(picture[edge], np.array([255, 255, 255], dtype=np.uint8), share)
     if marked is not None and marked.any():
         inside = np.append(marked, False)[scene.index]
-        _outline(picture, np.where(inside, scene.index, -1), width=1)
+        outline(picture, np.where(inside, scene.index, -1), width=1)
     if selected is not None:
-        _outline(picture, np.where(scene.index == selected, 0, -1), width=2)
+        outline(picture, np.where(scene.index == selected, 0, -1), width=2)
     return picture
 
 
@@ -186,7 +186,7 @@ def hover_map(scene: Scene, texts: Sequence[str]) -> tuple[bytes, list[str]]:
         65,534 masks shows nothing under the pointer.
     """
     height, width = scene.index.shape
-    small = _nearest(scene.index, (max(1, round(height * min(1, _HOVER / width))), min(width, _HOVER)))
+    small = nearest_pixels(scene.index, (max(1, round(height * min(1, _HOVER / width))), min(width, _HOVER)))
     lines, place = np.unique(np.array([*texts], dtype=object).astype(str), return_inverse=True)
     if len(texts) > 65534:
         small, place = np.full_like(small, -1), place[:0]
@@ -244,7 +244,7 @@ def _edges(index: np.ndarray) -> np.ndarray:
     return edge
 
 
-def _outline(picture: np.ndarray, index: np.ndarray, width: int) -> None:
+def outline(picture: np.ndarray, index: np.ndarray, width: int) -> None:
     """Draw a white line with a black rim around the masks of `index` (-1: none), in place."""
     edge = _edges(np.pad(index, 1, constant_values=-1))[1:-1, 1:-1]
     edge[:, 0] |= index[:, 0] >= 0
@@ -275,14 +275,15 @@ def _tried(read: Callable[[], Any], notes: list[str], what: str) -> Any:
         return None
 
 
-def _smooth(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def smooth(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image, (H, W, 3) uint8, in another size: means where it shrinks, bicubic where it grows."""
     if image.shape[:2] == size:
         return image
     how = Image.Resampling.BOX if image.shape[0] > size[0] else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(image).resize(size[::-1], how))
 
 
-def _nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def nearest_pixels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W) ids in another size: of each pixel the one in its middle."""
     rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, values.shape, strict=True))
     return values[rows[:, None], columns]

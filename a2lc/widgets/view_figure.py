@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from textwrap import wrap
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
 
 from a2lc.figures import confidence_text
 from a2lc.tables import caption
@@ -43,16 +41,6 @@ def view_figure(state: BrowserState) -> Figure:
     if patches:
         fig.legend(handles=patches, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     return fig
-
-
-def figure_png(state: BrowserState) -> bytes:
-    """The figure as PNG for a notebook's output, in 256 colours: a third of the bytes."""
-    fig, buffer = view_figure(state), io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=100, bbox_inches="tight")
-    plt.close(fig)
-    small = io.BytesIO()
-    Image.open(buffer).convert("RGB").quantize(256).save(small, "PNG", optimize=True)
-    return small.getvalue()
 
 
 def _title(state: BrowserState, layers: dict[str, float]) -> str:

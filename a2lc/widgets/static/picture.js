@@ -6,24 +6,6 @@ const KEYS = new Set([
   ..."0123456789npiflgdbw",
 ]);
 
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
-// JupyterLab must not take arrow keys and letters from our controls: its own shortcuts would move or delete cells.
-function keepKeys(box) {
-  if (!box || box.dataset.keysKept) return;
-  box.dataset.keysKept = "true";
-  box.addEventListener("keydown", (event) => {
-    if (!event.ctrlKey && !event.altKey && !event.metaKey && !(event.shiftKey && event.key === "Enter")) {
-      event.stopPropagation();
-    }
-  });
-}
-
 async function unpacked(bytes) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const numbers = new Uint16Array(await new Response(stream).arrayBuffer());

@@ -1,0 +1,178 @@
+"""What an Approver shows and does: groups of corrections, a gallery by confidence, the decisions. No widget here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from a2lc.approval import APPROVED, CAVEAT, REJECTED, UNDECIDED, Approval
+from a2lc.datasets import Dataset
+from a2lc.figures import confidence_text
+from a2lc.runs import Run
+from a2lc.widgets.mask_pictures import MaskPictures, training_images
+
+KEYS = {
+    "approve": "a",
+    "reject": "r",
+    "leave": "u",
+    "approve_group": "A",
+    "reject_group": "R",
+    "leave_group": "U",
+    "back": "ArrowLeft",
+    "on": "ArrowRight",
+    "page_back": "PageUp",
+    "page_on": "PageDown",
+}
+"""What a key does."""
+
+TILES, SIDE = 12, 200  # on a page of the gallery, and their side in pixels
+
+
+class ApproverState:
+    """The corrections that the LCM proposes in the round that a run waits in.
+
+    Args:
+        run: a run that waits for approval.
+        dataset: where images are read; None: the run's own. Where they are missing, `notes` says so.
+
+    Attributes:
+        approval: the corrections and what was decided.
+        group: the corrections that are shown, old and new class name; None: all.
+        at: place of the selected correction among them, the least confident first.
+        closed: whether the round was let go on from here.
+        notes: what is missing, in words.
+
+    Raises:
+        ValueError: the run does not wait for approval.
+    """
+
+    def __init__(self, run: Run, dataset: Dataset | None = None) -> None:
+        self.run, self.approval = run, Approval(run)
+        split, self.notes = training_images(run, dataset)
+        self._pictures = MaskPictures(run.masks(self.approval.round - 1), split)
+        self.group: tuple[str, str] | None = None
+        self.at, self.closed = 0, False
+        self._ending = False  # whether "enough" was said once
+
+    # ---------------------------------------------------------------------------------------------- doing
+    def show_group(self, old: str | None = None, new: str | None = None) -> str:
+        """Show the corrections from one class to another, or all.
+
+        Raises:
+            ValueError: there is no such correction.
+        """
+        group = None if old is None or new is None else (old, new)
+        if not self._part(group).any():
+            raise ValueError(f"no correction from {old} to {new} is proposed")
+        self.group, self.at, self._ending = group, 0, False
+        return ""
+
+    def decide(self, decision: str, group: bool = False) -> str:
+        """Approve or reject the selected correction and go on to the next, or all that are shown; `UNDECIDED` takes
+        decisions back.
+
+        Returns:
+            What was decided, in words.
+
+        Raises:
+            ValueError: the round has gone on.
+            PermissionError: the run's folder cannot be written.
+        """
+        approval = self.approval
+        act = {APPROVED: approval.approve, REJECTED: approval.reject, UNDECIDED: approval.leave}[decision]
+        self._ending = False
+        if group:
+            count = act(*(self.group or (None, None)))
+            return f"{count} corrections {decision or 'undecided'}"
+        row = self.shown.iloc[self.at]
+        act(masks=[(row["image"], int(row["mask_id"]))])
+        self.at = min(self.at + (decision != UNDECIDED), len(self.shown) - 1)
+        return f"{row['old']} → {row['new']}: {decision or 'undecided'}"
+
+    def select(self, place: int) -> str:
+        """Select a correction by its place; the nearest one where there is none."""
+        self.at = min(max(place, 0), len(self.shown) - 1)
+        return ""
+
+    def enough(self) -> str:
+        """Let the round go on with what is approved. Where something is undecided it must be said twice.
+
+        Raises:
+            ValueError: the round has gone on.
+            PermissionError: the run's folder cannot be written.
+        """
+        self.approval.refresh()
+        left = self._count(UNDECIDED)
+        if left and not self._ending:
+            self._ending = True
+            return f"{left} corrections are undecided and would not be made. Press “Go on” again to leave them."
+        self.approval.close(enough=True)
+        self.closed = True
+        return f"{self._count(APPROVED)} corrections will be made. Go on with run.next_round() in the next cell."
+
+    # ---------------------------------------------------------------------------------------------- looking
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The rows of `Approval.table` that are shown, the least confident first."""
+        return self.approval.table[self._part(self.group)]
+
+    @property
+    def page(self) -> slice:
+        """The places of `shown` that are on the page of the gallery."""
+        start = self.at // TILES * TILES
+        return slice(start, min(start + TILES, len(self.shown)))
+
+    def tiles(self) -> list[np.ndarray]:
+        """(h, w, 3) uint8 each: the corrections of the page, close up."""
+        rows = self.shown.iloc[self.page]
+        about = zip(rows["image"], rows["mask_id"], strict=True)
+        return [self._pictures.close_up(image, int(mask_id), side=SIDE) for image, mask_id in about]
+
+    def context(self) -> np.ndarray:
+        """(h, w, 3) uint8: the selected correction in its image."""
+        row = self.shown.iloc[self.at]
+        return self._pictures.context(row["image"], int(row["mask_id"]))
+
+    def view(self) -> dict[str, Any]:
+        """What is shown, as JSON values; shares in [0, 1], None where they are unknown."""
+        shown, page = self.shown, self.page
+        images = dict.fromkeys(shown["image"].iloc[page]) if not self.notes else {}
+        return {
+            "round": self.approval.round,
+            "counts": {name or "undecided": self._count(name) for name in (UNDECIDED, APPROVED, REJECTED)},
+            "expected": str(self.approval.expected(shown)),
+            "caveat": CAVEAT,
+            "confidence": _records(self.approval.by_confidence()),
+            "groups": _records(self.approval.flows()),
+            "group": list(self.group) if self.group else None,
+            "total": len(shown),
+            "at": self.at,
+            "first": page.start,
+            "tiles": [self._tile(row) for row in shown.iloc[page].to_dict("records")],
+            "closed": self.closed,
+            "notes": [*self.notes, *(self._pictures.notes[name] for name in images if name in self._pictures.notes)],
+        }
+
+    # ---------------------------------------------------------------------------------------------- inside
+    def _part(self, group: tuple[str, str] | None) -> pd.Series:
+        table = self.approval.table
+        if group is None:
+            return pd.Series(True, index=table.index)
+        return (table["old"] == group[0]) & (table["new"] == group[1])
+
+    def _count(self, decision: str) -> int:
+        return int((self.approval.table["decision"] == decision).sum())
+
+    def _tile(self, row: dict[Any, Any]) -> dict[str, Any]:
+        words = {name: row[name] for name in ("image", "old", "new", "decision")}
+        numbers = {name: None if np.isnan(row[name]) else float(row[name]) for name in ("right", "low", "high")}
+        sizes = {name: int(row[name]) for name in ("mask_id", "area")}
+        return words | numbers | sizes | {"confidence": confidence_text(row["confidence"])}
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON values; None where there is no number."""
+    return list(json.loads(table.to_json(orient="records")))

@@ -1,0 +1,100 @@
+"""One mask as a person is asked about it: in its image, and close up."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+from a2lc.datasets import Dataset, load_dataset
+from a2lc.datasets.base import Split
+from a2lc.galleries import crop_around
+from a2lc.masks import MaskSet
+from a2lc.runs import Run
+from a2lc.widgets.pictures import GREY, nearest_pixels, outline, smooth
+
+CONTEXT, CLOSE = 900, 480  # pixels: longest side of the image, and of what is close up
+OUTSIDE = 0.6  # brightness of what does not belong to the mask
+_KEPT = 4  # images kept in memory
+
+
+def training_images(run: Run, dataset: Dataset | None = None) -> tuple[Split | None, list[str]]:
+    """Where the images of a run's masks are read: those of `dataset`, or of the run's own one. None where that is
+    missing, and a note that says why."""
+    try:
+        return (dataset or load_dataset(run.config.dataset, run.config.root)).train, []
+    except (OSError, ValueError) as error:
+        return None, [f"No images and no ground truth: {error}"]
+
+
+class MaskPictures:
+    """Pictures of single masks; keeps the last images.
+
+    Args:
+        masks: where the masks are; labels are not read.
+        split: where the images are read; None: there are none, and grey stands for them.
+
+    Attributes:
+        notes: image name -> why it cannot be shown.
+    """
+
+    def __init__(self, masks: MaskSet, split: Split | None) -> None:
+        self._masks, self._split = masks, split
+        self._read: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self.notes: dict[str, str] = {}
+
+    def context(self, name: str, mask_id: int, outlined: bool = True) -> np.ndarray:
+        """(h, w, 3) uint8, the whole image, its longest side `CONTEXT` pixels, darker outside the mask; and a
+        frame around what `close_up` shows."""
+        image, objects = self._image(name)
+        inside = objects == mask_id
+        rows, columns = crop_around(inside)
+        frame = np.full(inside.shape, -1, dtype=np.int32)
+        frame[rows, columns] = 0
+        size = _fitting(inside.shape, CONTEXT)
+        picture = _drawn(image, inside, size, outlined)
+        outline(picture, nearest_pixels(frame, size), width=1)
+        return picture
+
+    def close_up(self, name: str, mask_id: int, outlined: bool = True, side: int = CLOSE) -> np.ndarray:
+        """(h, w, 3) uint8, the image around the mask, its longest side `side` pixels."""
+        image, objects = self._image(name)
+        inside = objects == mask_id
+        rows, columns = crop_around(inside)
+        inside = inside[rows, columns]
+        return _drawn(image[rows, columns], inside, _fitting(inside.shape, side), outlined)
+
+    def _image(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, 3) image and (H, W) object map."""
+        if name not in self._read:
+            objects = self._masks.object_map(name)
+            image = np.full((*objects.shape, 3), GREY, dtype=np.uint8)
+            try:
+                if self._split is None:
+                    raise FileNotFoundError("the dataset's images are missing")
+                found = self._split.image(name)
+                if found.shape != image.shape:
+                    raise ValueError(f"it is {found.shape[:2]}, the masks {objects.shape}")
+                image = found
+            except (OSError, ValueError) as error:
+                self.notes[name] = f"No image: {error}"
+            self._read[name] = image, objects
+            while len(self._read) > _KEPT:
+                self._read.popitem(last=False)
+        return self._read[name]
+
+
+def _drawn(image: np.ndarray, inside: np.ndarray, size: tuple[int, int], outlined: bool) -> np.ndarray:
+    """The image in another size, darker outside the mask, which has an outline; or the image alone."""
+    picture = smooth(image, size).copy()
+    if outlined:
+        where = nearest_pixels(np.where(inside, 0, -1), size)
+        picture[where < 0] = picture[where < 0] * OUTSIDE
+        outline(picture, where, width=2)
+    return picture
+
+
+def _fitting(size: tuple[int, ...], longest: int) -> tuple[int, int]:
+    """Height and width with the same proportions and a longest side of `longest` pixels."""
+    height, width = size[0], size[1]
+    return max(1, round(height * longest / max(size))), max(1, round(width * longest / max(size)))
