@@ -97,11 +97,12 @@ class Annotator(WidgetOrFigure):
         if message.get("view") != self.widget.replies:
             return  # about a question that is no longer shown
         said, state = message.get("do"), self.state
-        acts: dict[Any, Callable[[], str]] = {word: partial(state.answer, word) for word in (CONFIRM, VOID, SKIP)}
+        acts: dict[str, Callable[[], str]] = {word: partial(state.answer, word) for word in (CONFIRM, VOID, SKIP)}
         acts |= {"undo": state.undo, "outline": state.toggle_outline, "enough": state.enough}
         acts |= {"back": partial(state.step, -1), "on": partial(state.step, 1)}
+        act = acts.get(said) if isinstance(said, str) else None
         try:
-            words = acts[said]() if said in acts else state.answer(said)  # type: ignore[arg-type]
+            words = state.answer(said) if act is None else act()  # type: ignore[arg-type]
         except (OSError, ValueError) as error:
             words = f"✗ {error}"
         self.refresh(words)

@@ -94,7 +94,7 @@ class Approver(WidgetOrFigure):
         if message.get("view") != self.widget.replies:
             return  # about a view that is no longer shown
         state = self.state
-        acts: dict[Any, Callable[[], str]] = {"enough": state.enough}
+        acts: dict[str, Callable[[], str]] = {"enough": state.enough}
         for word, decision in (("approve", APPROVED), ("reject", REJECTED), ("leave", UNDECIDED)):
             acts |= {
                 word: partial(state.decide, decision),
@@ -105,7 +105,7 @@ class Approver(WidgetOrFigure):
         acts["group"] = lambda: state.show_group(*(message.get("group") or ()))
         acts["select"] = lambda: state.select(int(message["at"]))
         try:
-            words = acts[message.get("do")]()
+            words = acts[str(message.get("do"))]()
         except (OSError, ValueError, KeyError) as error:
             words = f"✗ {error}"
         self.refresh(words)

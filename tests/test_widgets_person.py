@@ -1,0 +1,324 @@
+"""What an Annotator and an Approver show and do, without a front end; and what stands where there is none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import string
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_runs import hand_made_run
+
+import a2lc
+from a2lc import Experiment, Run
+from a2lc.approval import APPROVED, REJECTED, UNDECIDED
+from a2lc.datasets import load_dataset
+from a2lc.human import Queue
+from a2lc.undo import vetoed
+from a2lc.widgets import Annotator, Approver
+from a2lc.widgets.annotator_state import KEYS, AnnotatorState, class_keys
+from a2lc.widgets.approver_state import TILES, ApproverState
+from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
+
+CONFIG = {
+    "annotator": "human",
+    "rounds": 2,
+    "budget": 60,
+    "segmenter": {"iterations": 4},
+    "correction": {"epochs": 20, "thresholds": [0.1], "learning_rate": 0.003},
+}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that waits for the answers of round 1."""
+    return a2lc.run(Experiment(**CONFIG), tmp_path_factory.mktemp("asked"), device="cpu", progress=False)
+
+
+@pytest.fixture(scope="module")
+def proposed(asked: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same, answered with what the model sees, which waits for approval."""
+    runs = tmp_path_factory.mktemp("proposed") / "runs"
+    shutil.copytree(asked.path.parent, runs)
+    run = Run.open(runs / asked.path.name)
+    queue = Queue(run)
+    queue.answer_many((query.position, queue.top_classes(query)[0][0]) for query in queue.queries)
+    return run.next_round(device="cpu", progress=False)
+
+
+@pytest.fixture
+def run(asked: Run, tmp_path: Path) -> Run:
+    """A copy to answer."""
+    shutil.copytree(asked.path.parent, tmp_path / "runs")
+    return Run.open(tmp_path / "runs" / asked.path.name)
+
+
+@pytest.fixture
+def state(run: Run) -> AnnotatorState:
+    return AnnotatorState(run)
+
+
+@pytest.fixture
+def approver(proposed: Run, tmp_path: Path) -> ApproverState:
+    """Of a copy to decide on."""
+    shutil.copytree(proposed.path.parent, tmp_path / "proposed")
+    return ApproverState(Run.open(tmp_path / "proposed" / proposed.path.name))
+
+
+def send(widget: Any, **message: Any) -> str:
+    """A message from the page, about the view that is shown; the status line that follows."""
+    model = widget.widget
+    widget._on_message({"view": model.replies} | message)
+    return str(model.status)
+
+
+# -------------------------------------------------------------------------------------------------------- keys
+@pytest.mark.parametrize("k", [2, 11, 21, 60, 150])
+def test_each_class_has_a_key_of_its_own_while_there_are_any(k: int) -> None:
+    keys = class_keys(k)
+    given = [key for key in keys if key]
+    assert len(keys) == k and len(set(given)) == len(given) and keys[:k] == given + [""] * (k - len(given))
+    assert len(given) >= min(k, 50) and set(given) <= set(string.ascii_letters + string.digits)
+    assert not {key.lower() for key in given} & set(KEYS.values())
+
+
+# -------------------------------------------------------------------------------------------------------- questions
+def test_the_first_question_shows_what_a_person_needs(state: AnnotatorState, run: Run) -> None:
+    view, query = state.view(), state.queue.queries[0]
+    assert (view["total"], view["answered"], view["skipped"], view["left"], view["clicks_left"]) == (60, 0, 0, 60, 60)
+    assert view["seconds"] is None and view["round"] == 1 and not view["closed"] and view["notes"] == []
+    shown = view["query"]
+    assert (shown["image"], shown["mask_id"], shown["area"]) == (query.image, query.mask_id, query.area)
+    assert shown["name"] == state.queue.classes.names[query.label] and shown["said"] == ""
+    shares = [share for _, share in shown["model"]]
+    assert len(shares) == 3 and shares == sorted(shares, reverse=True) and 0 <= shares[-1] <= shares[0] <= 1
+    json.dumps(view)
+
+
+def test_answers_go_on_to_the_next_and_are_on_disk_at_once(state: AnnotatorState, run: Run) -> None:
+    log = run.path / "round_01" / "answers.jsonl"
+    for number, (said, words) in enumerate([("confirm", "confirmed"), ("void", "void"), ("skip", "skipped"), (3, "")]):
+        name = state.queue.classes.names[3] if said == 3 else words
+        assert state.answer(said).startswith(f"Mask {number + 1}: ") and state.query is not None
+        assert name in state._said(state.queue.queries[number])
+        assert len(log.read_text().splitlines()) == number + 1 and state.query.position == number + 1
+    assert state.view()["clicks_left"] == 57 and state.view()["left"] == 56
+    assert 0 <= json.loads(log.read_text().splitlines()[0])["seconds"] < 60
+
+
+def test_undo_asks_again_and_says_what_stands(state: AnnotatorState) -> None:
+    assert state.undo() == "There is nothing to undo"
+    state.answer(1)
+    state.answer(2)
+    assert state.undo() == "Mask 2: taken back" and state.query is not None and state.query.position == 1
+    state.step(-1)
+    state.answer(4)  # a second answer about mask 1; the next without an answer follows
+    assert state.query.position == 1 and state.view()["answered"] == 1
+    assert state.undo() == f"Mask 1: taken back; what stood before stands again: {state.queue.classes.names[1]}"
+
+
+def test_one_can_look_back_and_answer_anew(state: AnnotatorState) -> None:
+    state.answer("skip")
+    assert state.step(-1) == "" and state.view()["query"]["said"] == "skipped"
+    assert state.step(-1) == "This is the first question"
+    state.answer("void")
+    assert state.view()["skipped"] == 0 and state.view()["answered"] == 1
+    state.step(58)
+    assert state.step(1) == "This is the last question"
+    state.answer("confirm")
+    assert state.query is not None and state.query.position == 1, "after the last comes the first without an answer"
+
+
+def test_the_end_of_the_queue(state: AnnotatorState, run: Run) -> None:
+    state.queue.answer_many((position, "confirm") for position in range(59))
+    state.step(59)
+    state.answer("skip")
+    assert state.query is None and state.pictures() is None and state.view()["query"] is None
+    with pytest.raises(ValueError, match="nothing is asked"):
+        state.answer("void")
+    assert state.step(-1) == "" and state.view()["query"]["said"] == "skipped"
+    assert state.enough() == "The queue is closed. Go on with run.next_round() in the next cell."
+    assert state.closed and Run.open(run.path).waits_for is None
+    with pytest.raises(ValueError, match="this round has gone on"):
+        state.undo()
+
+
+def test_enough_must_be_said_twice(state: AnnotatorState, run: Run) -> None:
+    state.answer("void")
+    assert state.enough().startswith("59 masks without an answer go back to the pool.")
+    state.step(1)  # something else: it is forgotten
+    assert state.enough().startswith("59 masks") and run.waits_for == "answers"
+    state.enough()
+    assert run.waits_for is None and len(run.queries(1)) == 1
+
+
+def test_a_second_tab_is_heard_when_something_is_answered(run: Run) -> None:
+    first, second = AnnotatorState(run), AnnotatorState(run, source="other")
+    first.answer(1)
+    second.answer(2)  # about the same mask: the later answer stands, both are in the log
+    first.answer(3)
+    assert first.queue.answer_to(first.queue.queries[0]).label == 2
+    assert len((run.path / "round_01" / "answers.jsonl").read_text().splitlines()) == 3
+    assert AnnotatorState(run).query == first.queue.queries[2], "where one stopped"
+
+
+# -------------------------------------------------------------------------------------------------------- pictures
+def test_a_mask_is_outlined_and_its_surroundings_are_darker(tmp_path: Path) -> None:
+    """Oracle: pixels far from every border, one by one."""
+    made = hand_made_run(tmp_path, size=(60, 90))
+    masks, split = made.masks(0), load_dataset("folder", tmp_path / "data").train
+    pictures, objects = MaskPictures(masks, split), masks.object_map("a")
+    picture, plain = pictures.context("a", 2), pictures.context("a", 2, outlined=False)
+    assert picture.shape == plain.shape == (600, CONTEXT, 3)
+    for y, x in ((8, 60), (4, 45), (50, 10), (55, 85), (20, 10)):
+        at, inside = (10 * y + 5, 10 * x + 5), objects[y, x] == 2
+        expected = plain[at] if inside else (plain[at] * OUTSIDE).astype(np.uint8)
+        assert picture[at].tolist() == expected.tolist(), (y, x)
+    border = picture[280:310, 370:740].reshape(-1, 3)  # the lower edge of mask 2, at row 30
+    assert {(0, 0, 0), (255, 255, 255)} <= set(map(tuple, border.tolist()))
+    close = pictures.close_up("a", 2)
+    assert max(close.shape) == CLOSE and max(pictures.close_up("a", 2, side=100).shape) == 100
+    (tmp_path / "data" / "images" / "b.png").unlink()
+    assert (pictures.context("b", 2, outlined=False) == 128).mean() > 0.9 and "b.png" in pictures.notes["b"]
+
+
+def test_missing_images_are_named_and_nothing_else_is_lost(tmp_path: Path) -> None:
+    made = hand_made_run(tmp_path)
+    shutil.rmtree(tmp_path / "data")
+    state = BrowserState(made)
+    assert len(state.notes) == 1 and str(tmp_path / "data") in state.notes[0]
+
+
+# -------------------------------------------------------------------------------------------------------- widgets
+def test_messages_of_the_page_answer_and_old_ones_are_not_heard(run: Run) -> None:
+    annotator = Annotator(run, live=True)
+    model = annotator.widget
+    assert model.view["query"]["position"] == 0 and len(model.context) > 1000 and len(model.close_up) > 1000
+    assert [c["key"] for c in model.classes] == class_keys(14) and model.classes[0]["colour"].startswith("#")
+    before = model.replies
+    assert send(annotator, do=2).startswith("Mask 1") and model.replies == before + 1
+    annotator._on_message({"do": 3, "view": before})  # a second press, before the next question was there
+    assert annotator.state.queue.answered == 1
+    assert send(annotator, do="undo") == "Mask 1: taken back" and send(annotator, do="back").startswith("This is the f")
+    assert send(annotator, do="outline") == "" and not annotator.state.outlined
+    for nonsense in (99, "carr", None, ["void"], 1.5, {"a": 1}):
+        assert send(annotator, do=nonsense).startswith("✗ "), nonsense
+    assert annotator.state.queue.answered == 0 and repr(annotator).startswith("Annotator(Queue(round 1: 60 masks")
+
+
+def test_a_folder_that_cannot_be_written_is_said_and_nothing_is_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    annotator = Annotator(run, live=True)
+    send(annotator, do="void")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(f"{run.path}: cannot be written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(annotator.state.queue._log, "update", refuse)
+        assert send(annotator, do="void") == f"✗ {run.path}: cannot be written"
+        assert annotator.state.query == annotator.state.queue.queries[1]
+    assert send(annotator, do="void").startswith("Mask 2")
+
+
+def test_without_a_front_end_stands_a_figure(run: Run, approver: ApproverState) -> None:
+    for widget in (Annotator(run), Approver(approver.run)):
+        bundle = widget._repr_mimebundle_()
+        assert sorted(bundle) == ["image/png", "text/plain"]
+        words = widget.figure().get_suptitle()
+        assert "simulated from the ground truth" in words and "No images" not in words
+    live = Annotator(run, live=True)._repr_mimebundle_()
+    assert sorted(live) == ["application/vnd.jupyter.widget-view+json", "image/png", "text/plain"]
+
+
+# -------------------------------------------------------------------------------------------------------- approval
+def test_the_gallery_shows_the_least_confident_first_page_by_page(approver: ApproverState) -> None:
+    view = approver.view()
+    total = len(approver.approval.table)
+    assert total > TILES and view["counts"] == {"undecided": total, "approved": 0, "rejected": 0}
+    assert view["total"] == total == sum(flow["corrections"] for flow in view["groups"])
+    assert len(view["tiles"]) == TILES == len(approver.tiles()) and view["at"] == view["first"] == 0
+    approver.select(TILES)
+    assert approver.view()["first"] == TILES and approver.page.start == TILES
+    approver.select(10**6)
+    assert approver.at == total - 1 and 1 <= len(approver.tiles()) <= TILES
+    confidence = approver.shown["confidence"]
+    assert confidence.is_monotonic_increasing and approver.context().shape[1] == CONTEXT
+    json.dumps(view)
+
+
+def test_groups_are_decided_together_and_masks_one_by_one(approver: ApproverState) -> None:
+    flow = approver.view()["groups"][0]
+    with pytest.raises(ValueError, match="no correction from here to there"):
+        approver.show_group("here", "there")
+    approver.show_group(flow["old"], flow["new"])
+    assert approver.decide(APPROVED, group=True) == f"{flow['corrections']} corrections approved"
+    assert approver.view()["counts"]["approved"] == flow["corrections"]
+    assert approver.decide(REJECTED) == f"{flow['old']} → {flow['new']}: rejected" and approver.at == 1
+    approver.select(0)
+    assert approver.view()["tiles"][0]["decision"] == REJECTED
+    assert approver.decide(UNDECIDED) and approver.at == 0, "one sees what one took back"
+    assert approver.view()["counts"]["rejected"] == 0
+    approver.show_group()
+    assert approver.view()["total"] == len(approver.approval.table)
+
+
+def test_only_what_is_approved_is_corrected_and_rejections_hold(approver: ApproverState) -> None:
+    approver.decide(APPROVED, group=True)
+    approver.select(0)
+    approver.decide(REJECTED)
+    rejected = approver.approval.table.iloc[0]
+    left = len(approver.approval.table) - 1
+    assert approver.enough() == f"{left} corrections will be made. Go on with run.next_round() in the next cell."
+    after = approver.run.next_round(device="cpu", progress=False).masks(1)
+    assert (after.table["source"] == "lcm").sum() == left
+    assert vetoed(approver.run.path, after)[after.row(rejected["image"], int(rejected["mask_id"]))]
+
+
+def test_undecided_corrections_must_be_left_twice(approver: ApproverState) -> None:
+    approver.decide(APPROVED)
+    assert "are undecided and would not be made" in approver.enough()
+    assert approver.run.waits_for == "approval" and approver.enough().startswith("1 corrections will be made")
+
+
+def test_messages_of_the_approver(approver: ApproverState) -> None:
+    widget = Approver(approver.run, live=True)
+    model, flow = widget.widget, approver.view()["groups"][0]
+    assert len(model.tiles) == TILES and len(model.context) > 1000
+    tiles = model.tiles
+    assert send(widget, do="approve").endswith(": approved") and model.view["at"] == 1 and model.tiles is tiles
+    send(widget, do="page_on")
+    assert model.view["first"] == TILES and model.tiles is not tiles
+    assert (
+        send(widget, do="group", group=[flow["old"], flow["new"]]) == "" and model.view["total"] == flow["corrections"]
+    )
+    assert send(widget, do="reject_group") == f"{flow['corrections']} corrections rejected"
+    send(widget, do="group", group=None)
+    send(widget, do="select", at=5)
+    assert model.view["group"] is None and model.view["at"] == 5
+    for nonsense in ({"do": "fly"}, {"do": "group", "group": ["x", "y"]}, {"do": "select"}, {"do": [1]}, {}):
+        assert send(widget, **nonsense).startswith("✗ "), nonsense
+    assert repr(widget).startswith("Approver(round 1: ") and "rejected" in repr(widget)
+
+
+# -------------------------------------------------------------------------------------------------------- undoing
+def test_a_correction_is_undone_where_one_looks_at_it(tmp_path: Path) -> None:
+    made = hand_made_run(tmp_path)
+    state = BrowserState(made)
+    masks = state.masks
+    row = int(np.flatnonzero(masks.table["source"] == "lcm")[0])
+    mask = masks.table.iloc[row]
+    assert not state.can_undo
+    state.go_to(mask["image"])
+    state.select(int(mask["mask_id"]))
+    assert state.can_undo
+    said = state.undo_correction()
+    before = made.masks(int(mask["round"]) - 1).table["label"].iloc[row]
+    assert state.masks.table["label"].iloc[row] == before and state.masks.classes.names[before] in said
+    assert state.events()[-1].source == "undone" and vetoed(made.path, masks)[row]
+    state.select(None)
+    with pytest.raises(ValueError, match="select a mask first"):
+        state.undo_correction()
