@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +35,10 @@ def correct(
     budget: Annotated[int, typer.Option(min=1, help="Masks asked about per round.")] = 100,
     rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
     masks: Annotated[
-        str, typer.Option(help="regions (connected, of one label), slic, seeds, or a folder of object maps.")
+        str,
+        typer.Option(
+            help="regions (connected, of one label), slic, seeds, or a folder of object maps (a2lc sam-masks)."
+        ),
     ] = "regions",
     side: Annotated[int, typer.Option(min=4, help="Of slic and seeds: square root of the mean area in pixels.")] = 32,
     params: Annotated[Path | None, typer.Option(help="YAML or JSON file of further experiment fields.")] = None,
@@ -43,17 +46,12 @@ def correct(
     device: Device = "auto",
 ) -> None:
     """Begin to correct your own labels, or go on: train, choose the masks to ask about, and stop for the answers."""
-    import a2lc
     from a2lc.config import read_fields
+    from a2lc.own_dataset import own_experiment
+    from a2lc.rounds import run
 
-    cut: dict[str, Any] = {"kind": "own_labels"}
-    if masks in ("slic", "seeds"):
-        cut["superpixels"] = {"algorithm": masks, "side": side}
-    elif masks != "regions":
-        cut["object_maps"] = masks
-    fields = {"dataset": "folder", "root": root, "budget": budget, "rounds": rounds, "annotator": "human"}
-    fields |= {"pseudo_labels": cut} | (read_fields(params) if params else {})
-    _say(a2lc.run(a2lc.Experiment(**fields), runs_dir, device=device))
+    fields = {"budget": budget, "rounds": rounds} | (read_fields(params) if params else {})
+    _say(run(own_experiment(root, masks, side, **fields), runs_dir, device=device))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Drawing and sliders for the tutorials: maps of numbers, rows of bars, and a figure that follows sliders."""
+"""For the tutorials: maps of numbers, rows of bars, a figure that follows sliders, and who answers where nobody is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ipywidgets import SelectionSlider, interactive
 from matplotlib.figure import Figure
 
 from a2lc.acquisition import Explanation
+from a2lc.clicks import truth_of
 from a2lc.datasets import Classes
+from a2lc.human import Queue
+from a2lc.mask_table import VOID
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram
 
@@ -183,6 +186,20 @@ def bar_rows(groups: Mapping[str, Mapping[str, float]], xlabel: str, title: str 
         fig.legend(loc="outside lower center", ncols=len(groups), fontsize=8, frameon=False)
     fig.suptitle("\n".join(wrap(title, 90)), fontsize=9)
     return fig
+
+
+def answer_by_truth(queue: Queue) -> None:
+    """Stand for a person where nobody is: answer all that is left of a queue with the most frequent ground truth of
+    each mask, void where that is void.
+
+    Raises:
+        ValueError: an image has no ground truth, or the round has gone on.
+    """
+    said = truth_of(queue.run).majority
+    queue.answer_many(
+        (query.position, int(said[query.row]) if said[query.row] < len(queue.classes) else VOID)
+        for query in queue.pending
+    )
 
 
 def sliders(draw: Callable[..., Figure], **choices: Sequence[Any]) -> interactive:

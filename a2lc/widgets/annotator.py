@@ -118,7 +118,7 @@ class Annotator(WidgetOrFigure):
         if (query := view["query"]) is None:
             axes[0].text(0, 0.5, "Nothing is left to ask.")
         else:
-            sees = ", ".join(f"{class_name(self.state.queue.classes, c)} {s:.0%}" for c, s in query["model"])
+            sees = ", ".join(f"{class_name(self.state.queue.classes, c)} {100 * s:.0f} %" for c, s in query["model"])
             question = f"{query['image']}, mask {query['mask_id']}: is this {query['name']}?"
             title.append(question + (f" The model sees {sees}." if sees else ""))
         title += [*view["notes"], caption([self.state.queue.run])]

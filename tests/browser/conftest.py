@@ -42,9 +42,33 @@ RUN = """async () => {
     .filter(output => output.output_type === 'error').map(output => output.ename + ': ' + output.evalue));
   return {ok, errors}; }"""
 RESTART = "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
+INFO = "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info; }"
 CLOSE = """async () => {
   const panel = window.jupyterapp.shell.currentWidget; if (!panel?.sessionContext) return;
   await panel.sessionContext.shutdown(); panel.context.model.dirty = false; panel.close(); }"""
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(cell => cell.source)"
+# contrast of every visible piece of text with what lies behind it (WCAG 2.2, 1.4.3), the lowest first
+CONTRASTS = r"""(root) => {
+  const numbers = (colour) => { const [r, g, b, a = 1] = colour.match(/[\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = (top, below) => [0, 1, 2].map(i => top[3] * top[i] + (1 - top[3]) * below[i]);
+  const linear = (v) => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
+  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const behind = (element) => { const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.unshift(numbers(getComputedStyle(at).backgroundColor));
+    return layers.reduce((below, top) => over(top, below), [255, 255, 255]); };
+  const texts = [...document.querySelectorAll(`${root} *`)].filter(e => e.getClientRects().length && !e.disabled
+    && e.tagName !== 'OPTION' && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()));
+  return texts.map(e => { const back = behind(e), ink = over(numbers(getComputedStyle(e).color), back);
+    const [dark, light] = [luminance(back), luminance(ink)].sort((a, b) => a - b);
+    return [(light + 0.05) / (dark + 0.05), e.className + ': ' + e.textContent.slice(0, 40)]; })
+    .sort((a, b) => a[0] - b[0]); }"""
+UNNAMED = """(root) => [...document.querySelectorAll(`${root} :is(button, select, input, img, [tabindex='0'])`)]
+  .filter(e => e.getClientRects().length && !e.hasAttribute('alt') && !e.getAttribute('aria-label')
+    && !e.labels?.length && !e.textContent.trim()).map(e => e.outerHTML.slice(0, 150))"""
+CLIPPED = """(root) => [...document.querySelectorAll(`${root} :is(p, h3, label, td, th, li, button, output, span)`)]
+  .filter(e => e.getClientRects().length && getComputedStyle(e).display !== 'inline')
+  .filter(e => e.scrollWidth > e.clientWidth + 1)
+  .map(e => e.className + ': ' + e.textContent.slice(0, 40))"""
 
 
 def chromium() -> str:
@@ -131,6 +155,26 @@ class Lab:
         value = reply["content"]["user_expressions"]["v"]
         assert value["status"] == "ok", value
         return ast.literal_eval(value["data"]["text/plain"])
+
+    def cells(self) -> list[str]:
+        """The sources of the notebook's cells."""
+        return list(self.page.evaluate(CELLS))
+
+    def check_readable(self, root: str, theme: str, texts: int) -> None:
+        """Change to a theme ("Light", "Dark"), and check that what an element holds, at least so many texts, has enough
+        contrast (WCAG 2.2 AA), that no control is without a name and no text is clipped."""
+        command = f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})"
+        self.page.evaluate(f"() => {command}")
+        self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{str(theme == 'Light').lower()}'")
+        contrasts = self.page.evaluate(CONTRASTS, root)
+        assert len(contrasts) >= texts and contrasts[0][0] >= 4.5, contrasts[:5]
+        assert self.page.evaluate(UNNAMED, root) == [] and self.page.evaluate(CLIPPED, root) == []
+
+    def kill(self) -> None:
+        """Kill the kernel's process as the system would, and go on when JupyterLab has started another one."""
+        os.kill(int(self.ask("__import__('os').getpid()")), signal.SIGKILL)
+        self.page.get_by_role("dialog", name="Kernel Restarting").get_by_role("button").click()
+        self.page.evaluate(INFO)
 
     def screenshot(self, name: str, of: str | None = None) -> None:
         """A picture of the page, or of the first element that a selector finds, into the folder of CI's logs."""

@@ -21,32 +21,8 @@ SMALL = """
 segmenter = {"scale": 1.0, "iterations": 8, "batch_size": 4}
 correction = {"epochs": 30, "learning_rate": 0.01, "thresholds": [0.5]}
 """
-CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells.map(cell => cell.source)"
 KINDS = """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells
   .flatMap(cell => (cell.outputs || []).map(output => Object.keys(output.data || {})))"""
-# contrast of every visible piece of text with what lies behind it (WCAG 2.2, 1.4.3), the lowest first
-CONTRASTS = r"""() => {
-  const numbers = (colour) => { const [r, g, b, a = 1] = colour.match(/[\d.]+/g).map(Number); return [r, g, b, a]; };
-  const over = (top, below) => [0, 1, 2].map(i => top[3] * top[i] + (1 - top[3]) * below[i]);
-  const linear = (v) => v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4;
-  const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  const behind = (element) => { const layers = [];
-    for (let at = element; at; at = at.parentElement) layers.unshift(numbers(getComputedStyle(at).backgroundColor));
-    return layers.reduce((below, top) => over(top, below), [255, 255, 255]); };
-  const texts = [...document.querySelectorAll('.a2lc-browser *')].filter(e => e.getClientRects().length && !e.disabled
-    && e.tagName !== 'OPTION' && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()));
-  return texts.map(e => { const back = behind(e), ink = over(numbers(getComputedStyle(e).color), back);
-    const [dark, light] = [luminance(back), luminance(ink)].sort((a, b) => a - b);
-    return [(light + 0.05) / (dark + 0.05), e.className + ': ' + e.textContent.slice(0, 40)]; })
-    .sort((a, b) => a[0] - b[0]); }"""
-CONTROLS = ":is(button, select, input, img, [tabindex='0'])"
-UNNAMED = f"""() => [...document.querySelectorAll(".a2lc-browser {CONTROLS}")].filter(e => e.getClientRects().length
-  && !e.hasAttribute('alt') && !e.getAttribute('aria-label') && !e.labels?.length && !e.textContent.trim())
-  .map(e => e.outerHTML.slice(0, 150))"""
-CLIPPED = """() => [...document.querySelectorAll('.a2lc-browser :is(p, h3, label, td, th, li, button, output)')]
-  .filter(e => e.getClientRects().length && getComputedStyle(e).display !== 'inline')
-  .filter(e => e.scrollWidth > e.clientWidth + 1)
-  .map(e => e.className + ': ' + e.textContent.slice(0, 40))"""
 
 
 class Browser:
@@ -121,11 +97,11 @@ def test_a_click_selects_the_mask_under_the_pointer_and_tells_its_history(browse
 
 def test_no_key_reaches_the_notebook_whose_own_would_delete_cells_or_restart(browser: Browser) -> None:
     browser.stage.focus()
-    cells, shown = browser.page.evaluate(CELLS), browser.state("sorted(state.shown)")
+    cells, shown = browser.lab.cells(), browser.state("sorted(state.shown)")
     browser.press("d", "d", "0", "0")
     for key in ("x", "a", "m", "Enter"):
         browser.page.keyboard.press(key)
-    assert browser.page.evaluate(CELLS) == cells
+    assert browser.lab.cells() == cells
     assert browser.state("(state.round, sorted(state.shown))") == (0, shown)
 
 
@@ -179,12 +155,7 @@ def test_the_keyboard_alone_reaches_the_picture_sees_the_focus_and_leaves(browse
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_text_is_readable_named_and_not_clipped(browser: Browser, theme: str) -> None:
-    page = browser.page
     browser.stage.focus()
     browser.press("w")
-    page.evaluate(f"() => window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
-    page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{str(theme == 'Light').lower()}'")
-    contrasts = page.evaluate(CONTRASTS)
-    assert len(contrasts) > 40 and contrasts[0][0] >= 4.5, contrasts[:5]
-    assert page.evaluate(UNNAMED) == [] and page.evaluate(CLIPPED) == []
+    browser.lab.check_readable(".a2lc-browser", theme, texts=40)
     browser.lab.screenshot(f"mask_browser_{theme.lower()}", of=".a2lc-browser")

@@ -1,0 +1,30 @@
+"""The experiment of somebody who corrects labels of their own: a person answers, and approves what the LCM proposes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from a2lc.config import Experiment
+
+
+def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: int = 32, **fields: Any) -> Experiment:
+    """The configuration with which labels of one's own are corrected; for `a2lc.run`.
+
+    Args:
+        root: the dataset: images/, labels/ and classes.txt (`a2lc.datasets.folder`).
+        masks: how labels are cut into masks: ``regions`` (connected, of one label), ``slic`` or ``seeds``
+            (superpixels), or a folder of object maps, a PNG per image, as ``a2lc sam-masks`` writes them.
+        side: of superpixels: square root of their mean area in pixels.
+        fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win.
+
+    Raises:
+        ValueError: a field is unknown or wrong.
+    """
+    cut: dict[str, Any] = {"kind": "own_labels"}
+    if masks in ("slic", "seeds"):
+        cut["superpixels"] = {"algorithm": masks, "side": side}
+    elif masks != "regions":
+        cut["object_maps"] = Path(masks)
+    return Experiment(**{"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut} | fields)
