@@ -74,7 +74,14 @@ def notebook(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     parameters = next(cell for cell in found.cells if "parameters" in cell.metadata.get("tags", []))
     small = {"scale": 0.5, "iterations": 30, "batch_size": 4}
     folders = {name: str(copy.parent / name) for name in ("runs_dir", "corrected_dir", "figures_dir")}
-    given = {"root": str(dataset), "budget": 50, "rounds": 1, "segmenter": small, "correction": {"epochs": 2}} | folders
+    given = {
+        "dataset": "folder",
+        "root": str(dataset),
+        "budget": 50,
+        "rounds": 1,
+        "segmenter": small,
+        "correction": {"epochs": 2},
+    } | folders
     parameters.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items())
     nbformat.write(found, copy)
     return copy
