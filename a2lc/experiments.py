@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from tqdm.auto import tqdm
+from typing import TYPE_CHECKING, Any
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
 from a2lc.initial import initial_masks
+from a2lc.many import run_many
 from a2lc.methods import METHODS
 from a2lc.progress import show_bars
-from a2lc.rounds import run
 from a2lc.runs import Run
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -81,6 +82,7 @@ def run_rows(
     seeds: Iterable[int] = (0,),
     *,
     runs_dir: str | os.PathLike[str] = "runs",
+    client: Client | None = None,
     device: str = "auto",
     progress: bool = True,
 ) -> dict[str, list[Run]]:
@@ -92,19 +94,23 @@ def run_rows(
         rows: row name -> fields.
         seeds: one run per row and seed.
         runs_dir, device, progress: as in `run`.
+        client: of a cluster that plays them, as in `run_many`; None: the cluster that ``A2LC_SCHEDULER`` names; where
+            it is unset, one run after the other in this process.
 
     Returns:
         Row name -> its runs, one per seed.
 
     Raises:
         ValueError: a field is unknown or wrong; nothing is started then.
+        FailedRuns: some runs failed, the others are finished (`run_many`).
     """
-    seeds, progress = list(seeds), show_bars(progress)
+    seeds = list(seeds)
     jobs = [(row, _experiment(fields, own, seed)) for seed in seeds for row, own in rows.items()]
+    experiments = [experiment for _, experiment in jobs]
+    runs = run_many(experiments, runs_dir, client, workers=0, device=device, progress=progress)
     found: dict[str, list[Run]] = {row: [] for row in rows}
-    with tqdm(jobs, desc="runs", unit="run", disable=not progress) as bar:
-        for row, experiment in bar:
-            found[row].append(run(experiment, runs_dir, device=device, progress=progress))
+    for (row, _), run in zip(jobs, runs, strict=True):
+        found[row].append(run)
     return found
 
 
@@ -122,6 +128,7 @@ def run_all(
     seeds: Iterable[int] = (0, 1, 2),
     *,
     runs_dir: str | os.PathLike[str] = "runs",
+    client: Client | None = None,
     device: str = "auto",
     progress: bool = True,
 ) -> list[Run]:
@@ -129,8 +136,8 @@ def run_all(
 
     Args:
         methods: presets of ``a2lc.methods.METHODS``.
-        fields, seeds, runs_dir, device, progress: as in `run_rows`.
+        fields, seeds, runs_dir, client, device, progress: as in `run_rows`.
     """
     rows = {method: {"method": method} for method in methods}
-    runs = run_rows(fields, rows, seeds, runs_dir=runs_dir, device=device, progress=progress)
+    runs = run_rows(fields, rows, seeds, runs_dir=runs_dir, client=client, device=device, progress=progress)
     return [run for of_row in runs.values() for run in of_row]

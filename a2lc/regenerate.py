@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 
 from a2lc.errors import nearest
 from a2lc.files import read_json
+from a2lc.many import SCHEDULER
 from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
 from a2lc.progress import show_bars
 from a2lc.summary import MINUTES, item_of
@@ -110,11 +112,23 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
     return tasks
 
 
-def execute(tasks: Sequence[Task], jobs: int = 1, progress: bool = True) -> Iterator[Outcome]:
+def execute(
+    tasks: Sequence[Task], jobs: int = 1, progress: bool = True, scheduler: str | None = None
+) -> Iterator[Outcome]:
     """Execute tasks in order, `jobs` at once, each in a process of its own, and yield each when it has ended.
 
     The bar estimates the time left from the minutes that each notebook took last time (``minutes.json``). Kernels show
     no bars of their own; where several run at once they share the cores, unless ``OMP_NUM_THREADS`` says otherwise.
+
+    Args:
+        tasks: what to execute.
+        jobs: how many at once.
+        progress: whether to show a bar.
+        scheduler: of the cluster that plays the notebooks' runs (`a2lc.cluster.scheduler_at`); None: each kernel plays
+            its own.
+
+    Raises:
+        ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
     """
     weights = {task: _expected(task) for task in tasks}
     waiting, running = deque(tasks), dict[Future[Outcome], tuple[Task, float]]()
@@ -125,7 +139,11 @@ def execute(tasks: Sequence[Task], jobs: int = 1, progress: bool = True) -> Iter
         total=sum(weights.values()), desc="notebooks", bar_format=form, disable=not show_bars(progress), smoothing=0
     )
     done = 0.0
-    with bar, ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(threads,)) as pool:
+    with (
+        _cluster(scheduler) as address,
+        bar,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(threads, address)) as pool,
+    ):
         while waiting or running:
             while waiting and len(running) < jobs:
                 task = waiting.popleft()
@@ -148,10 +166,20 @@ def _expected(task: Task) -> float:
     return float(read_json(file).get(item_of(task.notebook), 1.0)) if file.is_file() else 1.0
 
 
-def _prepare(threads: str | None) -> None:
+def _cluster(scheduler: str | None) -> AbstractContextManager[str | None]:
+    if scheduler is None:
+        return nullcontext()
+    from a2lc.cluster import scheduler_at
+
+    return scheduler_at(scheduler)
+
+
+def _prepare(threads: str | None, scheduler: str | None) -> None:
     os.environ["TQDM_DISABLE"] = "1"
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", threads)
+    if scheduler is not None:
+        os.environ[SCHEDULER] = scheduler
 
 
 def _run(task: Task) -> Outcome:
