@@ -1,4 +1,5 @@
-"""Command line: ``a2lc run | pseudo-label | status | regenerate | doctor``, and what people do (`cli_human`)."""
+"""Command line: ``a2lc run | status | regenerate | doctor``, what makes masks (`cli_masks`) and what people do
+(`cli_human`)."""
 
 from __future__ import annotations
 
@@ -8,12 +9,12 @@ import platform
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
-from a2lc import cli_human
+from a2lc import cli_human, cli_masks
 from a2lc.methods import METHODS
 
 app = typer.Typer(
@@ -70,68 +71,6 @@ def run(
     typer.echo(result.path)
 
 
-@app.command("pseudo-label")
-def pseudo_label(
-    dataset: Annotated[str, typer.Option(help="camvid, voc2012, cityscapes, or folder: your own images and classes.")],
-    out: Annotated[Path, typer.Option(help="Where obj_jpg/, mask_jpg/, masks.parquet and manifest.json go.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
-    split: Annotated[str, typer.Option(help="train or val.")] = "train",
-    background: Annotated[
-        str | None, typer.Option(help="Of dataset folder: the class of pixels that no mask covers.")
-    ] = None,
-    synonyms: Annotated[
-        Path | None, typer.Option(help="YAML or JSON file: class to further names, {car: [van, pickup truck]}.")
-    ] = None,
-    rule: Annotated[str, typer.Option(help="Class of a box: spans, or argmax as in the released code.")] = "spans",
-    box_threshold: Annotated[float, typer.Option(help="Boxes that score higher are kept.")] = 0.2,
-    input_size: Annotated[
-        tuple[int, int] | None,
-        typer.Option(help="Shorter side and longest side of the detector's input; as released by default."),
-    ] = None,
-    sam: Annotated[str, typer.Option(help="sam_vit_h, or the smaller sam_vit_l, sam_vit_b.")] = "sam_vit_h",
-    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of pretrained weights; A2LC_WEIGHTS or ~/.cache/a2lc by default.")
-    ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable images out and count them.")] = False,
-) -> None:
-    """Label images with Grounded-SAM, or continue where it stopped. Needs the extra grounded-sam and its weights."""
-    from a2lc.config import read_fields
-    from a2lc.datasets import load_dataset
-    from a2lc.files import read_json
-    from a2lc.pseudo_labels.grounded_sam import INPUT_SIZE, INPUT_SIZES, grounded_sam
-
-    if split not in ("train", "val"):
-        raise ValueError(f"split: expected train or val, found {split!r}")
-    data = load_dataset(dataset, root, **({} if background is None else {"background": background}))
-    try:
-        grounded_sam(
-            getattr(data, split),
-            data.classes,
-            out,
-            synonyms=None if synonyms is None else read_fields(synonyms),
-            rule=rule,
-            box_threshold=box_threshold,
-            input_size=input_size or INPUT_SIZES.get(dataset, INPUT_SIZE),
-            sam=sam,
-            precision=precision,
-            weights=weights,
-            offline=offline,
-            device=device,
-            skip_bad=skip_bad,
-        )
-    except (OSError, ImportError, RuntimeError) as error:
-        _fail(error)
-    manifest = read_json(out / "manifest.json")
-    counts = {name: count for name, count in manifest["counts"].items() if isinstance(count, int)}
-    typer.echo(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items()))
-    for name, reason in manifest["skipped"].items():
-        typer.echo(f"skipped {name}: {reason}")
-    typer.echo(f"object maps in {out / 'obj_jpg'}, labels in {out / 'mask_jpg'}")
-
-
 @app.command()
 def status(runs_dir: RunsDir = Path("runs")) -> None:
     """List runs: rounds done, clicks, Data and Model mIoU of the last finished round."""
@@ -161,6 +100,13 @@ def regenerate(
         str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. table4,figure5.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks executed at once; runs they share are played once.")] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Play the runs on a dask cluster that sees the same folders: tcp://HOST:PORT or a scheduler file; or "
+            "local: this machine, a worker per GPU. --jobs notebooks wait for their runs at once. Needs extra cluster."
+        ),
+    ] = None,
 ) -> None:
     """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir.
 
@@ -172,9 +118,14 @@ def regenerate(
     from a2lc.segmenter import resolve_device
     from a2lc.summary import item_of, write_minutes, write_summary
 
+    if scheduler is not None:
+        try:
+            import a2lc.cluster  # noqa: F401
+        except ImportError as error:
+            raise ValueError(str(error)) from error
     names = [] if only is None else [name.strip() for name in only.split(",")]
     failures: dict[Path, dict[str, str]] = {}
-    for outcome in execute(plan(profile, notebooks, names), jobs):
+    for outcome in execute(plan(profile, notebooks, names), jobs, scheduler=scheduler):
         task, item = outcome.task, item_of(outcome.task.notebook)
         failed = failures.setdefault(task.folder, {})
         if outcome.error is None:
@@ -205,7 +156,7 @@ def doctor(
         name: version(name) for name in ("a2lc", "torch", "torchvision", "numpy", "pandas", "papermill", "jupyterlab")
     }
     device = resolve_device("auto")
-    rows["device"] = f"{device} ({torch.cuda.get_device_name()})" if device.type == "cuda" else str(device)
+    rows |= {"device": f"{device} (what auto takes)", **_accelerators()}
     rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
     rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
     optional = {
@@ -220,8 +171,23 @@ def doctor(
             present = False
         rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[superpixels]')"
     rows |= grounded_sam_status(weights, device)
+    width = max(map(len, rows))
     for name, value in rows.items():
-        typer.echo(f"{name:16} {value}")
+        typer.echo(f"{name:{width}} {value}")
+
+
+def _accelerators() -> dict[str, str]:
+    """Which devices besides the CPU are usable, and what to do where they are not."""
+    import torch
+
+    if torch.cuda.is_available():
+        cuda = f"usable: {torch.cuda.get_device_name()}"
+    elif torch.version.cuda is None:
+        cuda = "not usable: this torch is built without CUDA; the wheel of PyPI for Linux has it"
+    else:
+        cuda = f"not usable: torch for CUDA {torch.version.cuda} finds no NVIDIA GPU; ask nvidia-smi about the driver"
+    mps = "usable" if torch.backends.mps.is_available() else "not usable: needs an Apple computer with its own GPU"
+    return {"cuda": cuda, "mps": mps}
 
 
 def _number(text: str) -> int | float:
@@ -240,7 +206,7 @@ def _summary(table: pd.DataFrame) -> str:
     return table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-")
 
 
-app.registered_commands += cli_human.app.registered_commands
+app.registered_commands += cli_masks.app.registered_commands + cli_human.app.registered_commands
 
 
 def main() -> None:
@@ -248,12 +214,8 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        _fail(error)
-
-
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(f"a2lc: {error}", err=True)
-    raise SystemExit(2)
+        typer.echo(f"a2lc: {error}", err=True)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

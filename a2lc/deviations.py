@@ -37,22 +37,27 @@ WITHOUT_SWITCH: tuple[Deviation, ...] = (
         "D9",
         "–",
         "an image without detections is one void mask, and void counts as a class",
-        no_switch="an artefact; void never counts here",
+        no_switch="an artefact; `a2lc pseudo-label` leaves such an image without masks, and void never counts",
     ),
     Deviation(
-        "D10", "–", "mask ids are stored in 8 bits and wrap", no_switch="a fault of storage; ids have 32 bits here"
+        "D10",
+        "–",
+        "mask ids are stored in 8 bits and wrap",
+        no_switch="a fault of storage; ids have 32 bits here, and 16 in the PNGs of `a2lc pseudo-label`",
     ),
     Deviation(
         "D11",
         "traffic light is a class",
         "its word always becomes traffic sign",
-        no_switch="lies in the pseudo-labels that are read",
+        no_switch="a run reads its pseudo-labels; `a2lc pseudo-label --rule argmax` makes them as the code does, "
+        "`--rule spans` (default) tells the two apart",
     ),
     Deviation(
         "D12",
         "–",
         "class of the strongest word; the text threshold is unused",
-        no_switch="lies in the pseudo-labels that are read",
+        no_switch="as D11: `--rule argmax`, or `spans`, the mean over a name's words; none has a text threshold, and "
+        "`--box-threshold` and `--input-size` are the code's by default",
     ),
     Deviation(
         "D13",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -203,8 +204,9 @@ def test_the_longest_possible_name_fits(tokenizer: transformers.BertTokenizerFas
 def test_backgrounds_and_rules() -> None:
     with pytest.raises(ValueError, match="the background 'car' is not asked for"):
         written_names(class_list("car", "bus", background=0), {"car": ["van"]})
-    with pytest.raises(ValueError, match="expected a list of names for 'car', found the text 'van'"):
-        written_names(class_list("car", "bus"), {"car": "van"})
+    for names in ("van", ["van", 4], None, False):  # YAML reads `car: no` as False
+        with pytest.raises(ValueError, match=re.escape(f"expected a list of names for 'car', found {names!r}")):
+            written_names(class_list("car", "bus"), {"car": names})
     with pytest.raises(ValueError, match="at least one class besides the background"):
         written_names(class_list("car", background=0))
     with pytest.raises(ValueError, match="expected one of spans, argmax, found 'span'; did you mean 'spans'"):

@@ -1,19 +1,19 @@
-"""Segment Anything: from boxes to masks, and from masks to one object map."""
+"""Segment Anything: its weights, from boxes to masks, and from masks to one object map."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from a2lc.pseudo_labels.packages import autocast, require_packages
+from a2lc.pseudo_labels.packages import SAM_ONLY, autocast, empty_cache, halved, require_packages
 from a2lc.pseudo_labels.weights import load_state
 
 CHUNK = 64  # boxes decoded at once, at first
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; CPU
 
 
 class BoxSegmenter:
@@ -29,12 +29,9 @@ class BoxSegmenter:
     """
 
     def __init__(self, sam: torch.nn.Module, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        from segment_anything import SamPredictor
-
         self.device = device
-        self.dtype = dtype
         self.chunk = CHUNK
-        self._predictor = SamPredictor(sam.to(device).eval())
+        self._predictor = sam_predictor(sam, device, dtype)
 
     def masks(self, image: NDArray[np.uint8], boxes: torch.Tensor) -> Iterator[torch.Tensor]:
         """Masks of an (H, W, 3) RGB image, whose embedding is computed once.
@@ -49,9 +46,7 @@ class BoxSegmenter:
         Raises:
             RuntimeError: memory does not even suffice for one box.
         """
-        with torch.inference_mode(), autocast(self.device, self.dtype):
-            self._predictor.set_image(image)
-        self._predictor.features = self._predictor.features.float()
+        self._predictor.set_image(image)
         scaled = self._predictor.transform.apply_boxes_torch(boxes, image.shape[:2])  # to the network's input
         start = 0
         while start < len(boxes):
@@ -70,14 +65,8 @@ class BoxSegmenter:
                 )
             return masks[:, 0]
         except RuntimeError as error:
-            if not any(words in str(error) for words in _OUT_OF_MEMORY):
-                raise
-            if len(boxes) == 1:
-                message = f"{self.device}: not enough memory for the mask of one box ({error})"
-                raise RuntimeError(f"{message}; take a smaller image, or another device") from error
-        self.chunk = max(len(boxes) // 2, 1)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            self.chunk = halved(len(boxes), error, self.device, "the mask of one box")
+        empty_cache(self.device)
         return None
 
 
@@ -124,7 +113,7 @@ def load_sam(weights: Path, name: str) -> torch.nn.Module:
         ImportError: a package is missing.
         ValueError: the file is damaged or holds another network.
     """
-    require_packages()
+    require_packages(SAM_ONLY)
     from segment_anything import sam_model_registry
 
     sam = sam_model_registry[name.removeprefix("sam_")]()
@@ -133,3 +122,25 @@ def load_sam(weights: Path, name: str) -> torch.nn.Module:
     except RuntimeError as error:
         raise ValueError(f"{weights}: holds another network than {name} ({error})") from error
     return sam.eval()
+
+
+def sam_predictor(sam: torch.nn.Module, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
+    """The package's SamPredictor, with its image encoder in `dtype` and the rest in float32: points too, which the
+    package has in float64, unknown to Apple's devices.
+    """
+    from segment_anything import SamPredictor
+    from segment_anything.utils.transforms import ResizeLongestSide
+
+    class Resize(ResizeLongestSide):
+        def apply_coords(self, coords: NDArray[np.floating], original_size: tuple[int, ...]) -> NDArray[np.float32]:
+            return super().apply_coords(coords, original_size).astype(np.float32)
+
+    class Predictor(SamPredictor):
+        def set_torch_image(self, transformed_image: torch.Tensor, original_image_size: tuple[int, ...]) -> None:
+            with torch.inference_mode(), autocast(device, dtype):
+                super().set_torch_image(transformed_image, original_image_size)
+            self.features: torch.Tensor = self.features.float()
+
+    predictor = Predictor(sam.to(device).eval())
+    predictor.transform = Resize(predictor.transform.target_length)
+    return predictor

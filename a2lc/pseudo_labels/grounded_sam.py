@@ -11,29 +11,26 @@ are imported where they are used: ``import a2lc`` works without them.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from a2lc.datasets.base import Classes, FileSplit, Split, bit_palette
-from a2lc.datasets.listing import index_files
+from a2lc.datasets.base import Classes, Split, bit_palette
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
-from a2lc.progress import show_bars
 from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam
 from a2lc.pseudo_labels.grounding_dino import Detector, input_shape, load_grounding_dino
-from a2lc.pseudo_labels.mask_folder import BOX, MaskFolder, table_of
-from a2lc.pseudo_labels.packages import half_precision, quiet, require_packages
+from a2lc.pseudo_labels.mask_folder import BOX, COLUMNS, PseudoLabelFolder, as_split, table_of
+from a2lc.pseudo_labels.packages import Machine, half_precision, quiet, require_packages
 from a2lc.pseudo_labels.prompts import ClassPrompt, build_prompt, written_names
-from a2lc.pseudo_labels.weights import WEIGHTS, find_bert, find_weights, weights_status
+from a2lc.pseudo_labels.weights import WEIGHTS, find_bert, weights_status
 
 DETECTOR = "groundingdino_swint_ogc"
 SEGMENTERS = ("sam_vit_h", "sam_vit_l", "sam_vit_b")
@@ -143,13 +140,13 @@ def grounded_sam(
         OSError: the disk is full.
         RuntimeError: memory does not suffice for a single box.
     """
-    split, classes = _as_split(images), _as_classes(classes)
+    split, classes = as_split(images), _as_classes(classes)
     settings = Settings(rule, box_threshold, input_size, sam, precision, synonyms or {})
     written_names(classes, settings.synonyms, rule)
     with locked(out):
-        folder = MaskFolder(out, classes, settings.identity(classes, models))
-        work = _Labeller(classes, settings, models, weights, offline, device, progress)
-        return _fill(folder, split, work, skip_bad, progress)
+        folder = PseudoLabelFolder(out, classes, settings.identity(classes, models))
+        work = _Labeller(classes, settings, models, Machine(device, precision, weights, offline, progress))
+        return folder.masks(folder.fill(split, work, "Grounded-SAM", skip_bad, progress))
 
 
 def grounded_sam_status(
@@ -161,68 +158,30 @@ def grounded_sam_status(
         require_packages()
         precision = str(half_precision("auto", where)).removeprefix("torch.")
         slow = " (slow, a minute or two an image; --sam sam_vit_b is the quickest)" if where.type == "cpu" else ""
-        rows = {"Grounded-SAM": f"usable on {where} in {precision}{slow}"}
+        rows = {"Grounded-SAM": f"usable with its weights on {where} in {precision}{slow}"}
     except ImportError as error:
         rows = {"Grounded-SAM": f"not usable: {error}"}
     return rows | weights_status(weights)
 
 
-def _fill(folder: MaskFolder, split: Split, work: _Labeller, skip_bad: bool, progress: bool) -> MaskSet:
-    """Label the images that are not done."""
-    pending = [name for name in split.names if not folder.done(name)]
-    skipped: dict[str, str] = {}
-    begun = False
-    bar = tqdm(pending, "Grounded-SAM", len(split), disable=not show_bars(progress), initial=len(split) - len(pending))
-    for name in bar:
-        try:
-            image = split.image(name)
-            input_shape(image.shape, work.settings.input_size)
-        except (ValueError, FileNotFoundError) as error:
-            if not skip_bad:
-                raise ValueError(f"{name}: {error}; to leave such images out: skip_bad=True, --skip-bad") from error
-            skipped[name] = str(error)
-            bar.write(f"skipped {name}: {error}", file=sys.stderr)
-            continue
-        if not begun:
-            folder.begin(**work.about)
-            begun = True
-        folder.write(name, *work(image))
-    done = [name for name in split.names if name not in skipped]
-    if not done:
-        raise ValueError(f"{folder.path}: none of the {len(split)} images can be read: {next(iter(skipped.values()))}")
-    folder.finish(skipped)
-    return folder.masks(done)
-
-
 class _Labeller:
     """Turns images into object maps and tables; loads the networks when the first image comes."""
 
-    def __init__(
-        self,
-        classes: Classes,
-        settings: Settings,
-        models: Models | None,
-        weights: str | os.PathLike[str] | None,
-        offline: bool,
-        device: str,
-        progress: bool,
-    ) -> None:
-        from a2lc.segmenter import resolve_device
-
+    def __init__(self, classes: Classes, settings: Settings, models: Models | None, machine: Machine) -> None:
         self.classes = classes
         self.settings = settings
         self.models = models
-        self.weights = weights
-        self.offline = offline
-        self.device = resolve_device(device)
-        self.dtype = half_precision(settings.precision, self.device)
-        self.progress = progress
+        self.machine = machine
 
-    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.int32], Any]:
+    def check(self, image: NDArray[np.uint8]) -> None:
+        """Raise ValueError where the detector cannot read an (H, W, 3) image."""
+        input_shape(image.shape, self.settings.input_size)
+
+    def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.int32], pd.DataFrame]:
         """(H, W, 3) uint8 -> object map (H, W) int32 and a table with a row per box."""
         detector, segmenter = self._networks
         found = detector(image)
-        painter = Painter(image.shape[0], image.shape[1], self.device)
+        painter = Painter(image.shape[0], image.shape[1], self.machine.device)
         if len(found):
             for masks in segmenter.masks(image, found.boxes):
                 painter.add(masks)
@@ -237,50 +196,42 @@ class _Labeller:
             "mask_area": painter.areas,
             "area": np.bincount(objects.ravel(), minlength=len(found) + 1)[1:],
         }
-        return objects, table_of(table)
+        return objects, table_of(table, COLUMNS)
 
     @property
     def about(self) -> dict[str, Any]:
         """What a manifest says of this machine and of the prompt."""
         prompt = self._networks[0].prompt
-        used = {"device": str(self.device), "precision": str(self.dtype).removeprefix("torch.")}
-        return {**used, "captions": list(prompt.captions), "prompt": prompt.table.to_dict("records")}
+        return {**self.machine.about, "captions": list(prompt.captions), "prompt": prompt.table.to_dict("records")}
 
     @cached_property
     def _networks(self) -> tuple[Detector, BoxSegmenter]:
         require_packages()
+        machine = self.machine
         if self.models is not None:
             prompt = self._prompt(self.models.detector.tokenizer)
             detector, sam = self.models.detector, self.models.sam
         else:
             from transformers import AutoTokenizer
 
-            bert = find_bert(self.weights, offline=self.offline)
+            bert = find_bert(machine.weights, offline=machine.offline)
             with quiet():
                 tokenizer = AutoTokenizer.from_pretrained(bert)
             prompt = self._prompt(tokenizer)
-            detector = load_grounding_dino(self._file(DETECTOR), bert)
-            sam = load_sam(self._file(self.settings.sam), self.settings.sam)
-        limits = (self.settings.box_threshold, self.settings.input_size)
-        return Detector(detector, prompt, *limits, self.device, self.dtype), BoxSegmenter(sam, self.device, self.dtype)
+            detector_file, sam_file = (
+                machine.file(DETECTOR),
+                machine.file(self.settings.sam),
+            )  # all before one is loaded
+            detector = load_grounding_dino(detector_file, bert)
+            sam = load_sam(sam_file, self.settings.sam)
+        limits, run_on = (self.settings.box_threshold, self.settings.input_size), (machine.device, machine.dtype)
+        return Detector(detector, prompt, *limits, *run_on), BoxSegmenter(sam, *run_on)
 
     def _prompt(self, tokenizer: Any) -> ClassPrompt:
         prompt = build_prompt(self.classes, tokenizer, self.settings.synonyms, self.settings.rule)
-        if self.progress:
+        if self.machine.progress:
             tqdm.write(prompt.report())
         return prompt
-
-    def _file(self, name: str) -> Path:
-        return find_weights(name, self.weights, offline=self.offline, progress=self.progress)
-
-
-def _as_split(images: Split | str | os.PathLike[str]) -> Split:
-    if isinstance(images, Split):
-        return images
-    files = index_files(Path(images))
-    if not files:
-        raise ValueError(f"{images}: expected at least one jpg or png image, found none")
-    return FileSplit("train", tuple(files), _as_classes(["-"]), files, {})
 
 
 def _as_classes(classes: Classes | Sequence[str]) -> Classes:

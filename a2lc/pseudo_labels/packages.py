@@ -1,32 +1,74 @@
-"""What the two networks of Grounded-SAM share: the packages they come from, and the precision they run in."""
+"""What the two networks of Grounded-SAM share: the packages they come from, where and how they run."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
+from a2lc.pseudo_labels.weights import find_weights
+
 DISTRIBUTIONS = ("groundingdino-py", "segment-anything", "transformers")
+SAM_ONLY = ("segment_anything",)
+MODULES = ("transformers", *SAM_ONLY, "groundingdino.models")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; CPU
 
 
-def require_packages() -> None:
-    """Import what Grounded-SAM needs.
+class Machine:
+    """Where networks run, and where their weights are.
+
+    Args:
+        device: auto, cpu, cuda or mps.
+        precision: auto, float32, bfloat16 or float16.
+        weights: folder of pretrained weights; None: the usual one.
+        offline: never download.
+        progress: show bars and tables.
+
+    Raises:
+        ValueError: an unknown device or precision, or one that this machine lacks.
+    """
+
+    def __init__(
+        self, device: str, precision: str, weights: str | os.PathLike[str] | None, offline: bool, progress: bool
+    ) -> None:
+        from a2lc.segmenter import resolve_device
+
+        self.device = resolve_device(device)
+        self.dtype = half_precision(precision, self.device)
+        self.weights = weights
+        self.offline = offline
+        self.progress = progress
+
+    @property
+    def about(self) -> dict[str, str]:
+        """For a manifest."""
+        return {"device": str(self.device), "precision": str(self.dtype).removeprefix("torch.")}
+
+    def file(self, name: str) -> Path:
+        """The checked file of published weights, see `find_weights`."""
+        return find_weights(name, self.weights, offline=self.offline, progress=self.progress)
+
+
+def require_packages(modules: Sequence[str] = MODULES) -> None:
+    """Import what Grounded-SAM needs, or Segment Anything alone (`SAM_ONLY`).
 
     Raises:
         ImportError: a package is missing, or transformers is too new; says what to install.
     """
     try:
-        found = version("transformers")
+        found = version("transformers") if "transformers" in modules else "0"
         if int(found.partition(".")[0]) >= 5:
             raise ImportError(f"transformers {found} has lost what groundingdino calls, expected a version before 5")
         with quiet():
-            for module in ("transformers", "segment_anything", "groundingdino.models"):
+            for module in modules:
                 import_module(module)
     except ImportError as error:  # PackageNotFoundError is one
         missing = f"no package {error.name}" if isinstance(error, PackageNotFoundError) else str(error)
@@ -54,6 +96,32 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Context in which matrix products run in `dtype`."""
     reduced = dtype != torch.float32
     return torch.autocast(device.type, dtype if reduced else None, enabled=reduced)
+
+
+def halved(count: int, error: RuntimeError, device: torch.device, what: str) -> int:
+    """How many to try at once after `count` have failed for want of memory.
+
+    Args:
+        count: how many were tried.
+        error: what was raised.
+        device: where.
+        what: what one of them is, for the message.
+
+    Raises:
+        RuntimeError: `error` itself, where it says something else; or memory does not even suffice for one.
+    """
+    if not any(words in str(error) for words in _OUT_OF_MEMORY):
+        raise error
+    if count == 1:
+        message = f"{device}: not enough memory for {what} ({error})"
+        raise RuntimeError(f"{message}; take a smaller image, or another device") from error
+    return count // 2
+
+
+def empty_cache(device: torch.device) -> None:
+    """Give memory back that PyTorch keeps for later; not while an exception holds tensors."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

@@ -168,8 +168,8 @@ def written_names(
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, found {rule!r}{nearest(rule, RULES)}")
     synonyms = synonyms or {}
     for name, more in synonyms.items():
-        if isinstance(more, str):
-            raise ValueError(f"synonyms: expected a list of names for {name!r}, found the text {more!r}")
+        if isinstance(more, str) or not isinstance(more, Sequence) or not all(isinstance(text, str) for text in more):
+            raise ValueError(f"synonyms: expected a list of names for {name!r}, found {more!r}")
         if classes.index(name) == classes.background:
             raise ValueError(f"synonyms: the background {name!r} is not asked for, expected no names for it")
     written: dict[str, int] = {}
