@@ -195,7 +195,7 @@ class _Cutter:
     @property
     def about(self) -> dict[str, Any]:
         """What a manifest says of this machine."""
-        assert self._segmenter  # weights first: nothing is written where they are missing
+        _ = self._segmenter  # weights first: nothing is written where they are missing
         return self.machine.about
 
     def check(self, image: NDArray[np.uint8]) -> None:
