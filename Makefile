@@ -12,6 +12,7 @@ OTHER_NOTEBOOKS := $(filter-out $(QUICKSTART),$(sort $(wildcard notebooks/*.ipyn
 # nbval runs under its own warning rules: deprecations inside Jupyter's packages are not ours to fail on.
 NBVAL := -W default --nbval-cell-timeout 300 -p no:cacheprovider
 # nbval reads a cell's messages when the cell has ended; a minute of progress bars is more than the socket keeps.
+# Two processes of one thread take half the time of one process of two threads; a file's tests share its runs.
 # Kernels of two threads each beside other work wait for one another: one thread is faster for networks this small.
 QUIET := TQDM_DISABLE=1 OMP_NUM_THREADS=1
 
@@ -45,7 +46,7 @@ lint: $(STAMP)
 	$(RUN) mypy
 
 test: lint
-	$(RUN) pytest -q
+	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval --nbval-sanitize-with tests/sanitize.cfg $(QUICKSTART)
 ifneq ($(OTHER_NOTEBOOKS),)
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -354,7 +355,7 @@ def test_killed_twice_while_answering_nothing_is_lost(run: Run) -> None:
     assert labels == list(range(12))
 
 
-def test_a_read_only_run_folder(run: Run, tmp_path: Path) -> None:
+def test_a_read_only_run_folder(run: Run) -> None:
     """Nothing is recorded, and the message says so; looking is possible."""
     code = (
         "import os, sys; from a2lc import Run; from a2lc.human import Queue\n"
@@ -363,11 +364,9 @@ def test_a_read_only_run_folder(run: Run, tmp_path: Path) -> None:
         "try: queue.answer('road')\n"
         "except PermissionError as error: print(error)"
     )
-    copied = tmp_path.parent / f"{tmp_path.name}_open"
-    shutil.copytree(run.path.parent, copied)
-    for folder in (copied, *copied.parents):
-        if folder.is_relative_to(tmp_path.parents[1]):
-            folder.chmod(0o755)
+    outside = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
+    outside.chmod(0o755)
+    copied = shutil.copytree(run.path.parent, outside / "runs")
     for path in copied.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     done = subprocess.run(
@@ -377,7 +376,7 @@ def test_a_read_only_run_folder(run: Run, tmp_path: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
     assert done.returncode == 0, done.stderr
     assert re.match(r"12\n.*answers\.jsonl: cannot be written, so nothing was recorded", done.stdout)
-    shutil.rmtree(copied)
+    shutil.rmtree(outside)
 
 
 # ------------------------------------------------------------------------------------------------ the end of a queue
