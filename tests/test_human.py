@@ -367,6 +367,7 @@ def test_a_read_only_run_folder(run: Run) -> None:
     outside = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
     outside.chmod(0o755)
     copied = shutil.copytree(run.path.parent, outside / "runs")
+    copied.chmod(0o755)
     for path in copied.rglob("*"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     done = subprocess.run(
