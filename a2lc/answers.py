@@ -18,6 +18,13 @@ import pandas as pd
 from a2lc.append_log import Record
 
 
+def label_in(value: object) -> int:
+    """A label as a line says it: 0..255. Raises `ValueError` where it is none."""
+    if type(value) is not int or not 0 <= value <= 255:
+        raise ValueError(f"label: expected 0..255, found {value!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class Answer:
     """One line.
@@ -59,8 +66,7 @@ class Answer:
             ValueError, KeyError, TypeError: a field is missing or wrong.
         """
         label, seconds, undo = record["label"], record["seconds"], record.get("undo", False)
-        if label is not None and not (type(label) is int and 0 <= label <= 255):
-            raise ValueError(f"label: expected 0..255 or null, found {label!r}")
+        label = None if label is None else label_in(label)
         if not isinstance(undo, bool) or (undo and label is not None):
             raise ValueError(f"undo: expected true, without a label, found {undo!r} and label {label!r}")
         return cls(

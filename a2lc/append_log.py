@@ -25,10 +25,12 @@ class AppendLog:
 
     Args:
         path: the file; it need not exist.
+        fields: names that each record must have, and the types of their values; a line of others is damaged.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], **fields: type | tuple[type, ...]) -> None:
         self.path = Path(path)
+        self.fields = fields
 
     def read(self) -> list[Record]:
         """All records, oldest first; none where there is no file.
@@ -88,10 +90,14 @@ class AppendLog:
                 record = json.loads(line)
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
-            except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+                for name, kind in self.fields.items():
+                    if not isinstance(record.get(name), kind):
+                        raise ValueError(f"expected a value of {name}, found {record.get(name)!r}")
+            except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, endless brackets
                 found = line[:80].decode(errors="replace").rstrip("\n")
                 if number < len(lines):
-                    raise ValueError(f"{self.path}, line {number}: damaged ({error}), found {found!r}") from error
+                    what = f"damaged ({error}), found {found!r}; mend or remove this line"
+                    raise ValueError(f"{self.path}, line {number}: {what}") from error
                 warnings.warn(
                     f"{self.path}, line {number}: damaged, so it does not count; the {number - 1} lines before it do. "
                     f"Found {found!r}",

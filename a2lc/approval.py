@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from a2lc.append_log import AppendLog, Record
+from a2lc.append_log import Record
 from a2lc.correction import Corrections, LearntFrom, Waiting
 from a2lc.correction.guard import QUANTILE, expected_accuracy
 from a2lc.files import read_json, read_parquet, write_json
 from a2lc.mask_table import VOID, label_names
 from a2lc.round_folder import RoundFolder
-from a2lc.undo import DECISIONS, vetoed
+from a2lc.undo import DECISIONS, decisions, vetoed
 
 if TYPE_CHECKING:
     from a2lc.runs import Run
@@ -134,7 +134,7 @@ class Approval:
             raise ValueError(f"{run.path}: expected a run that waits for approval, found one that {run.status}")
         self.round = run.finished_rounds + 1
         self._folder = run.folder(self.round)
-        self._log = AppendLog(self._folder.path / DECISIONS)
+        self._log = decisions(self._folder.path / DECISIONS)
         self._about = read_json(self._folder.path / "proposals.json")
         masks = run.masks(self.round - 1)
         self.classes, names = masks.classes, label_names(masks.classes)
@@ -280,6 +280,8 @@ class Approval:
 
     def _set(self, records: list[Record]) -> None:
         last = {(record["image"], record["mask_id"]): record["decision"] for record in records}
+        if wrong := set(last.values()) - {UNDECIDED, APPROVED, REJECTED}:
+            raise ValueError(f"{self._log.path}: expected {APPROVED}, {REJECTED} or nothing, found {min(wrong)!r}")
         about = zip(self.table["image"], self.table["mask_id"], strict=True)
         self.table["decision"] = pd.Series(
             [last.get(m, UNDECIDED) for m in about], index=self.table.index, dtype=object

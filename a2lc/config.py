@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -102,7 +102,7 @@ class Experiment(BaseModel):
     @classmethod
     def _fill_in_the_method(cls, fields: dict[str, Any]) -> dict[str, Any]:
         method = fields.get("method", "a2lc")
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             raise ValueError(
                 f"method: expected one of {', '.join(METHODS)}, found {method!r}{nearest(method, METHODS)}"
             )
@@ -200,7 +200,11 @@ class Experiment(BaseModel):
             FileNotFoundError: no such file.
             ValueError: the file is no mapping, or a field is unknown or wrong.
         """
-        return cls(**{**read_fields(path), **overrides})
+        fields = {**read_fields(path), **overrides}
+        try:
+            return cls(**fields)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 def _overridden(preset: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
@@ -221,10 +225,13 @@ def read_fields(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of parameters")
     try:
-        fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        text = Path(path).read_text(encoding="utf-8")
+        fields = yaml.safe_load(text)
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("expected values, found an alias, *name")  # a few of these can mean billions of values
+    except Exception as error:  # PyYAML raises KeyError, AttributeError, RecursionError ... for some texts
         raise ValueError(f"{path}: damaged YAML ({error})") from error
-    if not isinstance(fields, dict):
+    if not (isinstance(fields, dict) and all(isinstance(name, str) for name in fields)):
         raise ValueError(f"{path}: expected a mapping of field names to values, found {type(fields).__name__}")
     return {name: value for name, value in fields.items() if name not in _NOTEBOOK_ONLY}
 
@@ -250,5 +257,6 @@ def _explain(error: ValidationError) -> str:
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:
     model: Any = Experiment
     for part in location:
-        model = model.model_fields[part].annotation
+        kind = model.model_fields[part].annotation
+        model = next(k for k in (*get_args(kind), kind) if k is not type(None))  # of X | None: X
     return list(model.model_fields)

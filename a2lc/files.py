@@ -3,13 +3,15 @@ file."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
 import re
 import secrets
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -28,18 +33,28 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it onto `path`, on failure remove it.
 
     The temporary name keeps the suffix, because Pillow and Matplotlib choose the format by it.
+
+    Raises:
+        OSError: the disk is full; `path` is as it was.
+        PermissionError: the folder cannot be written.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # safetensors makes files that only their owner may read
         os.replace(temporary, target)
+    except FileNotFoundError:  # of another file, which `path` is made from
+        raise
+    except (OSError, SafetensorError) as error:
+        kind = PermissionError if isinstance(error, PermissionError) else OSError
+        raise kind(f"{target}: could not be written, so it is as it was ({error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only folder, where there is none
+            temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
@@ -64,32 +79,100 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read JSON.
+def read_json(path: str | os.PathLike[str], *fields: str) -> Any:
+    """Read JSON; with `fields` an object that has these.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file is damaged; the message names it.
+        ValueError: the file is damaged, or no such object; the message names it, and of a run's file the way out.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: damaged JSON ({error})") from error
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # damaged text, no UTF-8, endless digits, endless brackets
+        raise damaged(path, f"damaged JSON ({error})") from error
+    if fields and not (isinstance(value, dict) and set(fields) <= value.keys()):
+        raise damaged(path, f"expected a JSON object with {', '.join(fields)}, found {str(value)[:60]}")
+    return value
 
 
-def read_parquet(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a Parquet table.
+def read_parquet(path: str | os.PathLike[str], *columns: str) -> pd.DataFrame:
+    """Read a Parquet table; with `columns` one that has these.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file is damaged; the message names it.
+        ValueError: the file is damaged, or no such table; the message names it, and of a run's file the way out.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        return pq.read_table(path).to_pandas()
-    except (pa.ArrowException, OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: damaged Parquet file ({error})") from error
+        table = pq.read_table(path, page_checksum_verification=True).to_pandas()
+    except Exception as error:  # what is damaged may say anything of its own columns
+        raise damaged(path, f"damaged Parquet file ({error})") from error
+    if missing := [name for name in columns if name not in table]:
+        raise damaged(path, f"expected the columns {', '.join(columns)}, {', '.join(missing)} missing")
+    return table
+
+
+def damaged(path: str | os.PathLike[str], what: str, line: int = 0) -> ValueError:
+    """The error about a damaged file, or a line of it, counted from 1. Of a run's file it says which files to remove,
+    so that they are made again; never what a person said."""
+    file = Path(path)
+    where, remove = f"{file}, line {line}" if line else str(file), [] if file.suffix == ".jsonl" else [file]
+    folder = file.parent if file.parent.name not in ("object_maps", "targets") else file.parent.parent
+    if file.name in ("config.json", "provenance.json"):
+        remove = [file.with_name("config.json"), file.with_name("provenance.json")]
+    elif re.fullmatch(r"round_\d+|model-s\d+-[0-9a-f]{8}", folder.name):
+        remove.append(folder / "state.json")
+    elif (folder / "masks.json").is_file():
+        remove.append(folder / "masks.json")
+    else:
+        return ValueError(f"{where}: {what}")
+    names = " and ".join(map(str, dict.fromkeys(remove)))
+    return ValueError(f"{where}: {what}. Remove {names}, and start the run again: what they held is made again")
+
+
+def below(folder: Path, name: str) -> Path:
+    """A file in `folder` whose name was read somewhere.
+
+    Raises:
+        ValueError: the name leads out of the folder.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+        raise ValueError(f"{folder}: expected the name of a file in it, found {name!r}")
+    return folder / name
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as safetensors, atomically, with their checksum."""
+    with atomic(path) as temporary:
+        save_file(dict(arrays), temporary, metadata={"crc32": _checksum(arrays)})
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read a safetensors file; its checksum is verified where it has one.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the file is damaged; the message names it, and of a run's file the way out.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            wanted = (file.metadata() or {}).get("crc32")
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise damaged(path, f"damaged safetensors file ({error})") from error
+    if wanted is not None and wanted != _checksum(arrays):
+        raise damaged(path, "damaged safetensors file (its checksum is another one)")
+    return arrays
+
+
+def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
+    crc = 0
+    for name in sorted(arrays):
+        crc = zlib.crc32(np.ascontiguousarray(arrays[name]).data, zlib.crc32(name.encode(), crc))
+    return f"{crc:08x}"
 
 
 def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
@@ -103,6 +186,7 @@ def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
             compression_level=9,
             use_dictionary=[name for name in table if name not in floats],
             use_byte_stream_split=floats,
+            write_page_checksum=True,
         )
 
 
@@ -113,7 +197,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         FileNotFoundError: the file is missing.
         ValueError: the file is truncated or no image; the message names it.
     """
-    return _read(path, lambda image: np.asarray(image.convert("RGB"), dtype=np.uint8))
+    return np.asarray(_decoded(path, "RGB"), dtype=np.uint8)
 
 
 def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
@@ -123,7 +207,7 @@ def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
         FileNotFoundError: the file is missing.
         ValueError: the file is truncated, no image, or has colour channels instead of one id per pixel.
     """
-    return _read(path, lambda image: pixel_ids(image, path))
+    return pixel_ids(_decoded(path), path)
 
 
 def pixel_ids(image: Image.Image, name: object) -> np.ndarray:
@@ -157,11 +241,23 @@ def write_label_png(path: str | os.PathLike[str], values: np.ndarray, palette: n
         image.save(temporary, optimize=True)
 
 
-def _read(path: str | os.PathLike[str], convert: Any) -> np.ndarray:
+def decoded(data: bytes, name: object, mode: str | None = None) -> Image.Image:
+    """An image with its pixels, converted to `mode` where one is given.
+
+    Raises:
+        ValueError: damaged, truncated or no image; the message begins with `name`.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            image.load()
+            return image if mode is None else image.convert(mode)
+    except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
+        raise damaged(str(name), f"damaged or truncated image ({error})") from error
+
+
+def _decoded(path: str | os.PathLike[str], mode: str | None = None) -> Image.Image:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with Image.open(path) as image:
-            return convert(image)
-    except (OSError, SyntaxError) as error:  # Pillow reports a broken PNG chunk as SyntaxError
-        raise ValueError(f"{path}: damaged or truncated image ({error})") from error
+    return decoded(Path(path).read_bytes(), path, mode)

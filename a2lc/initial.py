@@ -13,7 +13,7 @@ import numpy as np
 from a2lc.config import Experiment, fingerprint
 from a2lc.datasets import Dataset
 from a2lc.errors import differences
-from a2lc.files import read_json, write_json
+from a2lc.files import damaged, read_json, remove_leftovers, write_json
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
@@ -43,6 +43,7 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
     if not (folder / "masks.json").is_file():
         with locked(folder):
             if not (folder / "masks.json").is_file():
+                remove_leftovers(folder)
                 _make_masks(config.pseudo_labels, dataset, progress).save(folder)
     return MaskSet.load(folder), folder
 
@@ -103,11 +104,15 @@ def initial_model(model: Segmenter, setting: Setting, masks: MaskSet, shared: Pa
     with locked(path):
         kept, settings = RoundFolder(path), path / "training.json"
         if settings.is_file():
-            found = read_json(settings)
-            found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json")
+            found = read_json(settings, "segmenter")
+            try:
+                found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json")
+            except (TypeError, ValueError) as error:  # no object, or of other fields
+                raise damaged(settings, str(error)) from error
             if wrong := differences(training, found):
                 raise ValueError(f"{path}: holds another model: {'; '.join(wrong)}. Remove it to train it again.")
         if kept.begin("trained"):
+            remove_leftovers(path)
             write_json(settings, training)
             seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
             model.fit(dataset.train, masks.label_map, seed=seed, progress=setting.progress)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
+from a2lc.files import below, damaged, read_json, read_parquet
 
 SOURCES = ("initial", "annotator", "lcm", "overruled")
 """Who set a mask's label. Tables keep positions in this list, so new names come last. ``overruled``: the LCM, after an
@@ -18,6 +21,11 @@ ANSWERED = ("annotator", "overruled")
 
 AUTOMATIC = ("lcm", "overruled")
 """Sources of labels that the LCM has set."""
+
+TYPES = {"mask_id": "int32", "area": "int64", "label": "uint8", "initial_label": "uint8", "round": "int16"} | {
+    "confidence": "float32"
+}
+"""Of the columns that hold numbers."""
 
 VOID = "void"
 """What people read where a label is no class."""
@@ -83,3 +91,66 @@ def new_table(
             "confidence": np.full(len(ids), np.nan, dtype=np.float32),
         }
     )
+
+
+# ------------------------------------------------------------------------------------------------ files
+def read_description(path: Path) -> tuple[tuple[str, ...], Classes, int]:
+    """Image names, classes and the label of uncovered pixels, of the ``masks.json`` of `MaskSet.save`.
+
+    Raises:
+        ValueError: it is damaged; the message names it.
+    """
+    about = read_json(path, "names", "class_names", "palette", "ignore_index", "background", "uncovered")
+    names, class_names, uncovered = about["names"], about["class_names"], about["uncovered"]
+    try:
+        for texts in (names, class_names):
+            if not (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
+                raise ValueError(f"expected a list of names, found {str(texts)[:60]}")
+        if len(set(names)) < len(names):
+            raise ValueError("expected distinct names of images")
+        for name in names:
+            below(path.parent, name)
+        palette = np.array(about["palette"], np.uint8)
+        classes = Classes(tuple(class_names), palette, about["ignore_index"], about["background"])
+        check_labels(np.array([uncovered]), classes, "uncovered")
+    except (TypeError, ValueError, OverflowError) as error:  # text where a number belongs, a number too large
+        raise damaged(path, f"damaged ({error})") from error
+    return tuple(names), classes, uncovered
+
+
+def read_table(path: Path, names: tuple[str, ...], classes: Classes) -> pd.DataFrame:
+    """The table of these images that `MaskSet.save` wrote.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is damaged, or the table of other images; the message names it.
+    """
+    table = read_columns(path, classes, "image", "source", *TYPES)
+    wrong = (table["mask_id"] <= 0).any()
+    for name, categories in (("image", names), ("source", SOURCES)):
+        known = table[name].isin(categories)
+        wrong |= not known.all()
+        table[name] = pd.Categorical(table[name].where(known), categories=categories)
+    place = table["image"].cat.codes.to_numpy(np.int64) << 32 | table["mask_id"].to_numpy(np.int64)
+    if wrong or (np.diff(place) <= 0).any():
+        raise damaged(path, f"expected masks with ids > 0 of {len(names)} images, in order")
+    return table
+
+
+def read_columns(path: str | os.PathLike[str], classes: Classes, *columns: str) -> pd.DataFrame:
+    """A table that has these columns, of their types, and labels of these classes.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is damaged or another table; the message names it.
+    """
+    table = read_parquet(path, *columns)
+    for name in set(columns) & TYPES.keys():
+        if table[name].dtype != TYPES[name]:
+            raise damaged(path, f"expected the column {name} of type {TYPES[name]}, found {table[name].dtype}")
+    try:
+        for name in {"label", "initial_label"} & set(columns):
+            check_labels(table[name].to_numpy(), classes, name)
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
+    return table

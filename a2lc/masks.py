@@ -15,8 +15,18 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
-from a2lc.files import read_json, read_label_png, read_parquet, write_json, write_label_png, write_parquet
-from a2lc.mask_table import ANSWERED, SOURCES, areas_of, categorical, check_labels, new_table
+from a2lc.files import below, damaged, read_label_png, write_json, write_label_png, write_parquet
+from a2lc.mask_table import (
+    ANSWERED,
+    SOURCES,
+    areas_of,
+    categorical,
+    check_labels,
+    new_table,
+    read_columns,
+    read_description,
+    read_table,
+)
 
 _STATE = ("label", "source", "round", "confidence")  # the columns that change from round to round
 
@@ -244,7 +254,7 @@ class MaskSet:
         is, the rest is whole."""
         target = Path(folder)
         for name in self.names:
-            write_label_png(target / "object_maps" / f"{name}.png", self.object_map(name))
+            write_label_png(below(target / "object_maps", f"{name}.png"), self.object_map(name))
         write_parquet(target / "masks.parquet", self.table)
         description = {
             "names": list(self.names),
@@ -269,18 +279,10 @@ class MaskSet:
             raise FileNotFoundError(
                 f"{source}: no saved masks here (expected masks.json, masks.parquet and object_maps/)"
             )
-        about = read_json(source / "masks.json")
-        classes = Classes(
-            tuple(about["class_names"]),
-            np.array(about["palette"], np.uint8),
-            about["ignore_index"],
-            about["background"],
-        )
-        table = read_parquet(source / "masks.parquet")
-        table["image"] = pd.Categorical(table["image"], categories=about["names"])
-        table["source"] = pd.Categorical(table["source"], categories=SOURCES)
-        paths = {name: source / "object_maps" / f"{name}.png" for name in about["names"]}
-        return cls(classes, about["names"], table, paths, about["uncovered"])
+        names, classes, uncovered = read_description(source / "masks.json")
+        table = read_table(source / "masks.parquet", names, classes)
+        paths = {name: source / "object_maps" / f"{name}.png" for name in names}
+        return cls(classes, names, table, paths, uncovered)
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write only the columns that change, in row order: a few kilobytes for thousands of masks."""
@@ -293,9 +295,11 @@ class MaskSet:
         Raises:
             ValueError: the file is damaged or has another number of masks.
         """
-        state = read_parquet(path)
+        state = read_columns(path, self.classes, *_STATE)
         if len(state) != len(self):
-            raise ValueError(f"{path}: expected {len(self)} masks, found {len(state)}")
+            raise damaged(path, f"expected {len(self)} masks, found {len(state)}")
+        if not state["source"].isin(range(len(SOURCES))).all():
+            raise damaged(path, f"expected sources in 0..{len(SOURCES) - 1}")
         source = categorical(state["source"].to_numpy(), SOURCES)
         table = self.table.assign(**{c: state[c].to_numpy() for c in ("label", "round", "confidence")}, source=source)
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)

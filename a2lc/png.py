@@ -6,14 +6,12 @@ are in IDAT. Replacing only those keeps what a library that decodes and encodes 
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 
 import numpy as np
-from PIL import Image
 
-from a2lc.files import pixel_ids
+from a2lc.files import decoded, pixel_ids
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE = 0, 3  # colour types
@@ -26,11 +24,7 @@ def read_ids(data: bytes) -> np.ndarray:
     Raises:
         ValueError: damaged, or not one id per pixel.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return pixel_ids(image, "label PNG")
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"damaged or truncated image ({error})") from error
+    return pixel_ids(decoded(data, "label PNG"), "label PNG")
 
 
 def with_ids(data: bytes, ids: np.ndarray) -> bytes:
@@ -89,7 +83,7 @@ def _chunks(data: bytes) -> list[Chunk]:
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         found.append((kind, data[at + 8 : at + 8 + length]))
         at += length + 12
-    if not found or found[0][0] != b"IHDR" or found[-1][0] != b"IEND":
+    if not found or found[0][0] != b"IHDR" or len(found[0][1]) != 13 or found[-1][0] != b"IEND":
         raise ValueError("damaged or truncated PNG file")
     return found
 

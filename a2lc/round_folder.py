@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
-from a2lc.answers import Answer, answers_table
-from a2lc.files import atomic, read_json, read_parquet, write_json, write_parquet
+from a2lc.answers import Answer, answers_table, label_in
+from a2lc.files import atomic, damaged, read_arrays, read_json, read_parquet, write_arrays, write_json, write_parquet
 from a2lc.metrics import SegmentationScore
 
 STAGES = ("scored", "queried", "answered", "corrected", "trained")
@@ -35,7 +34,10 @@ class RoundFolder:
         self._bar: tqdm | None = None
         self._start = 0.0
         state = path / "state.json"
-        self.seconds: dict[str, float] = read_json(state)["finished"] if state.is_file() else {}
+        found = read_json(state, "finished")["finished"] if state.is_file() else {}
+        if not isinstance(found, dict) or any(type(seconds) not in (int, float) for seconds in found.values()):
+            raise damaged(state, f"expected the seconds of each finished stage, found {str(found)[:60]}")
+        self.seconds: dict[str, float] = found
 
     def done(self, stage: str) -> bool:
         """Whether a stage is finished."""
@@ -47,21 +49,21 @@ class RoundFolder:
             bar.set_postfix_str(f"{self.path.name} {stage}")
             bar.update(self.done(stage))
         self._bar, self._start = bar, time.perf_counter()
-        self._clean()
+        self.clean()
         return not self.done(stage)
 
     def end(self, stage: str, seconds: float | None = None) -> None:
         """Record that a stage is finished: its files are whole. `seconds` where it was not this process's time."""
         self.seconds[stage] = round(time.perf_counter() - self._start if seconds is None else seconds, 3)
         write_json(self.path / "state.json", {"finished": self.seconds})
-        self._clean()
+        self.clean()
         if self._bar is not None:
             self._bar.update()
 
-    def _clean(self) -> None:
+    def clean(self) -> None:
         """Remove what only the stages of this round needed, once all of them are finished."""
-        if self.done(STAGES[-1]):
-            for name in (_WORKING, _NOTES):
+        for name in (_WORKING, _NOTES):
+            if self.done(STAGES[-1]) and (self.path / name).is_file():  # looked at first: the folder may be read-only
                 (self.path / name).unlink(missing_ok=True)
 
     @property
@@ -80,20 +82,26 @@ class RoundFolder:
 
     def take_over(self, other: RoundFolder) -> None:
         """Finish this round with the model and metrics of another folder."""
-        for name in ("segmenter.safetensors", "metrics.json"):
-            with atomic(self.path / name) as temporary:
-                shutil.copyfile(other.path / name, temporary)
+        with atomic(self.path / "segmenter.safetensors") as temporary:
+            shutil.copyfile(other.path / "segmenter.safetensors", temporary)
+        write_json(self.path / "metrics.json", read_json(other.path / "metrics.json", "round"))
         self.seconds = dict(other.seconds)
         write_json(self.path / "state.json", {"finished": self.seconds})
 
     def note(self, **values: Any) -> None:
         """Keep numbers of a stage for this round's metrics."""
         path = self.path / _NOTES
-        write_json(path, (read_json(path) if path.is_file() else {}) | values)
+        write_json(path, self._notes() | values)
+
+    def _notes(self) -> dict[str, Any]:
+        path = self.path / _NOTES
+        notes = read_json(path) if path.is_file() else {}
+        if not isinstance(notes, dict):
+            raise damaged(path, f"expected a JSON object, found {str(notes)[:60]}")
+        return notes
 
     def write_metrics(self, *, data: SegmentationScore | None, model: SegmentationScore | None, **values: Any) -> None:
         """Write ``metrics.json``: the round's numbers, and IoU per class (null where a class does not occur)."""
-        notes = read_json(self.path / _NOTES) if (self.path / _NOTES).is_file() else {}
         scores = {"data": data, "model": model}
         mious = {f"{name}_miou": score.miou if score else None for name, score in scores.items()}
         per_class = {
@@ -102,37 +110,47 @@ class RoundFolder:
             if score
         }
         lcm = {"n_auto": 0, "lcm_oa_before": None, "lcm_oa_after": None}
-        write_json(self.path / "metrics.json", values | mious | lcm | notes | per_class)
+        write_json(self.path / "metrics.json", values | mious | lcm | self._notes() | per_class)
 
     def write_working(self, **arrays: np.ndarray) -> None:
         """Keep arrays that later stages of this round need; removed with the round's last stage."""
-        with atomic(self.path / _WORKING) as temporary:
-            save_file(arrays, temporary)
+        write_arrays(self.path / _WORKING, arrays)
 
     def working(self, name: str) -> np.ndarray:
         """An array kept by `write_working`.
 
         Raises:
             FileNotFoundError: it is gone, although the round is scored.
+            ValueError: the file is damaged.
         """
         path = self.path / _WORKING
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: missing, although the round is scored; remove {self.path} to play it again"
             )
-        return load_file(path)[name]
+        arrays = read_arrays(path)
+        if name not in arrays:
+            raise damaged(path, f"expected an array {name!r}, found {', '.join(arrays)}")
+        return arrays[name]
 
     def scores(self) -> np.ndarray:
         """(M,) float32 scores of this round."""
-        return read_parquet(self.path / "scores.parquet")["score"].to_numpy()
+        scores = read_parquet(self.path / "scores.parquet", "score")["score"].to_numpy()
+        if scores.dtype.kind != "f":
+            raise damaged(self.path / "scores.parquet", f"expected scores, found {scores.dtype}")
+        return scores
 
     def queried_rows(self) -> np.ndarray:
         """(B,) row numbers of the masks queried in this round, highest score first."""
-        return read_parquet(self.path / "queries.parquet")["row"].to_numpy()
+        path, total = self.path / "queries.parquet", len(self.scores())
+        rows = read_parquet(path, "row")["row"].to_numpy()
+        if rows.dtype.kind != "i" or (rows < 0).any() or (rows >= total).any():
+            raise damaged(path, f"expected row numbers in 0..{total - 1}")
+        return rows
 
     def regions(self) -> np.ndarray:
         """(M,) row of the root of each superpixel's region in this round (superpixel baselines only)."""
-        return read_parquet(self.path / "scores.parquet")["region"].to_numpy(np.int64)
+        return read_parquet(self.path / "scores.parquet", "region")["region"].to_numpy(np.int64)
 
     def named_classes(self, num_classes: int) -> np.ndarray:
         """(B, K + 1) bool: the classes named in each answer, the last one void, where all classes were asked for."""
@@ -146,15 +164,24 @@ class RoundFolder:
         answers = self.read_answers()
         return int(answers["classes"].map(len).sum()) if "classes" in answers else len(answers)
 
-    def answered_labels(self) -> np.ndarray:
+    def answered_labels(self, table: pd.DataFrame | None = None) -> np.ndarray:
         """(B,) uint8 answers to `queried_rows`, 255 = void.
 
+        Args:
+            table: of all masks; where it is given, the answers must be about those queried.
+
         Raises:
-            ValueError: there are more or fewer answers than queries.
+            ValueError: there are more or fewer answers than queries, or they are about others.
         """
-        answers, queries = self.read_answers(), self.queried_rows()
-        if len(answers) != len(queries):
-            raise ValueError(f"{self.path / 'answers.jsonl'}: expected {len(queries)} answers, found {len(answers)}")
+        path, answers, rows = self.path / "answers.jsonl", self.read_answers(), self.queried_rows()
+        if len(answers) != len(rows):
+            raise damaged(path, f"expected {len(rows)} answers, found {len(answers)}")
+        if table is not None:
+            asked = table.iloc[rows][["image", "mask_id"]].astype({"image": object})
+            wrong = (answers[["image", "mask_id"]].to_numpy() != asked.to_numpy()).any(1)
+            if wrong.any():
+                found = answers[wrong].iloc[0].to_dict()
+                raise damaged(path, f"expected an answer to each query, found another: {found}")
         return answers["label"].to_numpy(np.uint8)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
@@ -184,7 +211,7 @@ class RoundFolder:
             raise FileNotFoundError(f"{path}: no answers of this round")
         records: list[tuple[Any, ...]] = []
         from_person: list[Answer] = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
             try:
                 record = json.loads(line)
                 if "source" in record and not records:
@@ -192,14 +219,13 @@ class RoundFolder:
                     continue
                 if from_person:
                     raise ValueError("some answers have a source, others have not")
-                answer = (str(record["image"]), int(record["mask_id"]), int(record["label"]))
+                answer = (str(record["image"]), int(record["mask_id"]), label_in(record["label"]))
                 if records and ("classes" in record) != (len(records[0]) == 4):
                     raise ValueError("some answers have classes, others have not")
                 records.append((*answer, [int(c) for c in record["classes"]]) if "classes" in record else answer)
-            except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"{path}, line {number}: expected image, mask_id and label, found {line[:80]!r}"
-                ) from error
+            except (KeyError, TypeError, ValueError, RecursionError) as error:  # ValueError: also of json
+                what = f"expected image, mask_id and label, found {line[:80].decode(errors='replace')!r} ({error})"
+                raise damaged(path, what, number) from error
         if from_person:
             return answers_table(from_person)
         columns = ["image", "mask_id", "label", "classes"]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
@@ -19,7 +18,7 @@ from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
 from a2lc.correction import LearntFrom, Waiting, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
-from a2lc.files import atomic, remove_leftovers, write_json
+from a2lc.files import remove_leftovers, write_arrays, write_json
 from a2lc.initial import describe, initial_masks, initial_model, unlabelled
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
@@ -71,6 +70,7 @@ def run(
         with_features(model)
     result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
     if result.finished or result.waits_for:
+        result.folder(config.rounds).clean()
         return result
     annotator, truth = annotator_of(config, dataset, masks)
     setting = Setting(config, dataset, truth, annotator, factory, progress)
@@ -138,7 +138,7 @@ def play_round(
 
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
     if folder.begin("corrected", bar):
-        answered = masks.relabel(rows, folder.answered_labels(), source="annotator", round=number)
+        answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=number)
         corrected = correct(number, setting, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
         corrected.save_state(folder.path / "masks.parquet")
         folder.end("corrected")
@@ -202,8 +202,7 @@ def correct(
         warnings.warn(f"round {number}: no answer names a class, so the LCM has nothing to learn from", stacklevel=2)
         return masks
     lcm = train_lcm(feature[rows[known]], labels[known], len(masks.classes), config.correction, seed)
-    with atomic(folder.path / "lcm.safetensors") as temporary:
-        save_file(lcm.state_dict(), temporary)
+    write_arrays(folder.path / "lcm.safetensors", {name: x.numpy() for name, x in lcm.state_dict().items()})
     proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
     proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.path.parent, masks))
     probabilities = config.scoring.features == "probabilities"

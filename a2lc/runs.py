@@ -24,7 +24,7 @@ import pandas as pd
 
 from a2lc.config import Experiment
 from a2lc.errors import differences
-from a2lc.files import read_json, read_parquet, write_json
+from a2lc.files import below, damaged, read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.segmenter import Segmenter, build_segmenter
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from a2lc.setting import SegmenterFactory
 
 SHARED = "shared"
+FORMAT = 1  # of run folders; one that does not say which belongs to the first
 
 
 class Run:
@@ -54,12 +55,14 @@ class Run:
 
         Raises:
             FileNotFoundError: `path` is no run folder.
-            ValueError: its config.json is damaged or not understood.
+            ValueError: its config.json is damaged or not understood; or it was written in another `FORMAT`.
         """
         folder = Path(path)
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder}: no run here (expected config.json)")
-        return cls(folder, Experiment(**read_json(folder / "config.json")))
+        run = cls(folder, _read_config(folder / "config.json"))
+        run.check_format()
+        return run
 
     @classmethod
     def create(cls, config: Experiment, runs_dir: str | os.PathLike[str], provenance: dict[str, Any]) -> Run:
@@ -72,16 +75,17 @@ class Run:
             provenance: package versions, device and data hashes; the hashes must equal those of an existing folder.
 
         Raises:
-            ValueError: the folder belongs to another configuration or to other data; every differing field is named
-                with both values.
+            ValueError: the folder belongs to another configuration or to other data, every differing field is named
+                with both values; or it was written in another `FORMAT`.
         """
         run = cls(Path(runs_dir) / config.name, config)
         file = run.path / "config.json"
         if file.is_file():
-            found = Experiment(**read_json(file))
-            wrong = differences(config.identity(), found.identity())
-            if (run.path / "provenance.json").is_file():
-                wrong += differences(provenance["data"], read_json(run.path / "provenance.json")["data"], "data.")
+            run.check_format()
+            found = _read_config(file)
+            wrong, proof = differences(config.identity(), found.identity()), run.path / "provenance.json"
+            if proof.is_file():
+                wrong += differences({"data": provenance["data"]}, {"data": read_json(proof, "data")["data"]})
             if wrong:
                 raise ValueError(
                     f"{run.path}: holds another run: {'; '.join(wrong)}. Choose another runs_dir or remove the folder."
@@ -89,9 +93,17 @@ class Run:
             if config.rounds <= found.rounds:
                 return run
         else:
-            write_json(run.path / "provenance.json", provenance)
+            write_json(run.path / "provenance.json", provenance | {"format": FORMAT})
         write_json(file, config.model_dump(mode="json"))
         return run
+
+    def check_format(self) -> None:
+        """Raise `ValueError` when the folder was written in another `FORMAT`; both are named, and the way out."""
+        file = self.path / "provenance.json"
+        found = read_json(file, "data").get("format", 1) if file.is_file() else 1
+        if found != FORMAT:
+            remedy = f"Read it with the a2lc that is named in {file}, or remove the folder to play the run again"
+            raise ValueError(f"{self.path}: a run in format {found}, this a2lc knows format {FORMAT}. {remedy}")
 
     def folder(self, round: int) -> RoundFolder:
         """The files of a round, 0 = before any correction."""
@@ -175,7 +187,7 @@ class Run:
         rows = []
         for number in range(self.finished_rounds + 1):
             folder = self.folder(number)
-            metrics = read_json(folder.path / "metrics.json")
+            metrics = read_json(folder.path / "metrics.json", "round")
             seconds = {f"seconds_{stage}": folder.seconds.get(stage, float("nan")) for stage in STAGES}
             numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
             rows.append({name: float("nan") if value is None else value for name, value in numbers.items()} | seconds)
@@ -189,13 +201,12 @@ class Run:
         """The masks after a round (None: after the last finished one), less what was undone since."""
         number = self.finished_rounds if round is None else round
         self._existing(number, "masks.parquet")
-        kept = self.path.parent / SHARED / read_json(self.path / "provenance.json")["masks"]
-        return labels_after(MaskSet.load(kept), self.folder(number))
+        return labels_after(MaskSet.load(self._shared()), self.folder(number))
 
     def scores(self, round: int) -> pd.DataFrame:
         """Score of every mask in a round: image, mask_id, score; -inf for superpixels merged into another's region."""
-        scores = read_parquet(self._existing(round, "scores.parquet"))
-        return self.masks(0).table[["image", "mask_id"]].assign(score=scores["score"].to_numpy())
+        self._existing(round, "scores.parquet")
+        return self.masks(0).table[["image", "mask_id"]].assign(score=self.folder(round).scores())
 
     def queries(self, round: int) -> pd.DataFrame:
         """The masks queried in a round, highest score first: image, mask_id, row, score, label (before) and answer;
@@ -205,15 +216,13 @@ class Run:
         Raises:
             FileNotFoundError: the round has no queries, or they have no answers yet.
         """
-        queries = read_parquet(self._existing(round, "queries.parquet"))
-        if not self.folder(round).done("answered"):
-            raise FileNotFoundError(f"{self.folder(round).path}: the queries of this round have no answers yet")
-        before = self.masks(round - 1).table.iloc[queries["row"]][["image", "mask_id", "label"]].reset_index(drop=True)
-        answers = self.folder(round).read_answers()
+        queries, folder = read_parquet(self._existing(round, "queries.parquet"), "row", "score"), self.folder(round)
+        if not folder.done("answered"):
+            raise FileNotFoundError(f"{folder.path}: the queries of this round have no answers yet")
+        rows, masks, answers = folder.queried_rows(), self.masks(round - 1).table, folder.read_answers()
+        before = masks.iloc[rows][["image", "mask_id", "label"]].reset_index(drop=True)
         more = {"classes": answers["classes"]} if "classes" in answers else {}
-        return before.assign(
-            row=queries["row"].to_numpy(), score=queries["score"].to_numpy(), answer=answers["label"].to_numpy(), **more
-        )
+        return before.assign(row=rows, score=queries["score"].to_numpy(), answer=folder.answered_labels(masks), **more)
 
     def segmenter(self, round: int, device: str = "auto") -> Segmenter:
         """The segmentation model trained in a round, with its weights."""
@@ -223,6 +232,14 @@ class Run:
         model.load(weights)
         return model
 
+    def _shared(self) -> Path:
+        """The folder of the masks that the run began with."""
+        file = self.path / "provenance.json"
+        name = read_json(file, "masks")["masks"]
+        if not isinstance(name, str):
+            raise damaged(file, f"expected the name of the masks, found {name!r}")
+        return below(self.path.parent / SHARED, name)
+
     def _existing(self, round: int, name: str) -> Path:
         path = self.folder(round).path / name
         if not path.is_file():
@@ -230,6 +247,15 @@ class Run:
                 f"{path}: round {round} has no {name}; finished are rounds 0 to {self.finished_rounds}"
             )
         return path
+
+
+def _read_config(file: Path) -> Experiment:
+    try:
+        return Experiment(**read_json(file, "dataset"))
+    except ValueError as error:
+        if str(file) in str(error):
+            raise
+        raise damaged(file, str(error)) from error
 
 
 def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from a2lc.append_log import AppendLog
+from a2lc.append_log import AppendLog, Record
 from a2lc.locks import locked
-from a2lc.mask_table import AUTOMATIC, label_names
+from a2lc.mask_table import AUTOMATIC, SOURCES, label_names
 from a2lc.masks import MaskSet
 from a2lc.round_folder import RoundFolder
 
@@ -28,30 +28,45 @@ if TYPE_CHECKING:
 
 UNDONE = "undone.jsonl"
 DECISIONS = "approvals.jsonl"
+_FIELDS = {"image": str, "mask_id": int, "label": int, "source": str, "round": int, "after_round": int} | {
+    "confidence": (int, float, type(None))
+}
 
 
 def labels_after(masks: MaskSet, folder: RoundFolder) -> MaskSet:
     """The masks with the labels of a round, less the corrections that were undone after it."""
     number = int(folder.path.name.removeprefix("round_"))
     state = masks.with_state(folder.path / "masks.parquet")
-    undone = [record for record in _undone(folder.path.parent).read() if record["after_round"] == number]
+    log = _undone(folder.path.parent)
+    undone = [record for record in log.read() if record["after_round"] == number]
     if not undone:
         return state
-    last = {state.row(record["image"], record["mask_id"]): record for record in undone}
-    earlier = pd.DataFrame([*last.values()]).astype({"label": np.uint8, "round": np.int16, "confidence": np.float32})
-    return state.restored(np.array([*last]), earlier)
+    last = dict(zip(_rows(log, undone, state), undone, strict=True))
+    earlier = pd.DataFrame([*last.values()], columns=[*_FIELDS])
+    wrong = ~earlier["label"].isin([*range(len(masks.classes)), masks.classes.ignore_index])
+    wrong |= ~earlier["source"].isin(SOURCES) | ~earlier["round"].isin(range(number + 1))
+    if wrong.any():
+        raise ValueError(f"{log.path}: expected how a mask was before, found {[*last.values()][int(wrong.argmax())]}")
+    types = {"label": np.uint8, "round": np.int16, "confidence": np.float32}
+    return state.restored(np.array([*last]), earlier.astype(types))
 
 
 def vetoed(run_folder: Path, masks: MaskSet) -> np.ndarray:
     """(M,) bool: masks that the LCM must leave alone for ever, because one of its corrections of them was undone or
     rejected."""
     found = np.zeros(len(masks), dtype=bool)
-    said = {(r["image"], r["mask_id"]): True for r in _undone(run_folder).read()}
+    log = _undone(run_folder)
+    found[_rows(log, log.read(), masks)] = True
     for path in sorted(run_folder.glob(f"round_*/{DECISIONS}")):
-        last = {(r["image"], r["mask_id"]): r["decision"] == "rejected" for r in AppendLog(path).read()}
-        said |= {mask: True for mask, rejected in last.items() if rejected}
-    found[[masks.row(image, mask_id) for image, mask_id in said]] = True
+        records = decisions(path).read()
+        last = {row: r["decision"] for row, r in zip(_rows(decisions(path), records, masks), records, strict=True)}
+        found[[row for row, decision in last.items() if decision == "rejected"]] = True
     return found
+
+
+def decisions(path: Path) -> AppendLog:
+    """What a person said of proposed corrections: ``approvals.jsonl`` of a round."""
+    return AppendLog(path, image=str, mask_id=int, decision=str)
 
 
 def automatic_corrections(run: Run) -> pd.DataFrame:
@@ -132,4 +147,12 @@ def _record(before: Any, after_round: int) -> dict[str, Any]:
 
 
 def _undone(run_folder: Path) -> AppendLog:
-    return AppendLog(run_folder / UNDONE)
+    return AppendLog(run_folder / UNDONE, **_FIELDS)
+
+
+def _rows(log: AppendLog, records: list[Record], masks: MaskSet) -> list[int]:
+    """The row of the mask that each record is about."""
+    try:
+        return [masks.row(record["image"], record["mask_id"]) for record in records]
+    except (ValueError, OverflowError) as error:  # an id that is too large
+        raise ValueError(f"{log.path}: {error}; mend or remove this line") from error

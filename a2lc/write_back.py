@@ -29,9 +29,10 @@ import pandas as pd
 from a2lc.boxes import boxes_of
 from a2lc.change_pictures import draw_changes
 from a2lc.checked_csv import Row, read_checked, whole_number
-from a2lc.datasets import load_dataset
+from a2lc.datasets import Classes, load_dataset
+from a2lc.datasets.base import bit_palette
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files
-from a2lc.files import atomic, read_json, read_label_png, write_json, write_label_png
+from a2lc.files import atomic, below, read_json, read_label_png, write_json, write_label_png
 from a2lc.initial import masks_name
 from a2lc.mask_table import VOID, label_names
 from a2lc.masks import MaskSet
@@ -190,13 +191,17 @@ def _replace(changes: PathLike, root: PathLike, apply: bool) -> int:
 
 def _versions(source: Path) -> Iterator[tuple[str, bytes, bytes]]:
     """Name and content, before and after, of every label file in the list."""
-    about = read_json(source / "about.json")
-    labels = {name: label for label, name in enumerate(about["classes"])} | {VOID: about["void"]}
+    about = read_json(source / "about.json", "classes", "void")
+    try:
+        classes = Classes(tuple(map(str, about["classes"])), bit_palette(len(about["classes"])), about["void"])
+    except (TypeError, ValueError) as error:  # no list, no number
+        raise ValueError(f"{source / 'about.json'}: {error}") from error
+    labels = {name: label for label, name in enumerate(classes.names)} | {VOID: classes.ignore_index}
     wanted: dict[str, dict[int, int]] = defaultdict(dict)
     hashes: dict[str, str] = {}
 
     def check(row: Row) -> tuple[str, int, int, str]:
-        if not (source / "masks" / f"{row['image']}.png").is_file():
+        if not below(source / "masks", f"{row['image']}.png").is_file():
             raise ValueError(f"unknown image {row['image']!r}")
         if row["after"] not in labels:
             raise ValueError(f"unknown class {row['after']!r}")

@@ -153,7 +153,7 @@ def apply_answers(number: int, masks: MaskSet, folder: RoundFolder) -> MaskSet:
     """The table after this round's answers: every superpixel of a queried region carries its answer, several classes
     count as void. A region whose answer is void leaves labels of earlier rounds as they are (MerSpx)."""
     members, position = members_of(folder.queried_rows(), folder.regions())
-    labels, before = folder.answered_labels()[position], masks.table["label"].to_numpy()[members]
+    labels, before = folder.answered_labels(masks.table)[position], masks.table["label"].to_numpy()[members]
     new = (labels < len(masks.classes)) | (before >= len(masks.classes))
     return masks.relabel(members[new], labels[new], source="annotator", round=number)
 

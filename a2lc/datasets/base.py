@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.errors import nearest
-from a2lc.files import read_image, read_label_png
+from a2lc.files import FORMATS, read_image, read_label_png
 
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
 
@@ -250,7 +250,7 @@ def _image_size(path: Path) -> tuple[int, int]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.height, image.width
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # see a2lc.files.decoded
         raise ValueError(f"{path}: damaged or truncated image ({error})") from error

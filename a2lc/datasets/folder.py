@@ -82,7 +82,9 @@ def read_classes(root: Path, background: str | None = None) -> Classes:
         if colour is not None:
             palette[k] = colour
     try:
-        classes = Classes(tuple(name for name, _ in entries), palette)
+        names = tuple(name for name, _ in entries)
+        "".join(names).encode()  # JSON can hold half characters, which no file can
+        classes = Classes(names, palette)
         return classes if background is None else replace(classes, background=classes.index(background))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -93,7 +95,7 @@ def _from_text(path: Path) -> list[tuple[str, Colour | None]]:
     for line in read_lines(path, "classes"):
         words = line.split()
         if len(words) > 3 and all(word.isdecimal() for word in words[-3:]):
-            entries.append((" ".join(words[:-3]), _colour([int(word) for word in words[-3:]], path)))
+            entries.append((" ".join(words[:-3]), _colour([int(word[:9]) for word in words[-3:]], path)))
         else:
             entries.append((" ".join(words), None))
     return entries

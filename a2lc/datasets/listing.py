@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def index_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: two files differ in their suffix only.
+        ValueError: two files differ in their suffix only, or a name is no text.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected {', '.join(suffixes)} files in it")
@@ -39,6 +40,8 @@ def index_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
+        if any("\ud800" <= character <= "\udfff" for character in path.name):  # bytes that are no UTF-8
+            raise ValueError(f"{folder}: expected file names in UTF-8, found {ascii(path.name)}")
         if path.stem in files:
             raise ValueError(f"{path}: expected one file per name, found {files[path.stem].name} as well")
         files[path.stem] = path
@@ -66,12 +69,15 @@ def read_names(path: Path) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the list is empty or not text.
+        ValueError: the list is empty or not text, or names an image twice.
     """
     lines = read_lines(path, "image names")
     if not lines:
         raise ValueError(f"{path}: expected at least one image name, found none")
-    return tuple(line[: -len(Path(line).suffix)] if _is_image(line) else line for line in lines)
+    names = tuple(line[: -len(Path(line).suffix)] if _is_image(line) else line for line in lines)
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"{path}: expected distinct image names, found {repeated[0]!r} twice")
+    return names
 
 
 def check_listed(names: Sequence[str], files: Mapping[str, Path], listed_in: Path, folder: Path) -> None:

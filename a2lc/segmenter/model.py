@@ -10,13 +10,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torchvision.transforms import v2
 
 from a2lc.datasets import Split
 from a2lc.errors import nearest
-from a2lc.files import atomic
+from a2lc.files import read_arrays, write_arrays
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.released import load_weights
@@ -161,9 +159,7 @@ class TorchSegmenter:
         Raises:
             RuntimeError: there are no weights yet.
         """
-        state = {name: tensor.contiguous() for name, tensor in self._ready().state_dict().items()}
-        with atomic(path) as temporary:
-            save_file(state, temporary)
+        write_arrays(path, {name: tensor.cpu().numpy() for name, tensor in self._ready().state_dict().items()})
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Read weights that `save` wrote for the same network and number of classes.
@@ -172,12 +168,7 @@ class TorchSegmenter:
             FileNotFoundError: the file is missing.
             ValueError: it is damaged or holds another network; the differences are named.
         """
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"{path}: no such file of weights")
-        try:
-            state = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path}: damaged safetensors file ({error})") from error
+        state = {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
         network = self._new_network(pretrained=False)
         load_weights(network, state, path)
         self.network = network.eval()
