@@ -195,9 +195,9 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file is truncated or no image; the message names it.
+        ValueError: the file is truncated or no image, or has 32 bits per channel; the message names it.
     """
-    return np.asarray(_decoded(path, "RGB"), dtype=np.uint8)
+    return np.asarray(_decoded(path, rgb=True), dtype=np.uint8)
 
 
 def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
@@ -241,8 +241,8 @@ def write_label_png(path: str | os.PathLike[str], values: np.ndarray, palette: n
         image.save(temporary, optimize=True)
 
 
-def decoded(data: bytes, name: object, mode: str | None = None) -> Image.Image:
-    """An image with its pixels, converted to `mode` where one is given.
+def decoded(data: bytes, name: object, rgb: bool = False) -> Image.Image:
+    """An image with its pixels, converted to 8 bits of red, green and blue where asked for.
 
     Raises:
         ValueError: damaged, truncated or no image; the message begins with `name`.
@@ -252,12 +252,20 @@ def decoded(data: bytes, name: object, mode: str | None = None) -> Image.Image:
             image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.load()
-            return image if mode is None else image.convert(mode)
+            return _as_rgb(image) if rgb else image
     except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
         raise damaged(str(name), f"damaged or truncated image ({error})") from error
 
 
-def _decoded(path: str | os.PathLike[str], mode: str | None = None) -> Image.Image:
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F"):
+        raise ValueError("expected 8 or 16 bits per channel, found 32")
+    if image.mode.startswith("I;16"):  # Pillow would make white of nearly all values
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _decoded(path: str | os.PathLike[str], rgb: bool = False) -> Image.Image:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    return decoded(Path(path).read_bytes(), path, mode)
+    return decoded(Path(path).read_bytes(), path, rgb)

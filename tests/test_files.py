@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from a2lc.files import read_json, write_json
+from a2lc.files import read_image, read_json, write_json
 
 
 def refuse(constant: str) -> None:
@@ -32,3 +33,12 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ValueError, match=r"x\.json: damaged JSON"):
         read_json(tmp_path / "x.json")
+
+
+def test_grey_images_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    Image.fromarray(ramp).save(tmp_path / "x.png")
+    assert (read_image(tmp_path / "x.png") == (ramp >> 8)[..., None]).all()
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "x.tiff")
+    with pytest.raises(ValueError, match=r"x\.tiff: .*expected 8 or 16 bits per channel, found 32"):
+        read_image(tmp_path / "x.tiff")
