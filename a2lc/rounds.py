@@ -26,6 +26,7 @@ from a2lc.progress import show_bars
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run
 from a2lc.segmenter import Segmenter, build_segmenter, with_features
+from a2lc.segmenter.processes import first_process_plays
 from a2lc.setting import (
     SegmenterFactory,
     Setting,
@@ -38,6 +39,7 @@ from a2lc.setting import (
 from a2lc.undo import labels_after, vetoed
 
 
+@first_process_plays
 def run(
     config: Experiment,
     runs_dir: str | os.PathLike[str] = "runs",

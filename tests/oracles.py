@@ -6,6 +6,17 @@ import math
 from collections import Counter
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from a2lc.correction import LabelCorrectionModule, LCMSettings
+from a2lc.datasets import Split
+from a2lc.segmenter import SegmenterSettings
+from a2lc.segmenter.recipes import RECIPES
+from a2lc.segmenter.samples import RandomRescale
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -172,3 +183,80 @@ def iou(labels: np.ndarray, truth: np.ndarray, num_classes: int) -> list[float]:
         union = sum(a == c or b == c for a, b in pairs)
         values.append(sum(a == c and b == c for a, b in pairs) / union if union else math.nan)
     return values
+
+
+def plain_training(network: nn.Module, settings: SegmenterSettings, split: Split, parts: int = 1) -> list[float]:
+    """Train on the ground truth as a tutorial would, sample after sample; the loss of every iteration.
+
+    With `parts`, each batch is cut into as many; each is normalised by itself (the first keeps the running statistics),
+    and their gradients are added up.
+    """
+    samples = settings.batch_size * settings.iterations
+    orders = [torch.randperm(len(split)) for _ in range(math.ceil(samples / len(split)))]
+    order = torch.cat(orders)[:samples].view(settings.iterations, -1)
+    recipe, losses = RECIPES[settings.optimizer](network, settings), []
+    network.train()
+    for batch in order.tolist():
+        images, labels = zip(*(plain_sample(settings, split, split.names[i]) for i in batch), strict=True)
+        x, y = torch.stack(images), torch.stack(labels)
+        mean, std = (torch.tensor(v).view(3, 1, 1) * 255 for v in (settings.mean, settings.std))
+        x = ((x.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+        losses.append(0.0)
+        buffers = {}
+        for part in range(parts):
+            here = slice(part * len(x) // parts, (part + 1) * len(x) // parts)
+            with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                logits = network(x[here]).float()
+            buffers = buffers or {name: buffer.clone() for name, buffer in network.named_buffers()}
+            small = F.interpolate(y[:, None], logits.shape[-2:], mode="nearest-exact")[:, 0].long()
+            total = F.cross_entropy(logits, small[here], ignore_index=255, reduction="sum")
+            loss = total / (small != 255).sum()
+            loss.backward()
+            losses[-1] += loss.item()
+        network.load_state_dict(buffers, strict=False)
+        recipe.step()
+    network.eval()
+    return losses
+
+
+def plain_sample(settings: SegmenterSettings, split: Split, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image and its ground truth, resized and augmented by a composed transform."""
+    steps = [v2.RandomHorizontalFlip()] if settings.flip else []
+    if settings.rescale != (1, 1):
+        steps.append(RandomRescale(*settings.rescale))
+    pixels, truth = split.image(name), split.ground_truth(name)
+    size = [round(side * settings.scale) for side in truth.shape]
+    steps.append(
+        v2.RandomCrop(settings.crop or size, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: 255})
+    )
+    if settings.colour_jitter:
+        steps.append(v2.ColorJitter(*[settings.colour_jitter] * 3))
+    image = v2.functional.resize(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
+    labels = v2.functional.resize(tv_tensors.Mask(torch.from_numpy(truth)), size)
+    image, labels = v2.Compose(steps)(image, labels)
+    return image.as_subclass(torch.Tensor), labels.as_subclass(torch.Tensor)
+
+
+def plain_lcm(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, settings: LCMSettings, seed: int
+) -> nn.Module:
+    """The LCM as a tutorial would train it: Adam, batch after batch."""
+    torch.manual_seed(seed)
+    model = LabelCorrectionModule(num_classes, features.shape[1])
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    inverse = [len(labels) / n if n else 0.0 for n in np.bincount(labels, minlength=num_classes)]
+    weight = torch.tensor([value / sum(inverse) for value in inverse], dtype=torch.float32)
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(labels))
+        for start in range(0, len(labels), settings.batch_size):
+            batch = order[start : start + settings.batch_size]
+            output = model(torch.from_numpy(features)[batch])
+            y = torch.from_numpy(labels)[batch]
+            if settings.loss == "double_softmax":
+                loss = F.cross_entropy(output, y, weight)
+            else:
+                loss = F.nll_loss(output.clamp_min(1e-12).log(), y, weight)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model

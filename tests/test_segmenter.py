@@ -21,8 +21,9 @@ from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.head import CosineClassifier
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.model import TorchSegmenter
+from a2lc.segmenter.recipes import SgdPoly
 from a2lc.segmenter.samples import Samples, augmentation, load_batches
-from a2lc.segmenter.training import SgdPoly, TrainingLog, normalise, pixel_loss
+from a2lc.segmenter.training import TrainingLog, normalise, pixel_loss
 
 TINY = SegmenterSettings(iterations=3, batch_size=2, scale=1.0, precision="float32", lr=0.05, colour_jitter=0.3)
 State = dict[str, torch.Tensor]
@@ -305,15 +306,15 @@ def test_image_and_labels_stay_aligned(crop: tuple[int, int] | None) -> None:
 
 def test_augmentation_is_random_and_switched_off_by_its_settings() -> None:
     split = Halves(1)
-    off = TINY.model_copy(update={"flip": False, "rescale": (1.0, 1.0), "colour_jitter": 0.0})
-    with ThreadPoolExecutor() as readers:
-        image, labels = Samples(off, 3, split, split.ground_truth, readers).take(0)
-        np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), split.image("image0"))
-        np.testing.assert_array_equal(labels.numpy(), split.ground_truth("image0"))
-        for field in ({"flip": True}, {"rescale": (0.5, 2.0)}, {"colour_jitter": 0.5}):
-            samples = Samples(off.model_copy(update=field), 3, split, split.ground_truth, readers)
-            assert len({samples.take(0)[0].numpy().tobytes() for _ in range(8)}) > 1, field
-    assert len(augmentation(off, (9, 9)).transforms) == 1
+    off = TINY.model_copy(update={"flip": False, "rescale": (1.0, 1.0), "colour_jitter": 0.0, "iterations": 4})
+    for images, labels in load_batches(off, 3, split, split.ground_truth):
+        for image, classes in zip(images, labels, strict=True):
+            np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), split.image("image0"))
+            np.testing.assert_array_equal(classes.numpy(), split.ground_truth("image0"))
+    for field in ({"flip": True}, {"rescale": (0.5, 2.0), "crop": (40, 40)}, {"colour_jitter": 0.5}):
+        batches = load_batches(off.model_copy(update=field), 3, split, split.ground_truth)
+        assert len({image.numpy().tobytes() for images, _ in batches for image in images}) > 1, field
+    assert len(augmentation(off, (9, 9))) == 1
 
 
 def test_the_cache_is_bounded_and_every_image_comes_before_any_comes_again() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from skimage.measure import label as connected_components
 
+from a2lc.memory import while_memory_lasts
+
+T = TypeVar("T")
 CPU_BLOCK, GPU_BLOCK = 1 << 15, 1 << 18  # pixels
 _TINY = 1e-12
 _SOFTMIN_TEMPERATURE = 0.1  # of Lad & Mueller (2023)
@@ -34,22 +38,29 @@ class Pixels:
     probs: torch.Tensor  # (K, H*W) float32
     index: torch.Tensor  # (H*W,) int64 mask of each pixel, -1 = none
     labels: torch.Tensor  # (H*W,) int64 pseudo-label of each pixel
+    block: int  # pixels per block
 
     @staticmethod
     def of(probs: torch.Tensor, index_map: np.ndarray, label_map: np.ndarray) -> Pixels:
         """From a softmax map (K, H, W), positions of masks (H, W) and pseudo-labels (H, W)."""
         flat = probs.detach().float().reshape(probs.shape[0], -1)  # (K, H*W)
         index, labels = (torch.from_numpy(a.ravel().astype(np.int64)).to(probs.device) for a in (index_map, label_map))
-        return Pixels(flat, index, labels)
+        return Pixels(flat, index, labels, CPU_BLOCK if probs.device.type == "cpu" else GPU_BLOCK)
+
+    def reduced(self, function: Callable[..., T], *arguments: Any) -> T:
+        """``function(pixels, *arguments)``, in smaller blocks where memory runs out."""
+        device = self.probs.device
+        return while_memory_lasts(
+            lambda block: function(replace(self, block=block), *arguments), self.block, device, "scoring a pixel"
+        )
 
     def blocks(self) -> Iterator[Block]:
         """Yield the covered pixels in raster order, in blocks that stay in a processor's cache.
 
         Float32 sums over a block are exact to about 1e-5, sums of blocks are taken in float64.
         """
-        size = CPU_BLOCK if self.probs.device.type == "cpu" else GPU_BLOCK
-        for start in range(0, len(self.index), size):
-            mask, labels, p = (t[..., start : start + size] for t in (self.index, self.labels, self.probs))
+        for start in range(0, len(self.index), self.block):
+            mask, labels, p = (t[..., start : start + self.block] for t in (self.index, self.labels, self.probs))
             best = p.max(0)  # much faster than argmax; of equal values the first as well
             first, predicted, p = best.values, best.indices, p.t().contiguous()  # p (b, K)
             where = torch.nonzero(mask >= 0).squeeze(1)

@@ -118,7 +118,9 @@ def mask_statistics(
         raise ValueError(f"labels must lie in 0..{k - 1} or be 255, found {int(wrong[0])}")
     weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
     pixels = Pixels.of(probs, index_map, label_map)
-    by_predicted, by_given = segment_sums(pixels, n, uncertainty, softmin)  # (n, K, K + 1 or 4), (n, K, K + 1 or 3)
+    by_predicted, by_given = pixels.reduced(
+        segment_sums, n, uncertainty, softmin
+    )  # (n, K, K + 1 or 4), (n, K, K + 1 or 3)
 
     rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
     dominant, area = counts.argmax(1), counts.sum(1)
@@ -136,7 +138,7 @@ def mask_statistics(
     missing = np.full(n, np.nan)
     pixel, unit, cil_pixel = np.full(n, -1), np.full((n, k), np.nan), missing
     if representative:
-        pixel, unit, cil_pixel = representative_pixels(pixels, mu, dominant)
+        pixel, unit, cil_pixel = pixels.reduced(representative_pixels, mu, dominant)
     entropy, margin, bvsb = mean[:, k + 1 :].T if uncertainty else (missing, missing, missing)
     iou = missing
     if components and predicted is not None:

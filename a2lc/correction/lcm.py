@@ -13,6 +13,7 @@ from torch import nn
 
 from a2lc.deviations import Deviation
 from a2lc.masks import MaskSet
+from a2lc.memory import while_memory_lasts
 from a2lc.threads import one_thread
 
 
@@ -113,22 +114,35 @@ def train_lcm(
         x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
         for _ in range(settings.epochs):
-            for batch in torch.randperm(len(y)).split(settings.batch_size):
-                output = model(x[batch])
+            order = torch.randperm(len(y))
+            batches = (ordered.split(settings.batch_size) for ordered in (x[order], y[order]))
+            for features_, labels_ in zip(*batches, strict=True):
+                output = model(features_)
                 if settings.loss == "double_softmax":
-                    loss = nn.functional.cross_entropy(output, y[batch], weight)
+                    loss = nn.functional.cross_entropy(output, labels_, weight)
                 else:
-                    loss = nn.functional.nll_loss(output.clamp_min(1e-12).log(), y[batch], weight)
+                    loss = nn.functional.nll_loss(output.clamp_min(1e-12).log(), labels_, weight)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
     return model.eval()
 
 
+@torch.no_grad()
 def predict(model: nn.Module, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) int64 most probable class of each mask and (M,) float32 its probability, from (M, C) features."""
-    with torch.no_grad():
-        confidence, predicted = model(torch.from_numpy(np.asarray(features, np.float32))).max(1)
+    """(M,) int64 most probable class of each mask and (M,) float32 its probability, from (M, C) features; all at once,
+    or half as many at a time where memory does not suffice.
+
+    Raises:
+        RuntimeError: not enough memory for one mask.
+    """
+    x = torch.from_numpy(np.asarray(features, np.float32))
+
+    def compute(chunk: int) -> list[tuple[torch.Tensor, ...]]:
+        return [tuple(model(part).max(1)) for part in x.split(chunk)]
+
+    parts = while_memory_lasts(compute, max(len(x), 1), x.device, "applying the LCM to a mask")
+    confidence, predicted = (torch.cat(values) for values in zip(*parts, strict=True))
     return predicted.numpy(), confidence.numpy()
 
 

@@ -19,7 +19,6 @@ DISTRIBUTIONS = ("groundingdino-py", "segment-anything", "transformers")
 SAM_ONLY = ("segment_anything",)
 MODULES = ("transformers", *SAM_ONLY, "groundingdino.models")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; CPU
 
 
 class Machine:
@@ -96,32 +95,6 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Context in which matrix products run in `dtype`."""
     reduced = dtype != torch.float32
     return torch.autocast(device.type, dtype if reduced else None, enabled=reduced)
-
-
-def halved(count: int, error: RuntimeError, device: torch.device, what: str) -> int:
-    """How many to try at once after `count` have failed for want of memory.
-
-    Args:
-        count: how many were tried.
-        error: what was raised.
-        device: where.
-        what: what one of them is, for the message.
-
-    Raises:
-        RuntimeError: `error` itself, where it says something else; or memory does not even suffice for one.
-    """
-    if not any(words in str(error) for words in _OUT_OF_MEMORY):
-        raise error
-    if count == 1:
-        message = f"{device}: not enough memory for {what} ({error})"
-        raise RuntimeError(f"{message}; take a smaller image, or another device") from error
-    return count // 2
-
-
-def empty_cache(device: torch.device) -> None:
-    """Give memory back that PyTorch keeps for later; not while an exception holds tensors."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from a2lc.datasets.base import Split
 from a2lc.locks import locked
+from a2lc.memory import empty_cache, halved
 from a2lc.pseudo_labels.box_masks import CHUNK, Painter, load_sam, sam_predictor
 from a2lc.pseudo_labels.grounded_sam import SEGMENTERS
 from a2lc.pseudo_labels.mask_folder import BOX, UNLABELLED, MaskFolder, as_split, table_of
-from a2lc.pseudo_labels.packages import SAM_ONLY, Machine, empty_cache, halved, require_packages
+from a2lc.pseudo_labels.packages import SAM_ONLY, Machine, require_packages
 from a2lc.pseudo_labels.weights import WEIGHTS
 
 MOST_POINTS = 128  # per side: with three masks each the ids fit into 16 bits

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -17,10 +18,11 @@ from a2lc.errors import nearest
 from a2lc.files import read_arrays, write_arrays
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.light import LightNetwork
+from a2lc.segmenter.processes import call_in_others, kernels, make_fabric
 from a2lc.segmenter.released import load_weights
 from a2lc.segmenter.samples import Labels, scaled_size
 from a2lc.segmenter.settings import SegmenterSettings
-from a2lc.segmenter.training import Loss, TrainingLog, autocast, normalise, train
+from a2lc.segmenter.training import Loss, TrainingLog, enough_memory, in_bfloat16, normalise, train
 
 Network = LightNetwork | DeepLabV3Plus
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -89,7 +91,8 @@ class TorchSegmenter:
     ) -> None:
         self.num_classes = num_classes
         self.settings = settings
-        self.device = device
+        self.fabric = make_fabric(device, in_bfloat16(settings, device))
+        self.device = self.fabric.device
         self.validate = validate
         self.network: Network | None = None
 
@@ -109,19 +112,26 @@ class TorchSegmenter:
         targets in which 255 is ignored.
 
         On one CPU with one number of threads, the same seed and data give the same weights bit by bit. The state of
-        torch's global random generator is left as it was.
+        torch's global random generator is left as it was. Where ``torchrun`` started several processes, each calls this
+        with the same arguments and trains on its share of every batch; inside `a2lc.run` that happens by itself.
 
         Raises:
-            ValueError: a label map differs from its image in size or holds another id.
+            ValueError: a label map differs from its image in size or holds another id; several processes cannot share
+                a batch of this size, or not these labels or this loss.
             FloatingPointError: training diverged.
+            RuntimeError: not enough memory; names the settings to lower.
         """
+        fresh = self.network is None or self.settings.start == "initial"
+        call_in_others(
+            partial(_join, self.settings, self.num_classes, self.device.type, fresh, split, labels, seed, loss)
+        )
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
-            if self.network is None or self.settings.start == "initial":
+            if self.network is None or fresh:
                 self.network = self._new_network(self.settings.pretrained)
             validate = None if self.validate is None else partial(self.validate, self)
             return train(
-                self.network, self.settings, self.num_classes, split, labels, self.device, progress, loss, validate
+                self.network, self.settings, self.num_classes, split, labels, self.fabric, progress, loss, validate
             )
 
     @torch.inference_mode()
@@ -133,13 +143,13 @@ class TorchSegmenter:
 
         Raises:
             ValueError: not an RGB image of bytes.
-            RuntimeError: there are no weights yet.
+            RuntimeError: there are no weights yet; not enough memory for one image.
         """
-        pixels, network = self._input(image), self._ready()
-        with autocast(self.settings, self.device):
-            logits = network(pixels)  # (1, K, h, w)
-        logits = F.interpolate(logits.float(), image.shape[:2], mode="bilinear", align_corners=False)
-        return logits[0].softmax(0)
+        with self._predicting(image) as (network, pixels):
+            with self.fabric.autocast():
+                logits = network(pixels)  # (1, K, h, w)
+            logits = F.interpolate(logits.float(), image.shape[:2], mode="bilinear", align_corners=False)
+            return logits[0].softmax(0)
 
     @torch.inference_mode()
     def features(self, image: np.ndarray) -> torch.Tensor:
@@ -148,10 +158,10 @@ class TorchSegmenter:
         Raises:
             ValueError, RuntimeError: as `predict`.
         """
-        pixels, network = self._input(image), self._ready()
-        with autocast(self.settings, self.device):
-            features = network.features(pixels)  # (1, C, h, w)
-        return F.interpolate(features.float(), image.shape[:2], mode="bilinear", align_corners=False)[0]
+        with self._predicting(image) as (network, pixels):
+            with self.fabric.autocast():
+                features = network.features(pixels)  # (1, C, h, w)
+            return F.interpolate(features.float(), image.shape[:2], mode="bilinear", align_corners=False)[0]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights as safetensors, atomically.
@@ -173,6 +183,14 @@ class TorchSegmenter:
         load_weights(network, state, path)
         self.network = network.eval()
 
+    @contextmanager
+    def _predicting(self, image: np.ndarray) -> Iterator[tuple[Network, torch.Tensor]]:
+        """The network and its input (1, 3, h, w), with the kernels of the settings."""
+        what = f"predicting an image of {'x'.join(map(str, image.shape[:2]))}"
+        with kernels(self.settings.deterministic), enough_memory(self.device, what, "scale"):
+            pixels = self._input(image)
+            yield self._ready(), pixels
+
     def _input(self, image: np.ndarray) -> torch.Tensor:
         """(H, W, 3) uint8 RGB -> (1, 3, h, w) float32, resized and normalised."""
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -182,14 +200,36 @@ class TorchSegmenter:
         return normalise(pixels[None], self.settings)
 
     def _new_network(self, pretrained: bool) -> Network:
+        network: Network
         if self.settings.network == "light":
-            return LightNetwork(self.num_classes, self.settings.head).to(self.device)
-        return DeepLabV3Plus(self.num_classes, self.settings.backbone, pretrained, self.settings.head).to(self.device)
+            network = LightNetwork(self.num_classes, self.settings.head)
+        else:
+            network = DeepLabV3Plus(self.num_classes, self.settings.backbone, pretrained, self.settings.head)
+        if self.settings.compile:
+            network.compile()  # in place: its parameters keep their names
+        return network.to(self.device)
 
     def _ready(self) -> Network:
         if self.network is None:
             raise RuntimeError("the segmenter has no weights yet: call fit or load first")
         return self.network
+
+
+def _join(
+    settings: SegmenterSettings,
+    num_classes: int,
+    device: str,
+    fresh: bool,
+    split: Split,
+    labels: Labels,
+    seed: int,
+    loss: Loss | None,
+) -> None:
+    """What the other processes do while the first one is in `TorchSegmenter.fit`; it gives them its weights."""
+    model = TorchSegmenter(settings.model_copy(update={"pretrained": False}), num_classes, torch.device(device))
+    if not fresh:
+        model.network = model._new_network(pretrained=False)
+    model.fit(split, labels, seed=seed, progress=False, loss=loss)
 
 
 def build_segmenter(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,12 @@ from a2lc.segmenter.settings import SegmenterSettings
 
 IGNORE = 255
 CACHE_BYTES = 2**30  # scaled images and labels kept in memory; what does not fit is read whenever it is needed
-READERS = 4  # threads that read images while the network is busy
+WORKERS = min(16, max(4, os.cpu_count() or 4))  # threads that read and augment while the network is busy
 BATCHES_AHEAD = 2
 
 Labels = Callable[[str], np.ndarray]
 Sample = tuple[torch.Tensor, torch.Tensor]  # (3, h, w) and (h, w), uint8
+Steps = list[tuple[v2.Transform, dict[str, Any]]]  # transforms with the random numbers drawn for them
 
 
 def scaled_size(size: Sequence[int], scale: float) -> list[int]:
@@ -30,17 +34,14 @@ def scaled_size(size: Sequence[int], scale: float) -> list[int]:
 
 
 class Samples:
-    """Training samples of a split: read ahead by threads, resized once, kept in memory as far as they fit, and
-    augmented anew whenever they are taken.
-
-    Random numbers are drawn by `take` only, so that the timing of the reading threads changes nothing.
+    """Training samples of a split: read ahead and resized by threads, and kept in memory as far as they fit.
 
     Args:
         settings: sizes and augmentation.
         num_classes: K; None: labels are not checked (targets of a loss of one's own).
         split: the images.
         labels: image name -> (H, W) uint8, or int32 targets; 255 is ignored.
-        readers: threads that read files.
+        workers: threads that read files.
         cache_bytes: memory for scaled images and labels; the others are read whenever they are needed.
     """
 
@@ -50,86 +51,145 @@ class Samples:
         num_classes: int | None,
         split: Split,
         labels: Labels,
-        readers: Executor,
+        workers: Executor,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.settings, self.num_classes, self.split, self.labels = settings, num_classes, split, labels
-        self.readers, self.free_bytes = readers, cache_bytes
-        self.coming: dict[int, Future[tuple[np.ndarray, np.ndarray]]] = {}
+        self.workers, self.free_bytes = workers, cache_bytes
+        self.coming: dict[int, Future[Sample]] = {}
         self.cache: dict[int, Sample] = {}
+        self.sizes: dict[int, tuple[int, int]] = {}
 
     def request(self, index: int) -> None:
         """Begin to read a sample that will be needed soon."""
         if index not in self.cache and index not in self.coming:
-            self.coming[index] = self.readers.submit(self._read, self.split.names[index])
+            self.coming[index] = self.workers.submit(self._read, self.split.names[index])
 
     def take(self, index: int) -> Sample:
-        """A randomly transformed crop (3, h, w) uint8 and its labels (h, w) uint8.
+        """An image (3, h, w) uint8 at training size and its labels (h, w), not augmented.
 
         Raises:
             ValueError: the labels differ from the image in size or hold another id.
         """
+        if index in self.cache:
+            return self.cache[index]
         self.request(index)
-        image, labels = self.cache[index] if index in self.cache else self._keep(index)
-        crop = self.settings.crop or (image.shape[-2], image.shape[-1])
-        image, labels = augmentation(self.settings, crop)(tv_tensors.Image(image), tv_tensors.Mask(labels))
-        return image.as_subclass(torch.Tensor), labels.as_subclass(torch.Tensor)
-
-    def _keep(self, index: int) -> Sample:
-        pixels, classes = self.coming.pop(index).result()
-        size = scaled_size(pixels.shape[:2], self.settings.scale)
-        image = v2.functional.resize(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
-        labels = v2.functional.resize(tv_tensors.Mask(torch.from_numpy(classes.copy())), size)
+        image, labels = sample = self.coming.pop(index).result()
+        self.sizes[index] = (image.shape[-2], image.shape[-1])
         if image.nbytes + labels.nbytes <= self.free_bytes:
             self.free_bytes -= image.nbytes + labels.nbytes
-            self.cache[index] = image, labels
-        return image, labels
+            self.cache[index] = sample
+        return sample
 
-    def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of a sample; it is read unless it was taken before."""
+        if index not in self.sizes:
+            self.take(index)
+        return self.sizes[index]
+
+    def _read(self, name: str) -> Sample:
         pixels, classes = self.split.image(name), self.labels(name)
         if classes.shape != pixels.shape[:2]:
             expected = "x".join(map(str, pixels.shape[:2]))
             raise ValueError(f"labels of {name!r}: expected {expected}, found {'x'.join(map(str, classes.shape))}")
-        if self.num_classes is None:
-            return pixels, classes
-        wrong = classes[(classes >= self.num_classes) & (classes != IGNORE)]
-        if wrong.size:
-            raise ValueError(f"labels of {name!r}: expected 0..{self.num_classes - 1} or {IGNORE}, found {wrong[0]}")
-        return pixels, classes
+        if self.num_classes is not None:
+            wrong = classes[(classes >= self.num_classes) & (classes != IGNORE)]
+            if wrong.size:
+                raise ValueError(
+                    f"labels of {name!r}: expected 0..{self.num_classes - 1} or {IGNORE}, found {wrong[0]}"
+                )
+        size = scaled_size(pixels.shape[:2], self.settings.scale)
+        image = v2.functional.resize(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
+        return image, v2.functional.resize(tv_tensors.Mask(torch.from_numpy(classes.copy())), size)
 
 
 def load_batches(
-    settings: SegmenterSettings, num_classes: int | None, split: Split, labels: Labels
+    settings: SegmenterSettings,
+    num_classes: int | None,
+    split: Split,
+    labels: Labels,
+    ahead: int = 0,
+    part: tuple[int, int] = (0, 1),
+    pin: bool = False,
 ) -> Iterator[Sample]:
     """`settings.iterations` batches of (N, 3, h, w) uint8 images and (N, h, w) labels.
 
-    The order runs through all images before any comes again.
+    The order runs through all images before any comes again. Threads read images ahead, and augment the images of a
+    batch side by side; random numbers come from torch's global generator and are drawn by the calling thread, in the
+    order of the samples, so that the timing of the others changes nothing.
+
+    Args:
+        settings: sizes and augmentation.
+        num_classes, split, labels: as in `Samples`.
+        ahead: batches to be drawn and augmented before they are needed. More than 0 only where the network draws its
+            own random numbers (dropout) from another generator, as on a GPU.
+        part: (i, n): the i-th of n equal parts of each batch, for one of n processes.
+        pin: whether batches lie in page-locked memory, from which a GPU copies while the CPU goes on.
     """
     needed = settings.iterations * settings.batch_size
     order = torch.cat([torch.randperm(len(split.names)) for _ in range(math.ceil(needed / len(split.names)))])
     batches = order[:needed].view(-1, settings.batch_size).tolist()
-    readers = ThreadPoolExecutor(READERS)
+    share = settings.batch_size // part[1]
+    mine = slice(part[0] * share, (part[0] + 1) * share)
+    workers = ThreadPoolExecutor(WORKERS, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        samples = Samples(settings, num_classes, split, labels, readers)
+        samples, drawn = Samples(settings, num_classes, split, labels, workers), deque[Callable[[], Sample]]()
         for number, batch in enumerate(batches):
             for soon in batches[number : number + BATCHES_AHEAD + 1]:
                 for index in soon:
-                    samples.request(index)
-            yield collate([samples.take(index) for index in batch])
+                    if index in soon[mine] or index not in samples.sizes:
+                        samples.request(index)
+            drawn.append(_begin(samples, batch, mine, pin))
+            if len(drawn) > ahead:
+                yield drawn.popleft()()
+        while drawn:
+            yield drawn.popleft()()
     finally:
-        readers.shutdown(cancel_futures=True)
+        workers.shutdown(cancel_futures=True)
 
 
-def collate(samples: Sequence[Sample]) -> Sample:
-    """Stack samples; smaller ones are padded at the right and bottom with black pixels that are ignored."""
-    height = max(image.shape[1] for image, _ in samples)
-    width = max(image.shape[2] for image, _ in samples)
-    images = torch.zeros(len(samples), 3, height, width, dtype=torch.uint8)
-    labels = torch.full((len(samples), height, width), IGNORE, dtype=samples[0][1].dtype)
-    for index, (image, classes) in enumerate(samples):
-        images[index, :, : image.shape[1], : image.shape[2]] = image
-        labels[index, : image.shape[1], : image.shape[2]] = classes
-    return images, labels
+def _begin(samples: Samples, batch: list[int], mine: slice, pin: bool) -> Callable[[], Sample]:
+    """Draw the random numbers of a batch and let the threads augment `mine` of it; call the result to wait for them.
+
+    Smaller images than others of the batch are padded at the right and bottom with black pixels that are ignored.
+    """
+    drawn = [draw(samples.settings, samples.size(index)) for index in batch]
+    height, width = (max(sides) for sides in zip(*(size for _, size in drawn), strict=True))
+    taken = [samples.take(index) for index in batch[mine]]
+    images = torch.zeros(len(taken), 3, height, width, dtype=torch.uint8, pin_memory=pin)
+    labels = torch.full((len(taken), height, width), IGNORE, dtype=taken[0][1].dtype, pin_memory=pin)
+    places = zip(taken, drawn[mine], images, labels, strict=True)
+    jobs = [samples.workers.submit(_augment, sample, steps, *place) for sample, (steps, _), *place in places]
+    return partial(_wait, jobs, (images, labels))
+
+
+def _wait(jobs: list[Future[None]], batch: Sample) -> Sample:
+    for job in jobs:
+        job.result()
+    return batch
+
+
+def draw(settings: SegmenterSettings, size: tuple[int, int]) -> tuple[Steps, tuple[int, int]]:
+    """The random transform of an image of this size, and the size that comes out.
+
+    The numbers are those that ``v2.Compose`` of the same transforms would draw.
+    """
+    image, steps = tv_tensors.Image(torch.empty(3, *size, device="meta")), []  # has a size only
+    for transform in augmentation(settings, settings.crop or size):
+        if not isinstance(transform, v2.RandomHorizontalFlip) or torch.rand(1) < transform.p:
+            steps.append((transform, transform.make_params([image])))
+            image = transform.transform(image, steps[-1][1])
+    return steps, (image.shape[-2], image.shape[-1])
+
+
+def _augment(sample: Sample, steps: Steps, images: torch.Tensor, labels: torch.Tensor) -> None:
+    """Transform an image and its labels, and write them to their place in the batch."""
+    image, classes = sample
+    for transform, numbers in steps:
+        image, classes = transform.transform(image, numbers), transform.transform(classes, numbers)
+    height, width = classes.shape
+    images[:, :height, :width] = image
+    labels[:height, :width] = classes
 
 
 class RandomRescale(v2.Transform):
@@ -149,8 +209,8 @@ class RandomRescale(v2.Transform):
         return v2.functional.resize(inpt, params["size"])
 
 
-def augmentation(settings: SegmenterSettings, crop: tuple[int, int]) -> v2.Transform:
-    """Joint random transform of an image and its labels; what lies outside the image is black and ignored."""
+def augmentation(settings: SegmenterSettings, crop: tuple[int, int]) -> list[v2.Transform]:
+    """Joint random transforms of an image and its labels; what lies outside the image is black and ignored."""
     steps: list[v2.Transform] = []
     if settings.flip:
         steps.append(v2.RandomHorizontalFlip())
@@ -159,4 +219,4 @@ def augmentation(settings: SegmenterSettings, crop: tuple[int, int]) -> v2.Trans
     steps.append(v2.RandomCrop(crop, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: IGNORE}))
     if settings.colour_jitter:
         steps.append(v2.ColorJitter(*[settings.colour_jitter] * 3))
-    return v2.Compose(steps)
+    return steps

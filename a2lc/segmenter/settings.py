@@ -48,6 +48,9 @@ class SegmenterSettings(BaseModel):
         mean, std: RGB mean and standard deviation that pixels in [0, 1] are normalised with.
         precision: of the convolutions; ``auto``: bfloat16 where the processor multiplies it fast, else float32.
             Weights, losses and probabilities are float32 always.
+        deterministic: on a GPU, the same numbers every time on the same machine (strict), or the fastest kernels and
+            TF32 (fast). The CPU computes the same either way.
+        compile: whether ``torch.compile`` makes kernels for the network, which takes minutes and saves time after that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +80,8 @@ class SegmenterSettings(BaseModel):
     mean: Colour = (0.485, 0.456, 0.406)
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deterministic: bool = Field(False, strict=True)
+    compile: bool = Field(False, strict=True)
 
     @model_validator(mode="after")
     def _fits_together(self) -> SegmenterSettings:

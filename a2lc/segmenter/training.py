@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from a2lc.datasets import Split
-from a2lc.segmenter.samples import IGNORE, Labels, load_batches
+from a2lc.memory import is_shortage
+from a2lc.segmenter.processes import distributed, kernels, mean_over_processes
+from a2lc.segmenter.recipes import RECIPES, Recipe
+from a2lc.segmenter.samples import BATCHES_AHEAD, IGNORE, Labels, Sample, load_batches
 from a2lc.segmenter.settings import SegmenterSettings
-from a2lc.threads import one_thread
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LOG_POINTS = 50
-WEIGHT_DECAY = 0.05  # of muon_onecycle
-ADAMW_SHARE = 0.1  # learning rate of AdamW as a share of Muon's
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def train(
     num_classes: int,
     split: Split,
     labels: Labels,
-    device: torch.device,
+    fabric: Fabric,
     progress: bool,
     loss_of: Loss | None = None,
     validate: Callable[[], float] | None = None,
@@ -64,39 +65,38 @@ def train(
         num_classes: K.
         split: the images.
         labels: image name -> (H, W) uint8, 0..K-1 or 255 (ignored), as large as the image.
-        device: where to train.
+        fabric: where to train; of several processes, each takes its share of every batch.
         progress: whether to show a bar.
         loss_of: (logits, targets) -> loss, in place of `pixel_loss`; then labels may be any int32 targets.
         validate: Model mIoU of the network as it is, for ``settings.keep == "best"``.
 
     Raises:
-        ValueError: a label map differs from its image in size or holds another id.
+        ValueError: a label map differs from its image in size or holds another id; the processes cannot share a batch.
         FloatingPointError: the loss is no longer finite.
+        RuntimeError: not enough memory.
     """
-    start, points = time.perf_counter(), [round(p) for p in np.linspace(1, settings.iterations, LOG_POINTS)]
-    recipe = RECIPES[settings.optimizer](network, settings)
-    losses: dict[int, float] = {}
+    if settings.batch_size % fabric.world_size:
+        found = f"found {settings.batch_size} for {fabric.world_size} processes"
+        raise ValueError(f"segmenter.batch_size: expected a multiple of the number of processes, {found}")
+    start, recipe = time.perf_counter(), RECIPES[settings.optimizer](network, settings)
     best = Best(network, validate if settings.keep == "best" else None)
     network.train()
-    batches = load_batches(settings, num_classes if loss_of is None else None, split, labels)
-    options = {"desc": "training", "unit": "batch", "leave": False, "mininterval": 1, "disable": not progress}
-    with tqdm(batches, total=settings.iterations, **options) as bar:
-        for iteration, (images, targets) in enumerate(bar, start=1):
-            with autocast(settings, device):
-                logits = network(normalise(images.to(device), settings))
-            loss = (loss_of or pixel_loss)(logits.float(), targets.to(device))
-            loss.backward()
-            recipe.step()
-            if iteration in points:
-                losses[iteration] = loss.item()
-                bar.set_postfix(loss=f"{losses[iteration]:.3f}", refresh=False)
-                if not math.isfinite(losses[iteration]):
-                    found = f"found loss {losses[iteration]} at iteration {iteration} of {settings.iterations}"
-                    raise FloatingPointError(f"training diverged: {found}, expected a number; lower segmenter.lr")
-            if iteration % settings.validate_every == 0 or iteration == settings.iterations:
-                best.look(iteration)
+    step = partial(_step, distributed(network, fabric), recipe, loss_of or pixel_loss, settings, fabric)
+    on_gpu = fabric.device.type == "cuda"
+    share = (fabric.global_rank, fabric.world_size)
+    data = (num_classes if loss_of is None else None, split, labels)
+    batches = load_batches(settings, *data, BATCHES_AHEAD if on_gpu else 0, share, pin=on_gpu)
+    options = {"desc": "training", "unit": "batch", "leave": False, "mininterval": 1}
+    with (
+        kernels(settings.deterministic, benchmark=True),
+        enough_memory(fabric.device, f"training on batches of {settings.batch_size}", "batch_size, crop or scale"),
+        tqdm(batches, total=settings.iterations, disable=not progress or fabric.global_rank > 0, **options) as bar,
+    ):
+        losses = _iterate(bar, step, best, settings)
     network.eval()
     best.restore()
+    if fabric.world_size > 1:  # running statistics of batch norm, and the best weights, are those of the first process
+        network.load_state_dict(fabric.broadcast(network.state_dict()))
     seconds = time.perf_counter() - start
     return TrainingLog(
         tuple(losses),
@@ -105,6 +105,52 @@ def train(
         settings.iterations * settings.batch_size / seconds,
         best.iteration or settings.iterations,
     )
+
+
+def _iterate(
+    bar: tqdm, step: Callable[[Sample], torch.Tensor], best: Best, settings: SegmenterSettings
+) -> dict[int, float]:
+    """One step per batch of `bar`; iteration -> loss at some fifty of them."""
+    losses: dict[int, float] = {}
+    points = {round(p) for p in np.linspace(1, settings.iterations, LOG_POINTS)}
+    for iteration, batch in enumerate(bar, start=1):
+        loss = step(batch)
+        if iteration in points:
+            losses[iteration] = mean_over_processes(loss).item()  # elsewhere the GPU is not waited for
+            bar.set_postfix(loss=f"{losses[iteration]:.3f}", refresh=False)
+            if not math.isfinite(losses[iteration]):
+                found = f"found loss {losses[iteration]} at iteration {iteration} of {settings.iterations}"
+                raise FloatingPointError(f"training diverged: {found}, expected a number; lower segmenter.lr")
+        if iteration % settings.validate_every == 0 or iteration == settings.iterations:
+            best.look(iteration)
+    return losses
+
+
+def _step(
+    network: nn.Module, recipe: Recipe, loss_of: Loss, settings: SegmenterSettings, fabric: Fabric, batch: Sample
+) -> torch.Tensor:
+    """One update of the weights from a batch; its loss, detached."""
+    images, targets = (tensor.to(fabric.device, non_blocking=True) for tensor in batch)
+    loss = loss_of(network(normalise(images, settings)).float(), targets)
+    fabric.backward(loss)
+    recipe.step()
+    return loss.detach()
+
+
+@contextmanager
+def enough_memory(device: torch.device, what: str, settings: str) -> Iterator[None]:
+    """Say what to do where memory runs out: a smaller batch would train another model (batch norm), so it is left to
+    the user.
+
+    Raises:
+        RuntimeError: not enough memory for `what`; names the `settings` to lower.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_shortage(error):
+            raise
+        raise RuntimeError(f"{device}: not enough memory for {what} ({error}); lower segmenter.{settings}") from error
 
 
 class Best:
@@ -135,111 +181,34 @@ class Best:
 def pixel_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of logits (N, K, h, w) over the labelled pixels; 0 when there is none.
 
-    Labels (N, H, W) uint8 of another size are read at the centres of the logits' cells.
+    Labels (N, H, W) uint8 of another size are read at the centres of the logits' cells. Of several processes, each
+    divides by the mean number of labelled pixels, so that the mean of their gradients is that of the whole batch.
     """
     if labels.shape[-2:] != logits.shape[-2:]:
         labels = F.interpolate(labels[:, None], logits.shape[-2:], mode="nearest-exact")[:, 0]
-    total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction="sum")
-    return total / (labels != IGNORE).sum().clamp(min=1)
+    count, targets = (labels != IGNORE).sum(), labels.long()
+    if logits.is_cuda and torch.are_deterministic_algorithms_enabled():  # CUDA has no such kernel for maps
+        logits, targets = logits.movedim(1, -1).flatten(0, -2), targets.flatten()  # (N*h*w, K), (N*h*w,)
+    total = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="sum")
+    return total / mean_over_processes(count).clamp(min=1)
 
 
 def normalise(images: torch.Tensor, settings: SegmenterSettings) -> torch.Tensor:
     """(N, 3, H, W) uint8 -> float32 of zero mean and unit deviation, channels last in memory."""
-    mean = torch.tensor(settings.mean, device=images.device).view(3, 1, 1) * 255
-    std = torch.tensor(settings.std, device=images.device).view(3, 1, 1) * 255
+    mean, std = (_colour(values, images.device) for values in (settings.mean, settings.std))
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def autocast(settings: SegmenterSettings, device: torch.device) -> torch.autocast:
-    """Context in which convolutions run in the precision of the settings."""
-    precision = settings.precision
-    if precision == "auto":
-        precision = "bfloat16" if _has_fast_bfloat16(device) else "float32"
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+@lru_cache(maxsize=16)
+def _colour(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
+    """(3, 1, 1) in 0..255, kept: a GPU would finish all work before it takes numbers from the CPU."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(3, 1, 1) * 255
 
 
-class SgdPoly:
-    """SGD with polynomial decay, a tenth of the learning rate in the backbone (methods.md 3.1)."""
-
-    def __init__(self, network: nn.Module, settings: SegmenterSettings) -> None:
-        slow: set[nn.Parameter] = set()
-        for name, part in network.named_children():
-            if name == "backbone":
-                slow.update(part.parameters())
-                for norm in part.modules():
-                    if isinstance(norm, nn.BatchNorm2d):
-                        norm.momentum = 0.01
-        groups = [
-            {"params": [p for p in network.parameters() if (p in slow) == is_slow], "lr": lr}
-            for is_slow, lr in ((True, settings.lr * 0.1), (False, settings.lr))
-        ]
-        self.optimizer = self._optimizer([g for g in groups if g["params"]])
-
-        def decay(base: float) -> Callable[[int], float]:
-            return lambda t: max((1 - t / settings.iterations) ** 0.9, 1e-6 / base)
-
-        self.schedule = LambdaLR(self.optimizer, [decay(group["lr"]) for group in self.optimizer.param_groups])
-
-    def step(self) -> None:
-        """One update from the gradients, which are then cleared."""
-        self.optimizer.step()
-        self.schedule.step()
-        self.optimizer.zero_grad()
-
-    def _optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(groups, momentum=0.9, weight_decay=1e-4)
-
-
-class AdamWPoly(SgdPoly):
-    """The same with AdamW (MulSpx; ``utils/common.py:316-327`` of sehyun03/MulActSeg)."""
-
-    def _optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, weight_decay=1e-5)
-
-
-class MuonOneCycle:
-    """Muon (Jordan et al. 2024) for convolution weights as (C_out, C_in * k * k) matrices; AdamW for the classifier,
-    biases and batch norm; one cycle of the learning rate for both."""
-
-    def __init__(self, network: nn.Module, settings: SegmenterSettings) -> None:
-        *self.kernels, classifier = [p for p in network.parameters() if p.ndim == 4]
-        self.matrices = [nn.Parameter(kernel.detach().flatten(1)) for kernel in self.kernels]  # same memory
-        muon = torch.optim.Muon(self.matrices, settings.lr, weight_decay=WEIGHT_DECAY, momentum=0.9, ns_steps=3)
-        groups = [
-            {"params": [classifier], "weight_decay": WEIGHT_DECAY},
-            {"params": [p for p in network.parameters() if p.ndim < 4], "weight_decay": 0.0},
-        ]
-        self.optimizers = [muon, torch.optim.AdamW(groups, settings.lr * ADAMW_SHARE)]
-        self.schedules: list[LRScheduler] = [
-            OneCycleLR(
-                optimizer,
-                max_lr=optimizer.param_groups[0]["lr"],
-                total_steps=settings.iterations + 1,
-                pct_start=0.15,
-                div_factor=10,
-                final_div_factor=100,
-                cycle_momentum=False,
-            )
-            for optimizer in self.optimizers
-        ]
-
-    def step(self) -> None:
-        """One update from the gradients, which are then cleared."""
-        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
-            if kernel.grad is not None:
-                matrix.grad, kernel.grad = kernel.grad.flatten(1), None
-        with one_thread():
-            for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-
-
-RECIPES: dict[str, type[SgdPoly] | type[MuonOneCycle]] = {
-    "sgd_poly": SgdPoly,
-    "adamw_poly": AdamWPoly,
-    "muon_onecycle": MuonOneCycle,
-}
+def in_bfloat16(settings: SegmenterSettings, device: torch.device) -> bool:
+    """Whether convolutions run in bfloat16."""
+    return settings.precision == "bfloat16" or (settings.precision == "auto" and _has_fast_bfloat16(device))
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
