@@ -1,23 +1,26 @@
 """Speed and memory as ratios within one run: `python benchmarks/speed.py [--run runs/<run>]`.
 
-1. Scoring all masks of a 1024 x 2048 frame, K = 19, about 60 masks: against the per-pixel loop of tests/oracles.py
-   (timed on a crop, scaled by pixels) and against the DeepLabV3+ ResNet-101 forward pass of the same frame on the same
-   device.
-2. Memory: peak while scoring 400 images against 40.
-3. A finished run, if named: share of its rounds outside training and prediction, and its size without weights against
-   its images.
+scoring   All masks of a 1024 x 2048 frame, K = 19, about 60 masks: against the per-pixel loop of tests/oracles.py
+          (timed on a crop, scaled by pixels) and against the DeepLabV3+ ResNet-101 forward pass of the same frame on
+          the same device.
+training  Images per second of our loop against a plain float32, channels-first loop of the same network, against data
+          loading alone, and against the network alone (`speed_training.py`).
+lcm       Training the Label Correction Module against a plain loop and against the arithmetic alone.
+memory    Peaks of whole rounds on 100 and 10,000 images, and of scoring against the image size.
+run       A finished run, if named: share of its rounds outside training and prediction, and its size without weights
+          against its images.
 
-Prints a table and writes benchmarks/speed.json.
+`--only lcm memory` measures some of these. SEEDS and merging are in superpixels.py, what grows with the dataset in
+scale.py. Prints a table and writes benchmarks/speed.json, where topics that were not measured stay as they are.
+Without a GPU, seconds are processor seconds; OMP_NUM_THREADS=1 keeps two busy processes from waiting for each other.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import platform
-import resource
 import sys
-import time
+import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,28 +30,19 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import oracles
+from generated import Case, make_dataset, one_round
+from measuring import clock, in_child, machine, seconds, show
+from speed_training import lcm, training
 
-from a2lc.acquisition import ACQUISITION_FUNCTIONS, gather_statistics, mask_statistics
+from a2lc.acquisition import ACQUISITION_FUNCTIONS, mask_statistics
 from a2lc.datasets import load_dataset
 from a2lc.files import read_json, write_json
-from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.runs import Run
 from a2lc.segmenter import SegmenterSettings, build_segmenter, resolve_device
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 
 K, HEIGHT, WIDTH, CELL = 19, 1024, 2048, 192  # cells of 192 x 192 pixels: 66 masks
-
-
-def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
-    """Best of some repeats, the device's queue emptied."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times)
+TOPICS = ("scoring", "training", "lcm", "memory", "run")
 
 
 def scoring(device: torch.device) -> dict[str, float]:
@@ -71,12 +65,12 @@ def scoring(device: torch.device) -> dict[str, float]:
             function.score(statistics, rng)
 
     crop = (slice(0, 128), slice(0, 128))
-    start = time.perf_counter()
+    start = clock()
     p = probs[(slice(None), *crop)].cpu().numpy()
     for mask_id in np.unique(index[crop]):
         mask = oracles.Mask(p, index[crop] + 1, labels[crop], mask_id + 1)
         oracles.mask_score("abc", mask, weights)
-    loop = (time.perf_counter() - start) * HEIGHT * WIDTH / 128**2
+    loop = (clock() - start) * HEIGHT * WIDTH / 128**2
     settings = SegmenterSettings(network="deeplabv3plus", backbone="resnet101", precision="float32")
     segmenter = build_segmenter(settings, K, device=str(device))
     segmenter.network = DeepLabV3Plus(K, "resnet101").to(device).eval()
@@ -94,26 +88,33 @@ def scoring(device: torch.device) -> dict[str, float]:
     }
 
 
-def _peak_of_scoring(images: int, pipe: Any) -> None:
-    """In a process of its own: peak memory in MiB after scoring some toy images."""
-    data = load_dataset("toy", n_train=images, n_val=1)
-    masks = simulate_pseudo_labels(data.train, data.classes, progress=False)
-    segmenter = build_segmenter(SegmenterSettings(iterations=1), len(data.classes), device="cpu")
-    segmenter.fit(data.train, masks.label_map, seed=0, progress=False)
-    gather_statistics(segmenter, data.train, masks, np.ones(len(data.classes)), progress=False)
-    pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+def memory(counts: tuple[int, int] = (100, 10_000), heights: tuple[int, ...] = (256, 512, 1024)) -> dict[str, float]:
+    """Peak memory of whole rounds with the small network against N; of scoring alone against image size.
+
+    A round holds a row per mask, so the growth is also given per mask; per pixel it is compared with the
+    probabilities, 4 K bytes.
+    """
+    few, many = (_peaks(Case(n, budget=0.01, network="light")) for n in counts)
+    found = {f"peak_{n}_mib": max(peaks.values()) for n, peaks in zip(counts, (few, many), strict=True)}
+    growth = max(many.values()) - max(few.values())
+    found["peak_over_peak_of_few_images"] = max(many.values()) / max(few.values())
+    found["growth_bytes_per_mask"] = growth * 2**20 / ((counts[1] - counts[0]) * Case(1).masks)
+    found |= {f"peak_{stage}_{counts[1]}_over_{counts[0]}": many[stage] / few[stage] for stage in many}
+    sizes = [_peaks(Case(2, height, 2 * height, masks=64)) for height in heights]
+    above = [peaks["scored"] - peaks["process"] for peaks in sizes]
+    found |= {f"scoring_{h}x{2 * h}_mib": mib for h, mib in zip(heights, above, strict=True)}
+    pixels = 2 * heights[-1] ** 2 - 2 * heights[0] ** 2
+    found["scoring_bytes_per_pixel"] = (above[-1] - above[0]) * 2**20 / pixels
+    found["scoring_over_probabilities"] = found["scoring_bytes_per_pixel"] / (4 * Case(1).classes)
+    return found
 
 
-def memory() -> dict[str, float]:
-    """Peak memory of scoring 40 and 400 images."""
-    peaks = {}
-    for images in (40, 400):
-        mine, theirs = multiprocessing.get_context("spawn").Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_peak_of_scoring, args=(images, theirs))
-        process.start()
-        peaks[images] = mine.recv()
-        process.join()
-    return {"peak_40_mib": peaks[40], "peak_400_mib": peaks[400], "peak_400_over_40": peaks[400] / peaks[40]}
+def _peaks(case: Case) -> dict[str, float]:
+    """Peak MiB of each stage of a round."""
+    with tempfile.TemporaryDirectory() as place:
+        make_dataset(case, Path(place, "data"))
+        found: dict[str, float] = in_child(one_round, case, Path(place, "data"), Path(place, "runs"))["peak_mib"]
+    return found
 
 
 def finished_run(path: Path) -> dict[str, float]:
@@ -138,15 +139,30 @@ def finished_run(path: Path) -> dict[str, float]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=TOPICS, default=list(TOPICS), help="topics to measure")
     parser.add_argument("--run", type=Path, help="a finished run folder")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("speed.json"))
     arguments = parser.parse_args()
-    device = resolve_device("auto")
-    found: dict[str, Any] = {"machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {device}"}
-    found |= scoring(device) | memory() | (finished_run(arguments.run) if arguments.run else {})
-    for name, value in found.items():
-        print(f"{name:26} {value:.4g}" if isinstance(value, float) else f"{name:26} {value}")
-    write_json(arguments.out, (read_json(arguments.out) if arguments.out.is_file() else {}) | found)
+    warnings.simplefilter("ignore", UserWarning)
+    device = resolve_device(arguments.device)
+    topics: dict[str, Callable[[], dict[str, Any]]] = {
+        "scoring": lambda: scoring(device),
+        "training": lambda: training(device),
+        "lcm": lcm,
+        "memory": memory,
+    }
+    if arguments.run:
+        topics["run"] = lambda: finished_run(arguments.run)
+    found: dict[str, Any] = read_json(arguments.out) if arguments.out.is_file() else {}
+    for topic, measure in topics.items():
+        if topic in arguments.only:
+            print(f"\n{topic}: {machine(device)}", flush=True)
+            found[topic] = {"machine": machine(device)} | measure()
+            show(found[topic])
+            write_json(arguments.out, found)
+    if device.type == "cpu":
+        print("\nno GPU here: nothing of a GPU was measured")
 
 
 if __name__ == "__main__":

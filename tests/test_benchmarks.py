@@ -1,0 +1,133 @@
+"""The benchmarks' functions at tiny sizes, so that the scripts do not rot; no speed is judged here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+ROUND = {"scored", "queried", "answered", "corrected", "trained"}
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Any:
+    """benchmarks/ is no package: its scripts are imported as they import each other."""
+    before = list(sys.path)
+    sys.path.insert(0, str(BENCHMARKS))
+    import generated
+    import measuring
+    import scale
+    import scale_fit
+    import speed
+    import speed_training
+
+    modules = {module.__name__: module for module in (generated, measuring, scale, scale_fit, speed, speed_training)}
+    yield modules
+    sys.path[:] = before
+    for name in modules:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Where the rounds of `measured` are kept."""
+    return [tmp_path_factory.mktemp("case") / "runs" for _ in range(2)]
+
+
+@pytest.fixture(scope="module")
+def measured(scripts: dict[str, ModuleType], runs: list[Path]) -> list[dict[str, Any]]:
+    """Rounds on 2 and 4 images, in this process."""
+    generated, found = scripts["generated"], []
+    for folder, (images, masks) in zip(runs, ((2, 4), (4, 9)), strict=True):
+        case = generated.Case(images, masks=masks, budget=0.2)
+        generated.make_dataset(case, folder.parent / "data")
+        found.append(generated.one_round(case, folder.parent / "data", folder, 1, "cpu"))
+    return found
+
+
+def test_a_round_is_measured_stage_by_stage(measured: list[dict[str, Any]]) -> None:
+    for found, masks in zip(measured, (8, 36), strict=True):
+        assert found["case"]["total_masks"] == masks
+        assert set(found["seconds"]) == ROUND | {"prepare", "start", "predicted", "training"}
+        assert all(seconds >= 0 for seconds in found["seconds"].values())
+        assert set(found["peak_mib"]) == ROUND | {"process", "prepare", "start"}
+        assert all(size > 0 for size in found["bytes"].values())
+
+
+def test_masks_are_a_grid(scripts: dict[str, ModuleType]) -> None:
+    cells = scripts["generated"].grid(scripts["generated"].Case(1, height=6, width=9, masks=9))
+    np.testing.assert_array_equal(cells[::2, ::3], [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
+    assert (np.bincount(cells.ravel())[1:] == 6).all()
+
+
+def test_a_fit_finds_the_cost_it_was_made_from(scripts: dict[str, ModuleType]) -> None:
+    scale, fitting = scripts["scale"], scripts["scale_fit"]
+    sizes = [fitting.sizes_of(case) for sweep in ("images", "masks", "classes") for case in scale.SWEEPS[sweep]]
+    seconds = np.array([0.2 + 3e-3 * s["N"] + 5e-6 * s["M"] for s in sizes])
+    terms = ("1", "N", "NP", "M", "MK")
+    found = fitting.fit(sizes, seconds, terms, 0.005)
+    np.testing.assert_allclose(found, [0.2, 3e-3, 0, 5e-6, 0], rtol=1e-6, atol=1e-12)
+    assert fitting.predicted(found, terms, {"N": 10.0, "P": 1.0, "M": 1e6, "K": 2.0, "B": 1.0}) == pytest.approx(5.23)
+
+
+def test_fits_and_figure(scripts: dict[str, ModuleType], measured: list[dict[str, Any]]) -> None:
+    scale = scripts["scale"]
+    fitted = scripts["scale_fit"].fits(measured, scale.TARGET)
+    assert set(fitted) == {"seconds", "peak_mib", "bytes"} and set(fitted["seconds"]) == set(scale.STAGE_STYLE)
+    low, high = fitted["bytes"]["object_maps"]["target_range"]
+    assert 0 <= low <= high
+    scale.report(fitted, scale.TARGET)
+    fig = scale.figure(dict.fromkeys(("images", "sizes", "masks", "classes"), measured), fitted)
+    assert len(fig.axes) == 6 and all(axis.get_xlabel() for axis in fig.axes)
+
+
+def test_every_mask_costs_what_its_arrays_hold(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    scale, k = scripts["scale"], 19
+    found = scale.held_per_mask(scripts["generated"].Case(2, masks=4, classes=k), tmp_path)
+    assert found["of_these_features_bytes_per_mask"] == 4 * k
+    assert found["ground_truth_counts_bytes_per_mask"] == 8 * (k + 1) + 1
+
+
+def test_units_that_people_read(scripts: dict[str, ModuleType]) -> None:
+    scale = scripts["scale"]
+    assert [scale.duration(v) for v in (0.002, 30, 120, 86_400 * 3)] == ["2 ms", "30 s", "2 min", "3 days"]
+    assert [scale.volume(v) for v in (10, 2048, 3 * 2**40)] == ["10 B", "2 KiB", "3 TiB"]
+
+
+def test_training_speed(scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    training = scripts["speed_training"]
+    tiny = {"network": "light", "crop": (48, 64), "batch_size": 2, "iterations": 1}
+    monkeypatch.setitem(training.CASES, "tiny", (tiny, tiny))
+    found = training.training(torch.device("cpu"), ["tiny"])
+    rates = [found[f"tiny_{way}_images_s"] for way in ("ours", "plain", "loading", "resident")]
+    assert all(rate > 0 for rate in rates)
+    assert found["tiny_over_plain"] == pytest.approx(rates[0] / rates[1])
+
+
+def test_the_plain_lcm_learns_what_ours_does(scripts: dict[str, ModuleType]) -> None:
+    found = scripts["speed_training"].lcm(answers=20, epochs=2)
+    assert found["lcm_largest_difference_from_plain"] < 1e-5
+    assert found["lcm_plain_over_ours"] > 0
+
+
+def test_a_process_of_its_own(scripts: dict[str, ModuleType]) -> None:
+    assert scripts["measuring"].in_child(dict, [("answer", 42)]) == {"answer": 42}
+
+
+def test_scoring_is_compared(scripts: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("HEIGHT", 128), ("WIDTH", 150), ("CELL", 64)):
+        monkeypatch.setattr(scripts["speed"], name, size)
+    found = scripts["speed"].scoring(torch.device("cpu"))
+    assert found["masks"] == 6 and found["loop_over_score"] > 1 and found["score_over_forward"] > 0
+
+
+def test_a_finished_run(scripts: dict[str, ModuleType], measured: list[dict[str, Any]], runs: list[Path]) -> None:
+    found = scripts["speed"].finished_run(next(runs[0].glob("0/*/config.json")).parent)
+    assert 0 < found["overhead_over_round"] <= 1
+    assert found["run_without_weights_kib"] > 1
