@@ -166,6 +166,7 @@ class Lab:
         command = f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})"
         self.page.evaluate(f"() => {command}")
         self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{str(theme == 'Light').lower()}'")
+        self.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")  # shown meanwhile
         contrasts = self.page.evaluate(CONTRASTS, root)
         assert len(contrasts) >= texts and contrasts[0][0] >= 4.5, contrasts[:5]
         assert self.page.evaluate(UNNAMED, root) == [] and self.page.evaluate(CLIPPED, root) == []
