@@ -4,6 +4,7 @@ asked about."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from a2lc.correction.small_steps import SmallSteps
 from a2lc.deviations import Deviation
 from a2lc.masks import MaskSet
 from a2lc.memory import while_memory_lasts
@@ -112,20 +114,21 @@ def train_lcm(
         torch.manual_seed(seed)
         model = LabelCorrectionModule(num_classes, np.shape(features)[1])
         x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))
-        optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        network = SmallSteps(model.layers, settings.learning_rate)
         for _ in range(settings.epochs):
             order = torch.randperm(len(y))
             batches = (ordered.split(settings.batch_size) for ordered in (x[order], y[order]))
             for features_, labels_ in zip(*batches, strict=True):
-                output = model(features_)
-                if settings.loss == "double_softmax":
-                    loss = nn.functional.cross_entropy(output, labels_, weight)
-                else:
-                    loss = nn.functional.nll_loss(output.clamp_min(1e-12).log(), labels_, weight)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                network.step(features_, partial(_loss, labels=labels_, weight=weight, name=settings.loss))
     return model.eval()
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:
+    """Eq. 2 of a batch: logits (n, K), labels (n,), class weights (K,)."""
+    output = logits.softmax(1)
+    if name == "double_softmax":
+        return nn.functional.cross_entropy(output, labels, weight)
+    return nn.functional.nll_loss(output.clamp_min(1e-12).log(), labels, weight)
 
 
 @torch.no_grad()
