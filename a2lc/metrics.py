@@ -59,7 +59,7 @@ class TruthHistogram:
     """Ground truth counted per mask: what the oracle answers and what every Data mIoU is computed from.
 
     Attributes:
-        counts: (M, K+1) int64 pixels of each class in each mask; the last column is void.
+        counts: (M, K+1) int32 pixels of each class in each mask; the last column is void.
         majority: (M,) uint8 most frequent ground truth of each mask, 255 for void; ties go to the class met first in
             raster order.
         uncovered: (K+1,) int64 pixels of each class that no mask covers.
@@ -93,7 +93,7 @@ def truth_histogram(masks: MaskSet, split: Split) -> TruthHistogram:
     Raises:
         ValueError: an image has no ground truth, or its size differs from the object map's.
     """
-    counts = np.zeros((len(masks), len(masks.classes) + 1), dtype=np.int64)
+    counts = np.zeros((len(masks), len(masks.classes) + 1), dtype=np.int32)  # kept during the whole run
     majority = np.full(len(masks), 255, dtype=np.uint8)
     uncovered = np.zeros(counts.shape[1], dtype=np.int64)
     for name in masks.names:

@@ -252,6 +252,14 @@ def test_the_lcm_is_applied_in_halves_where_memory_runs_out(capsys: pytest.Captu
     assert [len(part) for part in predict(Small(), features[:0])] == [0, 0]
 
 
+def test_the_lcm_is_never_applied_to_all_masks_of_a_large_dataset_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = np.random.default_rng(0).normal(size=(18, 4)).astype(np.float32)
+    wanted = predict(Small(18), features)
+    monkeypatch.setattr("a2lc.correction.lcm.AT_ONCE", 7)
+    for a, b in zip(predict(Small(7), features), wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_scoring_takes_smaller_blocks_where_memory_runs_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

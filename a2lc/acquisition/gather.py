@@ -46,7 +46,8 @@ def gather_statistics(
     Returns:
         Statistics of all M masks in table order, and the seconds spent in reading and predicting images.
     """
-    parts, predicting = [], 0.0
+    every: MaskStatistics | None = None
+    predicting = 0.0
     for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", mininterval=1, disable=not progress):
         start = time.perf_counter()
         image = split.image(name)
@@ -61,5 +62,7 @@ def gather_statistics(
         if penultimate:
             features = with_features(model).features(image)
             part = with_penultimate_features(part, features, native, index, labels, class_weights)
-        parts.append(part)
-    return MaskStatistics.concatenate(parts), predicting
+        every = MaskStatistics.like(part, len(masks)) if every is None else every
+        every.put(masks.rows(name), part)
+    assert every is not None  # there is no MaskSet without images
+    return every, predicting

@@ -10,7 +10,6 @@ Two identities turn the formulas into a few sums over segments (`pixels.py`), wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -76,12 +75,15 @@ class MaskStatistics:
         return MaskStatistics(*(getattr(self, f.name)[rows] for f in fields(MaskStatistics)))
 
     @staticmethod
-    def concatenate(parts: Iterable[MaskStatistics]) -> MaskStatistics:
-        """Stack the statistics of several images."""
-        parts = list(parts)
-        return MaskStatistics(
-            *(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(MaskStatistics))
-        )
+    def like(part: MaskStatistics, n: int) -> MaskStatistics:
+        """Statistics of n masks, not yet filled, with the columns of `part`."""
+        columns = (getattr(part, f.name) for f in fields(MaskStatistics))
+        return MaskStatistics(*(np.empty((n, *column.shape[1:]), column.dtype) for column in columns))
+
+    def put(self, rows: slice, part: MaskStatistics) -> None:
+        """Fill in the statistics of one image's masks; what is kept per image is gone at once."""
+        for f in fields(MaskStatistics):
+            getattr(self, f.name)[rows] = getattr(part, f.name)
 
 
 def mask_statistics(

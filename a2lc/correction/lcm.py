@@ -18,6 +18,8 @@ from a2lc.masks import MaskSet
 from a2lc.memory import while_memory_lasts
 from a2lc.threads import one_thread
 
+AT_ONCE = 1 << 12  # masks that the LCM is applied to at a time
+
 
 class LCMSettings(BaseModel):
     """Settings of the LCM; the defaults are those behind the paper's Cityscapes numbers.
@@ -133,8 +135,8 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, name
 
 @torch.no_grad()
 def predict(model: nn.Module, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) int64 most probable class of each mask and (M,) float32 its probability, from (M, C) features; all at once,
-    or half as many at a time where memory does not suffice.
+    """(M,) int64 most probable class of each mask and (M,) float32 its probability, from (M, C) features; so many
+    masks at a time that their hidden layers take 8 MB, or half as many where memory does not suffice.
 
     Raises:
         RuntimeError: not enough memory for one mask.
@@ -144,7 +146,7 @@ def predict(model: nn.Module, features: np.ndarray) -> tuple[np.ndarray, np.ndar
     def compute(chunk: int) -> list[tuple[torch.Tensor, ...]]:
         return [tuple(model(part).max(1)) for part in x.split(chunk)]
 
-    parts = while_memory_lasts(compute, max(len(x), 1), x.device, "applying the LCM to a mask")
+    parts = while_memory_lasts(compute, min(max(len(x), 1), AT_ONCE), x.device, "applying the LCM to a mask")
     confidence, predicted = (torch.cat(values) for values in zip(*parts, strict=True))
     return predicted.numpy(), confidence.numpy()
 
