@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,11 @@ class AppendLog:
         except OSError as error:
             file.truncate(size)
             raise OSError(f"{self.path}: could not be written, so nothing was recorded ({error})") from error
+
+
+def timestamp() -> str:
+    """The time of a record: now, UTC in ISO 8601 with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _wait_for_turn(file: BufferedReader | FileIO, exclusive: bool) -> None:

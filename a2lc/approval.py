@@ -11,14 +11,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from a2lc.append_log import Record
+from a2lc.append_log import Record, timestamp
 from a2lc.correction import Corrections, LearntFrom, Waiting
 from a2lc.correction.guard import QUANTILE, expected_accuracy
 from a2lc.files import read_json, read_parquet, write_json
@@ -126,7 +125,7 @@ class Approval:
             (approved, rejected or empty).
 
     Raises:
-        ValueError: the run waits for nothing, or for answers.
+        ValueError: the run waits for nothing, or for answers; or a file of the round is damaged, which is named.
     """
 
     def __init__(self, run: Run) -> None:
@@ -224,6 +223,7 @@ class Approval:
 
         Raises:
             ValueError: something is undecided, or the round has gone on already.
+            PermissionError: the run's folder cannot be written.
         """
 
         def close(records: list[Record]) -> list[Record]:
@@ -255,7 +255,7 @@ class Approval:
             chosen &= self._are(masks)
         if not chosen.any():
             raise ValueError(f"no such correction is proposed (from {old or 'any class'} to {new or 'any class'})")
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        time = timestamp()
 
         def add(records: list[Record]) -> list[Record]:
             self._check_open()

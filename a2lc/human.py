@@ -11,15 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from a2lc.answers import Answer, answers_table, kept, standing
-from a2lc.append_log import AppendLog, Record
-from a2lc.boxes import boxes_of
+from a2lc.append_log import AppendLog, Record, timestamp
 from a2lc.mask_table import VOID, label_names
 
 if TYPE_CHECKING:
@@ -153,16 +152,13 @@ class Queue:
         """The answer or skip (label None) that stands for a query."""
         return self._standing.get((query.image, query.mask_id))
 
-    def box(self, query: Query) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom of the mask in pixels; right and bottom are the first outside."""
-        left, top, right, bottom = boxes_of(self.masks, np.array([query.row]))[0].tolist()
-        return left, top, right, bottom
-
     def top_classes(self, query: Query, most: int = 3) -> list[tuple[str, float]]:
         """The classes that the model of the last round finds likeliest, with its mean probability over the mask, in
-        [0, 1]; empty where the features kept are no probabilities (``scoring.features``)."""
-        if not hasattr(self, "_features"):
-            self._features = self._folder.working("feature")  # (M, K)
+        [0, 1]; empty where the features kept are no probabilities (``scoring.features``).
+
+        Raises:
+            FileNotFoundError, ValueError: as `RoundFolder.working`.
+        """
         if self._features.shape[1] != len(self.classes):
             return []
         probs = self._features[query.row]
@@ -195,9 +191,15 @@ class Queue:
 
     def answer_many(self, said: Iterable[tuple[int, str | int]], seconds: float | None = None) -> None:
         """Record several answers at once: (position, class or word) each; all of them or none. See `answer`."""
-        given = [(self._at(position), self.label_of(word, self._at(position))) for position, word in said]
         took = None if seconds is None else round(seconds, 3)
-        self._update([self._answer(query, label, took) for query, label in given])
+        given = [(self._at(position), self.label_of(word, self._at(position))) for position, word in said]
+        answers = [self._answer(query, label, took) for query, label in given]
+
+        def add(_: list[Record]) -> list[Record]:
+            self._check_open()
+            return [answer.record() for answer in answers]
+
+        self._set(self._log.update(add))
 
     def undo(self) -> Query | None:
         """Take back the last answer or skip of this source; what another source said of the mask then counts.
@@ -232,9 +234,8 @@ class Queue:
         if not isinstance(said, str):
             if isinstance(said, (int, np.integer)) and 0 <= said < len(self.classes):
                 return int(said)
-            raise ValueError(
-                f"unknown class {said} (expected a name, 0..{len(self.classes) - 1} or {', '.join(WORDS)})"
-            )
+            known = f"a name, 0..{len(self.classes) - 1} or {', '.join(WORDS)}"
+            raise ValueError(f"unknown class {said} (expected {known})")
         if said in WORDS and said in self.classes.names:
             raise ValueError(f"{said!r} is a class, too: answer with its number {self.classes.index(said)}")
         words = {CONFIRM: query.label, VOID: self.classes.ignore_index, SKIP: None}
@@ -248,6 +249,7 @@ class Queue:
 
         Raises:
             ValueError: some are left, or the round has gone on already.
+            PermissionError: the run's folder cannot be written.
         """
 
         def close(records: list[Record]) -> list[Record]:
@@ -265,21 +267,18 @@ class Queue:
         self._log.update(close)
 
     # ---------------------------------------------------------------------------------------------- inside
+    @cached_property
+    def _features(self) -> np.ndarray:
+        """(M, F) float32 features of all masks; where they are mean probabilities, F = K."""
+        return self._folder.working("feature")
+
     def _at(self, position: int) -> Query:
         if not 0 <= position < len(self):
             raise ValueError(f"round {self.round}: expected a position in 0..{len(self) - 1}, found {position}")
         return self.queries[position]
 
     def _answer(self, query: Query, label: int | None, seconds: float | None, undo: bool = False) -> Answer:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return Answer(query.image, query.mask_id, label, query.position, now, seconds, self.source, undo)
-
-    def _update(self, answers: list[Answer]) -> None:
-        def add(_: list[Record]) -> list[Record]:
-            self._check_open()
-            return [answer.record() for answer in answers]
-
-        self._set(self._log.update(add))
+        return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, undo)
 
     def _check_open(self) -> None:
         if self.run.folder(self.round).done("answered"):

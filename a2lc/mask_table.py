@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
-from a2lc.files import below, damaged, read_json, read_parquet
+from a2lc.files import below, damaged, read_json, read_parquet, write_json
 
 SOURCES = ("initial", "annotator", "lcm", "overruled")
 """Who set a mask's label. Tables keep positions in this list, so new names come last. ``overruled``: the LCM, after an
@@ -26,6 +26,9 @@ TYPES = {"mask_id": "int32", "area": "int64", "label": "uint8", "initial_label":
     "confidence": "float32"
 }
 """Of the columns that hold numbers."""
+
+STATE = ("label", "source", "round", "confidence")
+"""The columns that change from round to round."""
 
 VOID = "void"
 """What people read where a label is no class."""
@@ -57,6 +60,26 @@ def areas_of(objects: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     ids = np.flatnonzero(counts)
     ids = ids[ids > 0]
     return ids, counts[ids]
+
+
+def labels_of(ids: np.ndarray, objects: np.ndarray, label_map: np.ndarray, name: str) -> np.ndarray:
+    """The label of each mask of an object map, (n,).
+
+    Args:
+        ids: (n,) ids of `objects`.
+        objects: (H, W) integers >= 0.
+        label_map: (H, W) labels; each mask carries one.
+        name: of the label map.
+
+    Raises:
+        ValueError: a mask carries several labels; the message begins with `name`.
+    """
+    values = np.zeros(int(objects.max()) + 1, dtype=label_map.dtype)
+    values[objects] = label_map
+    mixed = objects[(values[objects] != label_map) & (objects > 0)]
+    if mixed.size:
+        raise ValueError(f"{name}: mask {int(mixed[0])} carries several labels instead of one")
+    return values[ids]
 
 
 def check_labels(labels: np.ndarray, classes: Classes, where: str) -> None:
@@ -94,6 +117,19 @@ def new_table(
 
 
 # ------------------------------------------------------------------------------------------------ files
+def write_description(path: Path, names: Iterable[str], classes: Classes, uncovered: int) -> None:
+    """Write what `read_description` reads."""
+    description = {
+        "names": list(names),
+        "uncovered": uncovered,
+        "class_names": list(classes.names),
+        "palette": classes.palette.tolist(),
+        "ignore_index": classes.ignore_index,
+        "background": classes.background,
+    }
+    write_json(path, description)
+
+
 def read_description(path: Path) -> tuple[tuple[str, ...], Classes, int]:
     """Image names, classes and the label of uncovered pixels, of the ``masks.json`` of `MaskSet.save`.
 
@@ -135,6 +171,21 @@ def read_table(path: Path, names: tuple[str, ...], classes: Classes) -> pd.DataF
     if wrong or (np.diff(place) <= 0).any():
         raise damaged(path, f"expected masks with ids > 0 of {len(names)} images, in order")
     return table
+
+
+def read_state(path: str | os.PathLike[str], classes: Classes, masks: int) -> dict[str, np.ndarray]:
+    """The columns `STATE`, (M,) each, that `MaskSet.save_state` wrote; sources as positions in `SOURCES`.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: it is damaged, or has another number of masks than `masks`; the message names it.
+    """
+    state = read_columns(path, classes, *STATE)
+    if len(state) != masks:
+        raise damaged(path, f"expected {masks} masks, found {len(state)}")
+    if not state["source"].isin(range(len(SOURCES))).all():
+        raise damaged(path, f"expected sources in 0..{len(SOURCES) - 1}")
+    return {name: state[name].to_numpy() for name in STATE}
 
 
 def read_columns(path: str | os.PathLike[str], classes: Classes, *columns: str) -> pd.DataFrame:

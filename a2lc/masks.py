@@ -15,20 +15,21 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
-from a2lc.files import below, damaged, read_label_png, write_json, write_label_png, write_parquet
+from a2lc.files import below, read_label_png, write_label_png, write_parquet
 from a2lc.mask_table import (
     ANSWERED,
     SOURCES,
+    STATE,
     areas_of,
     categorical,
     check_labels,
+    labels_of,
     new_table,
-    read_columns,
     read_description,
+    read_state,
     read_table,
+    write_description,
 )
-
-_STATE = ("label", "source", "round", "confidence")  # the columns that change from round to round
 
 
 class MaskSet:
@@ -131,15 +132,8 @@ class MaskSet:
             if objects.shape != label_map.shape:
                 raise ValueError(f"{paths[name]}: object map is {objects.shape}, its labels are {label_map.shape}")
             ids, sizes = areas_of(objects, name)
-            values = np.zeros(int(objects.max()) + 1, dtype=label_map.dtype)
-            values[objects] = label_map
-            mixed = objects[(values[objects] != label_map) & (objects > 0)]
-            if mixed.size:
-                raise ValueError(
-                    f"{label_folder / name}.png: mask {int(mixed[0])} carries several labels instead of one"
-                )
             outside |= set(np.unique(label_map[objects == 0]).tolist())
-            frames.append((ids, sizes, values[ids]))
+            frames.append((ids, sizes, labels_of(ids, objects, label_map, f"{label_folder / name}.png")))
         if len(outside) > 1:
             raise ValueError(
                 f"{label_folder}: uncovered pixels (object id 0) must carry one label, found {sorted(outside)}"
@@ -197,7 +191,6 @@ class MaskSet:
         ids = self.table["mask_id"].to_numpy()[self.rows(name)]
         lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int64)
         lookup[ids] = np.arange(len(ids))
-        lookup[0] = -1
         return lookup[objects]
 
     def label_map(self, name: str, index_map: np.ndarray | None = None) -> np.ndarray:
@@ -237,15 +230,23 @@ class MaskSet:
         """A new MaskSet in which the given masks are as they were: (n,) row numbers, and a table with their label,
         source, round and confidence, n rows."""
         sources = [SOURCES.index(source) for source in earlier["source"]]
-        return self._with(rows, **{name: earlier[name] for name in _STATE if name != "source"}, source=sources)
+        return self._with(rows, **{name: earlier[name] for name in STATE if name != "source"}, source=sources)
 
     def _with(self, rows: np.ndarray, **values: Any) -> MaskSet:
-        """Other values of the columns `_STATE` in some rows; sources as positions in `SOURCES`."""
-        columns = {name: self.table[name] for name in _STATE} | {"source": self.table["source"].cat.codes}
-        new = {name: column.to_numpy().copy() for name, column in columns.items()}
-        for name, column in new.items():
+        """Other values of the columns `STATE` in some rows; sources as positions in `SOURCES`."""
+        state = self._state()
+        for name, column in state.items():
             column[rows] = values[name]
-        table = self.table.assign(**new | {"source": categorical(new["source"], SOURCES)})
+        return self._in_state(state)
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """Copies of the columns that change, (M,) each; sources as positions in `SOURCES`."""
+        columns = {name: self.table[name] for name in STATE} | {"source": self.table["source"].cat.codes}
+        return {name: column.to_numpy().copy() for name, column in columns.items()}
+
+    def _in_state(self, state: dict[str, Any]) -> MaskSet:
+        """These masks with such columns."""
+        table = self.table.assign(**state | {"source": categorical(state["source"], SOURCES)})
         return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
 
     # ---------------------------------------------------------------------------------------------- files
@@ -256,15 +257,7 @@ class MaskSet:
         for name in self.names:
             write_label_png(below(target / "object_maps", f"{name}.png"), self.object_map(name))
         write_parquet(target / "masks.parquet", self.table)
-        description = {
-            "names": list(self.names),
-            "uncovered": self.uncovered,
-            "class_names": list(self.classes.names),
-            "palette": self.classes.palette.tolist(),
-            "ignore_index": self.classes.ignore_index,
-            "background": self.classes.background,
-        }
-        write_json(target / "masks.json", description)
+        write_description(target / "masks.json", self.names, self.classes, self.uncovered)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> MaskSet:
@@ -286,23 +279,16 @@ class MaskSet:
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write only the columns that change, in row order: a few kilobytes for thousands of masks."""
-        state = self.table[list(_STATE)].assign(source=self.table["source"].cat.codes)
-        write_parquet(path, state)
+        write_parquet(path, pd.DataFrame(self._state()))
 
     def with_state(self, path: str | os.PathLike[str]) -> MaskSet:
         """This mask set with the labels that `save_state` wrote.
 
         Raises:
+            FileNotFoundError: the file is missing.
             ValueError: the file is damaged or has another number of masks.
         """
-        state = read_columns(path, self.classes, *_STATE)
-        if len(state) != len(self):
-            raise damaged(path, f"expected {len(self)} masks, found {len(state)}")
-        if not state["source"].isin(range(len(SOURCES))).all():
-            raise damaged(path, f"expected sources in 0..{len(SOURCES) - 1}")
-        source = categorical(state["source"].to_numpy(), SOURCES)
-        table = self.table.assign(**{c: state[c].to_numpy() for c in ("label", "round", "confidence")}, source=source)
-        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
+        return self._in_state(read_state(path, self.classes, len(self)))
 
     def _at(self, name: str) -> int:
         if name not in self._position:

@@ -15,7 +15,7 @@ from a2lc.acquisition import Explanation
 from a2lc.clicks import truth_of
 from a2lc.datasets import Classes
 from a2lc.human import Queue
-from a2lc.mask_table import VOID
+from a2lc.mask_table import VOID, label_names
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram
 
@@ -73,8 +73,8 @@ def show_explanation(why: Explanation, image: np.ndarray, classes: Classes, name
     maps = {"CIL": why.cil, "weight": why.weight, "similarity": why.similarity, "product": why.contribution}
     panels = {"mask": highlight(image, inside)} | maps
     row = why.row
-    label = classes.names[int(row["label"])] if row["label"] < len(classes) else "void"
     factors = f"{row['area']} pixels × CIL {row['cil']:.2f} × weight {row['weight']:.2f}"
+    label = label_names(classes)[int(row["label"])]
     title = f"{name}, labelled {label}: score {row['score']:.1f} ≈ {factors} × similarity {row['similarity']:.2f}"
     limits = {"product": (0.0, float(np.nanmax(why.contribution)))}
     return show_numbers({what: values[box] for what, values in panels.items()}, title, limits=limits)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from a2lc.append_log import AppendLog, Record
+from a2lc.append_log import AppendLog, Record, timestamp
 from a2lc.locks import locked
 from a2lc.mask_table import AUTOMATIC, SOURCES, label_names
 from a2lc.masks import MaskSet
@@ -34,7 +33,12 @@ _FIELDS = {"image": str, "mask_id": int, "label": int, "source": str, "round": i
 
 
 def labels_after(masks: MaskSet, folder: RoundFolder) -> MaskSet:
-    """The masks with the labels of a round, less the corrections that were undone after it."""
+    """The masks with the labels of a round, less the corrections that were undone after it.
+
+    Raises:
+        FileNotFoundError: the round's masks are missing.
+        ValueError: they or ``undone.jsonl`` are damaged, or it is about masks that are not there; the message names it.
+    """
     number = int(folder.path.name.removeprefix("round_"))
     state = masks.with_state(folder.path / "masks.parquet")
     log = _undone(folder.path.parent)
@@ -53,13 +57,19 @@ def labels_after(masks: MaskSet, folder: RoundFolder) -> MaskSet:
 
 def vetoed(run_folder: Path, masks: MaskSet) -> np.ndarray:
     """(M,) bool: masks that the LCM must leave alone for ever, because one of its corrections of them was undone or
-    rejected."""
+    rejected.
+
+    Raises:
+        ValueError: ``undone.jsonl`` or a round's ``approvals.jsonl`` is damaged, or about masks that are not there; the
+            message names it.
+    """
     found = np.zeros(len(masks), dtype=bool)
     log = _undone(run_folder)
     found[_rows(log, log.read(), masks)] = True
     for path in sorted(run_folder.glob(f"round_*/{DECISIONS}")):
-        records = decisions(path).read()
-        last = {row: r["decision"] for row, r in zip(_rows(decisions(path), records, masks), records, strict=True)}
+        log = decisions(path)
+        records = log.read()
+        last = {row: r["decision"] for row, r in zip(_rows(log, records, masks), records, strict=True)}
         found[[row for row, decision in last.items() if decision == "rejected"]] = True
     return found
 
@@ -142,7 +152,7 @@ def _record(before: Any, after_round: int) -> dict[str, Any]:
         "round": int(before["round"]),
         "confidence": None if math.isnan(confidence) else confidence,
         "after_round": after_round,
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "time": timestamp(),
     }
 
 

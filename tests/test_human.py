@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.append_log import AppendLog
+from a2lc.boxes import boxes_of
 from a2lc.cli_human import app
 from a2lc.human import Queue
 from a2lc.queue_csv import read_queue, write_queue
@@ -80,7 +81,7 @@ def test_queries_come_in_order_with_what_a_person_needs(run: Run) -> None:
     query = queue.current
     assert query is not None and query == queue.queries[0]
     inside = queue.masks.object_map(query.image) == query.mask_id
-    left, top, right, bottom = queue.box(query)
+    left, top, right, bottom = boxes_of(queue.masks, np.array([query.row]))[0]
     assert inside.sum() == query.area == inside[top:bottom, left:right].sum()
     assert inside[top].any() and inside[bottom - 1].any() and inside[:, left].any() and inside[:, right - 1].any()
     assert (queue.masks.label_map(query.image)[inside] == query.label).all()
@@ -456,7 +457,8 @@ def test_csv_there_and_back(run: Run, tmp_path: Path) -> None:
     assert list(table) == ["image", "mask_id", "label", "top", "box", "area", "answer"]
     assert table["answer"].tolist() == ["skip"] + [""] * 11
     assert table["image"].tolist() == [query.image for query in queue.queries]
-    assert tuple(map(int, table["box"][3].split())) == queue.box(queue.queries[3])
+    boxes = boxes_of(queue.masks, np.array([query.row for query in queue.queries]))
+    assert [list(map(int, box.split())) for box in table["box"]] == boxes.tolist()
     assert table["top"][3].startswith(queue.top_classes(queue.queries[3])[0][0])
     fill(path, _1="road", _2="confirm", _3="void", _4=" car ")
     assert read_queue(queue, path) == 4

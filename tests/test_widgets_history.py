@@ -127,13 +127,14 @@ def test_a_correction_that_a_person_undid_is_told_with_the_undoing(tmp_path: Pat
 
 
 # ------------------------------------------------------------------------------------------------- truth and filters
-def test_truth_is_counted_image_by_image(history: RunHistory, tmp_path: Path) -> None:
+def test_truth_is_counted_image_by_image(history: RunHistory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = load_dataset("folder", history.run.config.root).train
-    truth, told = Truth(history.masks(0), split), []
-    assert truth.available and truth.of_image("b").tolist() == [0, 0, 1, 1]
-    assert not truth.counted
+    truth, told, read, reading = Truth(history.masks(0), split), [], [], split.ground_truth
+    monkeypatch.setattr(split, "ground_truth", lambda name: read.append(name) or reading(name))
+    assert truth.available and truth.of_image("b").tolist() == [0, 0, 1, 1] and read == ["b"]
     assert truth.of_all(lambda done, of: told.append((done, of))).tolist() == TRUTHS.tolist()
-    assert truth.counted and told == [(0, 3)]
+    assert told == [(0, 3)] and read == ["b", "a", "c"], "each image once"
+    assert truth.of_all().tolist() == TRUTHS.tolist() and len(read) == 3
     run = hand_made_run(tmp_path, truth=False)
     without = Truth(history.masks(0), load_dataset("folder", run.config.root).train)
     assert not without.available and (without.of_all() == 255).all()

@@ -11,12 +11,13 @@ import numpy as np
 
 from a2lc.datasets import Dataset
 from a2lc.human import CONFIRM, SKIP, Query, Queue
-from a2lc.mask_table import VOID, label_names
+from a2lc.mask_table import VOID
 from a2lc.runs import Run
 from a2lc.widgets.mask_pictures import MaskPictures, training_images
+from a2lc.widgets.panels import class_name
 
 KEYS = {CONFIRM: "Enter", VOID: "v", SKIP: "s", "undo": "u", "outline": "h", "back": "ArrowLeft", "on": "ArrowRight"}
-"""What a key does that stands for no class."""
+"""What can be done, beside naming a class -> its key."""
 
 
 def class_keys(k: int) -> list[str]:
@@ -123,7 +124,7 @@ class AnnotatorState:
     # ---------------------------------------------------------------------------------------------- looking
     def view(self) -> dict[str, Any]:
         """What is shown, as JSON values; classes are numbers, 255 = void, and names."""
-        queue, query, names = self.queue, self.query, label_names(self.queue.classes)
+        queue, query = self.queue, self.query
         seconds = queue.seconds_per_answer
         counts = {"total": len(queue), "answered": queue.answered, "skipped": queue.skipped}
         view: dict[str, Any] = counts | {
@@ -142,7 +143,7 @@ class AnnotatorState:
                 "mask_id": query.mask_id,
                 "area": query.area,
                 "label": query.label,
-                "name": str(names[query.label]),
+                "name": class_name(queue.classes, query.label),
                 "said": self._said(query),
                 "model": [[queue.classes.index(name), share] for name, share in queue.top_classes(query)],
             }
@@ -169,5 +170,5 @@ class AnnotatorState:
             return ""
         if answer.label is None:
             return "skipped"
-        name = str(label_names(self.queue.classes)[answer.label])
+        name = class_name(self.queue.classes, answer.label)
         return f"{name}, confirmed" if answer.label == query.label else name

@@ -7,9 +7,9 @@ from functools import partial
 from textwrap import wrap
 from typing import Any
 
-import anywidget
 import matplotlib.pyplot as plt
 import traitlets
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from a2lc.approval import APPROVED, REJECTED, UNDECIDED
@@ -17,25 +17,20 @@ from a2lc.datasets import Dataset
 from a2lc.runs import Run
 from a2lc.tables import caption
 from a2lc.widgets.approver_state import KEYS, TILES, ApproverState
-from a2lc.widgets.front_end import WidgetOrFigure, script, style
+from a2lc.widgets.front_end import Dialogue, Page, script, style, wrapped
 from a2lc.widgets.pictures import encode
 
 
-class Proposals(anywidget.AnyWidget):
-    """The corrections on the page; reports what was decided, and on which view."""
+class Proposals(Page):
+    """The corrections on the page; `context` is the selected one."""
 
     _esm = script("approver.js")
     _css = style("approver.css")
     colours = traitlets.Dict().tag(sync=True)  # class name -> "#rrggbb"
-    key_of = traitlets.Dict().tag(sync=True)  # what is done -> its key: `approver_state.KEYS`
-    view = traitlets.Dict().tag(sync=True)  # `ApproverState.view`
-    tiles = traitlets.List(traitlets.Bytes()).tag(sync=True)  # JPEG, those of the page
-    context = traitlets.Bytes().tag(sync=True)  # JPEG, the selected one in its image
-    status = traitlets.Unicode().tag(sync=True)
-    replies = traitlets.Int().tag(sync=True)  # views so far; a message about an older one is not heard
+    tiles = traitlets.List(traitlets.Bytes()).tag(sync=True)  # JPEG, those of the gallery's page
 
 
-class Approver(WidgetOrFigure):
+class Approver(Dialogue):
     """Look at the corrections that the LCM proposes, and approve or reject them: all, by classes, or one by one.
 
     As the last line of a notebook cell it is a widget: how many are expected to be right, which classes become which,
@@ -55,10 +50,11 @@ class Approver(WidgetOrFigure):
         ValueError: the run does not wait for approval.
     """
 
+    state: ApproverState
+
     def __init__(self, run: Run, dataset: Dataset | None = None, *, live: bool | None = None) -> None:
         super().__init__(live)
         self.state = ApproverState(run, dataset)
-        self._proposals: Proposals | None = None
         self._sent: tuple[Any, ...] = ()  # group and page whose tiles are on the page
 
     def __repr__(self) -> str:
@@ -66,49 +62,30 @@ class Approver(WidgetOrFigure):
         words = ", ".join(f"{count} {name}" for name, count in counts.items())
         return f"Approver(round {self.state.approval.round}: {words})"
 
-    @property
-    def widget(self) -> Proposals:
-        """The widget, made when it is first asked for."""
-        if self._proposals is None:
-            classes = self.state.approval.classes
-            colours = ("#{:02x}{:02x}{:02x}".format(*colour) for colour in classes.palette)
-            self._proposals = Proposals(colours=dict(zip(classes.names, colours, strict=False)), key_of=KEYS)
-            self._proposals.on_msg(lambda _, message, __: self._on_message(message))
-            self.refresh()
-        return self._proposals
-
-    def refresh(self, said: str = "") -> None:
-        """Show the state as it is now, with a sentence in the status line."""
-        if (proposals := self._proposals) is None:
-            return
-        state, page = self.state, (self.state.group, self.state.page.start)
-        with proposals.hold_sync():
-            if page != self._sent:
-                proposals.tiles, self._sent = [encode(tile) for tile in state.tiles()], page
-            proposals.context = encode(state.context())
-            proposals.view, proposals.status = state.view(), said  # the notes of a picture come with it
-            proposals.replies += 1
-
     # ---------------------------------------------------------------------------------------------- inside
-    def _on_message(self, message: dict[str, Any]) -> None:
-        if message.get("view") != self.widget.replies:
-            return  # about a view that is no longer shown
+    def _new_page(self) -> Proposals:
+        classes = self.state.approval.classes
+        colours = dict(zip(classes.names, map(to_hex, classes.palette / 255), strict=True))
+        return Proposals(colours=colours, key_of=KEYS)
+
+    def _new_pictures(self) -> dict[str, Any]:
+        state = self.state
+        new: dict[str, Any] = {"context": encode(state.context())}
+        if (page := (state.group, state.page.start)) != self._sent:
+            self._sent, new["tiles"] = page, [encode(tile) for tile in state.tiles()]
+        return new
+
+    def _act(self, message: dict[str, Any]) -> str:
         state = self.state
         acts: dict[str, Callable[[], str]] = {"enough": state.enough}
         for word, decision in (("approve", APPROVED), ("reject", REJECTED), ("leave", UNDECIDED)):
-            acts |= {
-                word: partial(state.decide, decision),
-                f"{word}_group": partial(state.decide, decision, group=True),
-            }
+            acts[word] = partial(state.decide, decision)
+            acts[f"{word}_group"] = partial(state.decide, decision, group=True)
         for word, steps in (("back", -1), ("on", 1), ("page_back", -TILES), ("page_on", TILES)):
             acts[word] = partial(state.select, state.at + steps)
         acts["group"] = lambda: state.show_group(*(message.get("group") or ()))
         acts["select"] = lambda: state.select(int(message["at"]))
-        try:
-            words = acts[str(message.get("do"))]()
-        except (OSError, ValueError, KeyError) as error:
-            words = f"✗ {error}"
-        self.refresh(words)
+        return acts[str(message.get("do"))]()
 
     def _drawn(self) -> Figure:
         view, tiles = self.state.view(), self.state.tiles()
@@ -126,5 +103,5 @@ class Approver(WidgetOrFigure):
             f"Round {view['round']}, corrections that the LCM proposes: {counts}. The least confident are shown.",
             *(view["expected"], *view["notes"], caption([self.state.run])),
         ]
-        fig.suptitle("\n".join(part for line in lines for part in wrap(line, 110)), fontsize=8)
+        fig.suptitle(wrapped(lines, 110), fontsize=8)
         return fig

@@ -26,7 +26,7 @@ KEYS = {
     "page_back": "PageUp",
     "page_on": "PageDown",
 }
-"""What a key does."""
+"""What can be done -> its key."""
 
 TILES, SIDE = 12, 200  # on a page of the gallery, and their side in pixels
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from a2lc.datasets import Dataset
 from a2lc.errors import nearest
@@ -15,10 +16,11 @@ from a2lc.mask_table import AUTOMATIC
 from a2lc.masks import MaskSet
 from a2lc.runs import Run
 from a2lc.undo import undo_corrections
+from a2lc.widgets.browser_view import describe, hover_of, legend_of
 from a2lc.widgets.history import Event, Filters, RunHistory, fitting
 from a2lc.widgets.mask_pictures import training_images
-from a2lc.widgets.panels import LegendEntry, class_name, legend_entries, mask_line
-from a2lc.widgets.pictures import LAYERS, Scene, compose, differences, hover_map, load_scene
+from a2lc.widgets.panels import LegendEntry, class_name
+from a2lc.widgets.pictures import LAYERS, Scene, compose, differences, load_scene
 from a2lc.widgets.truth import Truth
 from a2lc.widgets.why import Explainer, Why
 
@@ -35,14 +37,17 @@ class BrowserState:
         device: of the models that explain scores, as in `a2lc.run`.
 
     Attributes:
+        classes: the class list.
         rounds: the rounds that can be shown.
         round: the one that is shown; at first the last.
         filters: which masks are looked for.
         images: image name -> number of its masks that fit the filters; images without any are left out.
         image: name of the image that is shown.
+        layers: the layers that can be shown, a key of `pictures.LAYERS` each.
         opacity: layer -> share in [0, 1].
         shown: the layers that are switched on.
         selected: id of the selected mask, or None.
+        notes: what is missing, in words.
 
     Raises:
         ValueError: not even round 0 of the run is there.
@@ -128,12 +133,12 @@ class BrowserState:
         index = self.scene().index
         height, width = index.shape
         at = index[min(max(int(y * height), 0), height - 1), min(max(int(x * width), 0), width - 1)]
-        self.selected = None if at < 0 else int(self._of_image()["mask_id"].iat[at])
+        self.selected = None if at < 0 else int(self.table["mask_id"].to_numpy()[at])
         return self.selected
 
     def step_mask(self, steps: int) -> bool:
         """Select the next mask of this image that fits the filters, the largest first; False where there is none."""
-        table = self._of_image()[self._fits[self._rows()]]
+        table = self.table[self._fits[self._rows()]]
         ids = list(table.sort_values("area", ascending=False, kind="stable")["mask_id"])
         if not ids:
             return False
@@ -202,6 +207,17 @@ class BrowserState:
         return self.history.masks(self.round)
 
     @property
+    def table(self) -> pd.DataFrame:
+        """The rows of `masks` of the image that is shown."""
+        return self.masks.table.iloc[self._rows()]
+
+    def labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n + 1,) uint8 each, of the n rows of `table`: first labels and those of the round that is shown; the last
+        one is that of pixels without a mask."""
+        table, ends = self.table, np.uint8(self.masks.uncovered)
+        return np.append(table["initial_label"], ends), np.append(table["label"], ends)
+
+    @property
     def position(self) -> int | None:
         """Position of the selected mask among its image's masks, as in `Scene.index`; None where none is selected."""
         if self.selected is None:
@@ -210,7 +226,7 @@ class BrowserState:
 
     def picture(self) -> np.ndarray:
         """The view as one picture, (h, w, 3) uint8, at most 1600 pixels wide."""
-        first, now = self._labels()
+        first, now = self.labels()
         marked = self._fits[self._rows()] if self.filters.active else None
         opacity = {layer: self.opacity[layer] for layer in self.shown}
         codes = self.codes() if "difference" in self.shown else None
@@ -219,24 +235,13 @@ class BrowserState:
     def codes(self) -> dict[str, np.ndarray]:
         """What differs in the shown image (`pictures.differences`)."""
         if self._codes[0] != (self.image, self.round):
-            codes = differences(self.scene(), *self._labels(), len(self.classes))
+            codes = differences(self.scene(), *self.labels(), len(self.classes))
             self._codes = (self.image, self.round), codes
         return self._codes[1]
 
-    def hover(self) -> tuple[bytes, list[str]]:
-        """The map of what lies under the pointer (`pictures.hover_map`)."""
-        table = self._of_image()
-        columns = [table[name] for name in ("initial_label", "label", "source", "round")]
-        rows = zip(*columns, self.image_truth(), strict=True)
-        return hover_map(self.scene(), [mask_line(self.classes, *row) for row in rows])
-
     def image_truth(self) -> np.ndarray:
-        """(n,) most frequent ground truth of the shown image's masks, 255 where it is void, unknown or unreadable."""
-        try:
-            return self.truth.of_image(self.image)
-        except (OSError, ValueError):
-            rows = self._rows()
-            return np.full(rows.stop - rows.start, 255, dtype=np.uint8)
+        """(n,) uint8 most frequent ground truth of the shown image's masks, 255 = void, unknown or unreadable."""
+        return self.truth.of_readable(self.image)
 
     def events(self) -> list[Event]:
         """What happened to the selected mask; nothing where none is selected."""
@@ -258,48 +263,19 @@ class BrowserState:
             raise ValueError("select a mask first")
         return self.explainer.explain(self.image, self.selected, self.why_round())
 
+    def hover(self) -> tuple[bytes, list[str]]:
+        """The map of what lies under the pointer (`pictures.hover_map`)."""
+        return hover_of(self)
+
     def legend(self) -> list[LegendEntry]:
         """What the picture's colours mean."""
-        scene, layers, labels = self.scene(), dict(zip(("first", "now"), self._labels(), strict=True)), set[int]()
-        for layer in self.shown & layers.keys():
-            labels.update(layers[layer][scene.positions].tolist())  # -1, no mask, is the last label
-        if "truth" in self.shown:
-            labels.update(scene.classes.tolist())
-        return legend_entries(self.classes, labels, self.codes() if "difference" in self.shown else {})
+        return legend_of(self)
 
     def view(self) -> dict[str, Any]:
         """What is shown, as JSON values; what `MaskBrowser.save` writes beside the picture."""
-        names = list(self.images)
-        return {
-            "run": self.run.path.name,
-            "image": self.image,
-            "position": names.index(self.image) + 1 if self.image in names else None,
-            "images": len(names),
-            "round": self.round,
-            "rounds": len(self.rounds) - 1,
-            "filters": {name: value for name, value in vars(self.filters).items() if value is not None},
-            "fitting_masks": self.images.get(self.image, 0),
-            "masks": len(self._of_image()),
-            "layers": {layer: self.opacity[layer] for layer in self.layers if layer in self.shown},
-            "legend": [words for words, _ in self.legend()],
-            "mask": self._mask(),
-            "notes": [*self.notes, *self.scene().notes],
-        }
+        return describe(self)
 
     # ---------------------------------------------------------------------------------------------- inside
-    def _mask(self) -> dict[str, Any] | None:
-        if self.selected is None:
-            return None
-        at = self.position
-        row, true = self._of_image().iloc[at], int(self.image_truth()[at])
-        return {
-            "mask_id": self.selected,
-            "area": int(row["area"]),
-            "label": class_name(self.classes, int(row["label"])),
-            "ground_truth": class_name(self.classes, true) if true < len(self.classes) else None,
-            "events": [vars(event) for event in self.events()],
-        }
-
     def _fitting(self, filters: Filters, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         truth = self.truth.of_all(progress) if filters.verdict and self.truth.available else None
         return fitting(self.masks, filters, truth)
@@ -317,11 +293,3 @@ class BrowserState:
 
     def _rows(self) -> slice:
         return self.masks.rows(self.image)
-
-    def _of_image(self) -> Any:
-        return self.masks.table.iloc[self._rows()]
-
-    def _labels(self) -> tuple[np.ndarray, np.ndarray]:
-        table = self._of_image()
-        ends = np.uint8(self.masks.uncovered)
-        return np.append(table["initial_label"], ends), np.append(table["label"], ends)

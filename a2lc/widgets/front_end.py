@@ -1,4 +1,4 @@
-"""What all widgets share: a widget where somebody sits at a front end, a figure elsewhere, and their static files."""
+"""What widgets share: a figure where nobody sits at a front end, static files, and a conversation with a page."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import base64
 import io
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
+import anywidget
 import ipywidgets
 import matplotlib.pyplot as plt
+import traitlets
 from matplotlib.figure import Figure
 from PIL import Image
+
+from a2lc.widgets.annotator_state import AnnotatorState
+from a2lc.widgets.approver_state import ApproverState
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -73,6 +80,68 @@ class WidgetOrFigure(ABC):
             view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
             bundle["application/vnd.jupyter.widget-view+json"] = view
         return bundle | {"image/png": base64.b64encode(figure_png(self.figure())).decode()}
+
+
+class Page(anywidget.AnyWidget):
+    """What a person decides on in the browser; reports what is done, and on which view."""
+
+    key_of = traitlets.Dict().tag(sync=True)  # what is done -> its key: `KEYS` beside the state
+    view = traitlets.Dict().tag(sync=True)  # `view` of the state
+    context = traitlets.Bytes().tag(sync=True)  # JPEG, a mask in its image
+    status = traitlets.Unicode().tag(sync=True)
+    replies = traitlets.Int().tag(sync=True)  # views so far; a message about an older one is not heard
+
+
+class Dialogue(WidgetOrFigure):
+    """A person decides on a `Page`: every message of it is answered by a new view of `state`."""
+
+    state: AnnotatorState | ApproverState
+    _page: Page | None = None
+
+    @property
+    def widget(self) -> Page:
+        """The widget, made when it is first asked for."""
+        if self._page is None:
+            self._page = self._new_page()
+            self._page.on_msg(lambda _, message, __: self._on_message(message))
+            self.refresh()
+        return self._page
+
+    def refresh(self, said: str = "") -> None:
+        """Show the state as it is now, with a sentence in the status line."""
+        if (page := self._page) is None:
+            return
+        with page.hold_sync():
+            for name, picture in self._new_pictures().items():
+                setattr(page, name, picture)
+            page.view, page.status = self.state.view(), said  # the notes of a picture come with it
+            page.replies += 1
+
+    @abstractmethod
+    def _new_page(self) -> Page:
+        """The page, with what never changes."""
+
+    @abstractmethod
+    def _new_pictures(self) -> dict[str, Any]:
+        """Trait of the page -> JPEG, one or several: those that are not as they were."""
+
+    @abstractmethod
+    def _act(self, message: dict[str, Any]) -> str:
+        """Do what a message asks for; in words what was done."""
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        if message.get("view") != self.widget.replies:
+            return  # about a view that is no longer shown
+        try:
+            said = self._act(message)
+        except (OSError, ValueError, KeyError) as error:
+            said = f"✗ {error}"
+        self.refresh(said)
+
+
+def wrapped(lines: Iterable[str], width: int) -> str:
+    """Lines broken after so many characters at most."""
+    return "\n".join(part for line in lines for part in wrap(line, width))
 
 
 def figure_png(fig: Figure) -> bytes:

@@ -61,6 +61,9 @@ class Filters:
         set_by: a key of `SET_BY`.
         changed_in: the round in which the label was last set.
         verdict: one of `VERDICTS`; needs ground truth.
+
+    Raises:
+        ValueError: an unknown `set_by` or `verdict`.
     """
 
     before: int | None = None
@@ -184,7 +187,11 @@ class RunHistory:
 
     def events(self, row: int) -> list[Event]:
         """All that happened to one mask, first label first: every label set, every answer, also one that confirms the
-        label or, for merged superpixels, a void one that is not applied, and every correction undone."""
+        label or, for merged superpixels, a void one that is not applied, and every correction undone.
+
+        Raises:
+            FileNotFoundError, ValueError: a round's file is missing or damaged; the message names it.
+        """
         first = self.masks(0).table["initial_label"].to_numpy()
         found = [Event(0, "initial", None, int(first[row]))]
         for number in self.rounds[1:]:

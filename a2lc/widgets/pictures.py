@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from a2lc.datasets.base import Classes, Split
 from a2lc.figures import colour
@@ -207,7 +207,7 @@ def swatch(paint: np.ndarray | str, height: int = 16, width: int = 26) -> bytes:
 def _paint_differences(picture: np.ndarray, codes: Mapping[str, np.ndarray], share: float) -> None:
     for name, where in codes.items():
         if where.any():
-            ink = np.array([int(DIFFERENCES[name][1][i : i + 2], 16) for i in (1, 3, 5)], dtype=np.uint8)
+            ink = np.array(ImageColor.getrgb(DIFFERENCES[name][1]), dtype=np.uint8)
             at = np.nonzero(where)
             inked = _pattern(name, *at)
             picture[at] = _blend(

@@ -28,20 +28,26 @@ class Truth:
         self.available = split is not None and any(_has_truth(split, name) for name in masks.names)
 
     def of_image(self, name: str) -> np.ndarray:
-        """(n,) uint8 for one image's masks, 255 = void or unknown; as `metrics.truth_histogram` counts."""
+        """(n,) uint8 for one image's masks, 255 = void or unknown; as `metrics.truth_histogram` counts.
+
+        Raises:
+            FileNotFoundError: the image's file is missing.
+            ValueError: no such image, or its file is damaged or does not fit the masks; the message names it.
+        """
         if name not in self._by_image:
             truth = None if self._split is None or not self.available else self._split.ground_truth(name)
-            rows = self._masks.rows(name)
-            majority = np.full(rows.stop - rows.start, 255, dtype=np.uint8)
-            if truth is not None:
-                majority = image_histogram(self._masks, name, truth).majority
-            self._by_image[name] = majority
+            if truth is None:
+                self._by_image[name] = self._unknown(name)
+            else:
+                self._by_image[name] = image_histogram(self._masks, name, truth).majority
         return self._by_image[name]
 
-    @property
-    def counted(self) -> bool:
-        """Whether all images are counted, so that `of_all` takes no time."""
-        return len(self._by_image) == len(self._masks.names)
+    def of_readable(self, name: str) -> np.ndarray:
+        """The same; a file that is missing or damaged counts as unknown."""
+        try:
+            return self.of_image(name)
+        except (OSError, ValueError):
+            return self._unknown(name)
 
     def of_all(self, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """(M,) uint8 for all masks. Files that are missing or damaged count as unknown.
@@ -53,12 +59,12 @@ class Truth:
         for done, name in enumerate(names):
             if progress is not None and done % 50 == 0:
                 progress(done, len(names))
-            try:
-                self.of_image(name)
-            except (OSError, ValueError):
-                rows = self._masks.rows(name)
-                self._by_image[name] = np.full(rows.stop - rows.start, 255, dtype=np.uint8)
+            self._by_image[name] = self.of_readable(name)
         return np.concatenate([self._by_image[name] for name in names])
+
+    def _unknown(self, name: str) -> np.ndarray:
+        rows = self._masks.rows(name)
+        return np.full(rows.stop - rows.start, 255, dtype=np.uint8)
 
 
 def _has_truth(split: Split, name: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -11,6 +9,7 @@ from matplotlib.patches import Patch
 from a2lc.figures import confidence_text
 from a2lc.tables import caption
 from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.front_end import wrapped
 from a2lc.widgets.panels import WHO, class_name, number
 from a2lc.widgets.pictures import DIFFERENCES, LAYERS
 
@@ -23,7 +22,7 @@ def view_figure(state: BrowserState) -> Figure:
     view, picture = state.view(), state.picture()
     height, width = picture.shape[:2]
     inches = max(7.0, width / 150)
-    title = "\n".join(wrap(_title(state, view["layers"]), 100))
+    title = wrapped([_title(state, view["layers"])], 100)
     below = _below(state)
     lines = title.count("\n") + below.count("\n") + 5
     fig, axis = plt.subplots(figsize=(inches, inches * height / width + 0.15 * lines), layout="constrained")
@@ -35,7 +34,7 @@ def view_figure(state: BrowserState) -> Figure:
     patches = [
         Patch(facecolor="white", edgecolor=DIFFERENCES[paint][1], hatch=_HATCH[paint], label=words)
         if isinstance(paint, str)
-        else Patch(facecolor="#{:02x}{:02x}{:02x}".format(*paint), edgecolor="#5a5a5a", linewidth=0.6, label=words)
+        else Patch(facecolor=tuple(paint / 255), edgecolor="#5a5a5a", linewidth=0.6, label=words)
         for words, paint in state.legend()
     ]
     if patches:
@@ -61,4 +60,4 @@ def _below(state: BrowserState) -> str:
         more += f", confidence {confidence_text(event.confidence)}" if event.confidence == event.confidence else ""
         who = WHO.get(event.source, event.source)
         lines.append(f"round {event.round}: {who}: {before}{class_name(state.classes, event.after)}{more}")
-    return "\n".join(part for line in lines for part in wrap(line, 120))
+    return wrapped(lines, 120)
