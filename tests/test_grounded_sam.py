@@ -678,6 +678,24 @@ def test_missing_weights_are_named_before_any_are_loaded(
         grounded_sam(mixed, NAMES, tmp_path / "out", weights=stored, offline=True, progress=False)
 
 
+def test_a_class_may_be_called_like_a_parameter_of_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`a2lc run --params` leaves such names out of a file."""
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "classes.txt").write_text("rows\n")
+    (tmp_path / "names.yaml").write_text("rows: [van]\n")
+    given: dict[str, Any] = {}
+
+    def stop(*_: Any, **more: Any) -> None:
+        given.update(more)
+        raise RuntimeError("stop")
+
+    monkeypatch.setattr(sys.modules[grounded_sam.__module__], "grounded_sam", stop)
+    call = ["pseudo-label", "--dataset", "folder", "--root", tmp_path, "--out", tmp_path / "out"]
+    CliRunner().invoke(app, [str(word) for word in [*call, "--synonyms", tmp_path / "names.yaml"]])
+    assert given["synonyms"] == {"rows": ["van"]}
+
+
 def test_the_help_shows_a_list_of_names() -> None:
     """Square brackets are markup to what draws the help."""
     text = CliRunner().invoke(app, ["pseudo-label", "--help"]).output

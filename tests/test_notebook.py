@@ -13,7 +13,8 @@ import pytest
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.experiments import table2
-from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
+from a2lc.files import read_yaml
+from a2lc.notebook import check_parameters, parameters_of, run_notebook
 from a2lc.switches import switches_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,13 +36,13 @@ def small_notebook(folder: Path, *cells: str) -> Path:
 def test_every_profile_fits_every_notebook(path: Path) -> None:
     defaults = parameters_of(path)
     for profile in PROFILES:
-        values = read_profile(profile)
+        values = read_yaml(profile)
         check_parameters(path, {name: value for name, value in values.items() if name in defaults})
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
 def test_every_profile_is_an_experiment_and_lists_known_rows(path: Path) -> None:
-    values = read_profile(path)
+    values = read_yaml(path)
     assert Experiment.from_file(path).dataset == values["dataset"]  # `a2lc run --params` takes the same file
     assert set(values.get("rows", [])) <= set(table2(2))
     assert set(values.get("functions", [])) | set(values.get("without_lcm", [])) <= set(ACQUISITION_FUNCTIONS)

@@ -85,6 +85,20 @@ def test_wrong_parameters_are_refused(values: dict, only: list[str], message: st
         plan("toy", notebooks, only)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rounds: [3", r"toy\.yaml: damaged YAML"),
+        ("3: 4", r"toy\.yaml: expected a mapping"),
+        ("rows: &rows [*rows]", r"toy\.yaml: damaged YAML .*found an alias"),
+    ],
+)
+def test_a_damaged_profile_is_named(text: str, message: str, notebooks: Path) -> None:
+    (notebooks / "params" / "toy.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        plan("toy", notebooks)
+
+
 def test_unknown_names_are_refused_with_the_nearest(notebooks: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no profile 'tooy'; did you mean 'toy'"):
         plan("tooy", notebooks)
