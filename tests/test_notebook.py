@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from small_notebooks import write_notebook
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
@@ -23,13 +24,7 @@ PROFILES = sorted((ROOT / "notebooks" / "params").glob("*.yaml"))
 
 
 def small_notebook(folder: Path, *cells: str) -> Path:
-    parameters = nbformat.v4.new_code_cell(
-        "rounds: int = 2\nshare: float = 0.5\nroot = None", metadata={"tags": ["parameters"]}
-    )
-    notebook = nbformat.v4.new_notebook(cells=[parameters, *map(nbformat.v4.new_code_cell, cells)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "small.ipynb")
-    return folder / "small.ipynb"
+    return write_notebook(folder / "small.ipynb", *cells, parameters="rounds: int = 2\nshare: float = 0.5\nroot = None")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
