@@ -12,9 +12,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from a2lc.acquisition import class_weights
+from a2lc.clicks import check_starts_from_labels
 from a2lc.figures import style_of
 from a2lc.masks import MaskSet
 from a2lc.runs import Run
+from a2lc.tables import check_finished
 
 COUNTS = {"by_label": "By the label when asked", "by_answer": "By the answer"}
 """The two ways to say of which class a queried mask is, and their titles."""
@@ -59,11 +61,8 @@ def class_distribution(runs: Mapping[str, Iterable[Run]], tail_ratio: float = 0.
 
 
 def _check(run: Run) -> None:
-    if run.config.from_superpixels:
-        raise ValueError(f"{run.path}: expected a run that starts from labels, found one of superpixels")
-    if not run.finished:
-        done = f"{run.finished_rounds} of {run.config.rounds} rounds"
-        raise ValueError(f"{run.path}: not finished ({done}); run it to the end first")
+    check_starts_from_labels(run)
+    check_finished(run)
     if run.finished_rounds == 0:
         raise ValueError(f"{run.path}: expected at least one round of queries, found none")
 

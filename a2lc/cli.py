@@ -21,7 +21,6 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Active and automated label correction for semantic segmentation (A²LC).",
 )
 
 RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]

@@ -47,8 +47,8 @@ def pseudo_label(
     skip_bad: SkipBad = False,
 ) -> None:
     """Label images with Grounded-SAM, or continue where it stopped. Needs the extra grounded-sam and its weights."""
-    from a2lc.config import read_fields
     from a2lc.datasets import load_dataset
+    from a2lc.files import read_yaml
     from a2lc.pseudo_labels.grounded_sam import INPUT_SIZE, INPUT_SIZES, grounded_sam
 
     if split not in ("train", "val"):
@@ -59,7 +59,7 @@ def pseudo_label(
             getattr(data, split),
             data.classes,
             out,
-            synonyms=None if synonyms is None else read_fields(synonyms),
+            synonyms=None if synonyms is None else read_yaml(synonyms),
             rule=rule,
             box_threshold=box_threshold,
             input_size=input_size or INPUT_SIZES.get(dataset, INPUT_SIZE),

@@ -23,13 +23,18 @@ def answers_only(run: Run) -> float:
     Raises:
         ValueError: a run of superpixels, which has no first labels.
     """
-    if run.config.from_superpixels:
-        raise ValueError(f"{run.path}: expected a run that starts from labels, found one of superpixels")
+    check_starts_from_labels(run)
     masks = run.masks(0)
     for number in range(1, run.finished_rounds + 1):
         folder = run.folder(number)
         masks = masks.relabel(folder.queried_rows(), folder.answered_labels(), source="annotator", round=number)
     return truth_of(run).data_score(masks).miou
+
+
+def check_starts_from_labels(run: Run) -> None:
+    """Raise ValueError for a run of superpixels."""
+    if run.config.from_superpixels:
+        raise ValueError(f"{run.path}: expected a run that starts from labels, found one of superpixels")
 
 
 def truth_of(run: Run) -> TruthHistogram:
@@ -58,9 +63,9 @@ def asked_masks(runs: Mapping[str, Iterable[Run]]) -> pd.DataFrame:
     for name, of_row in runs.items():
         for run in of_row:
             queries = pd.concat([run.queries(number) for number in range(1, run.finished_rounds + 1)])
-            area = run.masks(0).table["area"].to_numpy()[queries["row"]]
+            area = run.masks(0).table["area"].iloc[queries["row"]]
             row: dict[str, Any] = {"row": name, "seed": run.config.seed}
-            row |= {"wrong": 100 * (queries["label"] != queries["answer"]).mean(), "median_area": _median(area)}
+            row |= {"wrong": 100 * (queries["label"] != queries["answer"]).mean(), "median_area": area.median()}
             first, last = run.summary["data_miou"].iloc[[0, -1]]
             rows.append(row | {"first": 100 * first, "answers": 100 * answers_only(run), "last": 100 * last})
     return pd.DataFrame(rows)
@@ -95,7 +100,3 @@ def _classes_named(run: Run) -> float:
     k = len(run.masks(0).classes)
     counts = [run.folder(number).named_classes(k).sum(1) for number in range(1, run.finished_rounds + 1)]
     return float(sum(map(sum, counts)) / sum(map(len, counts)))
-
-
-def _median(values: Any) -> float:
-    return float(pd.Series(values).median())

@@ -23,8 +23,8 @@ except ImportError as error:
 
 CORES_PER_WORKER = 4
 _THREADS = "OMP_NUM_THREADS"
-_START = {"dataset", "root", "pseudo_labels"}  # fields that decide what a run starts from, with labels also:
-_MODEL = {"segmenter", "seed"}
+_START = {"dataset", "root", "pseudo_labels"}  # fields that decide the first labels or superpixels
+_MODEL = {"segmenter", "seed"}  # and, where there are labels, the model of round 0
 
 
 @contextmanager
@@ -111,6 +111,12 @@ def play_on(
     Of those that start from the same pseudo-labels and round-0 model the first plays round 0, and then they all go on:
     nobody waits for the lock of what another makes. Tasks are named by what they do, so that two clients of one
     scheduler that ask for the same run share its task.
+
+    Args:
+        client: of the cluster.
+        experiments: what to play.
+        runs_dir: as the workers see it; a relative one is below this process's folder.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``, of the workers.
 
     Raises:
         ValueError: a worker has several threads.

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from a2lc.acquisition import ScoringSettings, get_acquisition_function
@@ -16,6 +15,7 @@ from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
 from a2lc.deviations import Deviation
 from a2lc.errors import nearest
+from a2lc.files import read_yaml
 from a2lc.methods import METHODS
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.segmenter import SegmenterSettings
@@ -189,8 +189,8 @@ class Experiment(BaseModel):
 
     @classmethod
     def from_file(cls, path: str | Path, **overrides: Any) -> Experiment:
-        """Read a YAML or JSON file of fields; those that only notebooks know (``profile``, ``seeds``, ``methods``)
-        are skipped.
+        """Read a YAML or JSON file of fields; those that only notebooks know (``seeds``, ``methods``, ``figures_dir``
+        and the like) are skipped.
 
         Args:
             path: for instance ``notebooks/params/camvid.yaml``.
@@ -198,7 +198,7 @@ class Experiment(BaseModel):
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: the file is no mapping, or a field is unknown or wrong.
+            ValueError: the file is damaged or no mapping, or a field is unknown or wrong.
         """
         fields = {**read_fields(path), **overrides}
         try:
@@ -221,19 +221,12 @@ _NOTEBOOK_ONLY = (
 
 
 def read_fields(path: str | Path) -> dict[str, Any]:
-    """The fields of an experiment in a YAML or JSON file; see `Experiment.from_file`."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file of parameters")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        fields = yaml.safe_load(text)
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("expected values, found an alias, *name")  # a few of these can mean billions of values
-    except Exception as error:  # PyYAML raises KeyError, AttributeError, RecursionError ... for some texts
-        raise ValueError(f"{path}: damaged YAML ({error})") from error
-    if not (isinstance(fields, dict) and all(isinstance(name, str) for name in fields)):
-        raise ValueError(f"{path}: expected a mapping of field names to values, found {type(fields).__name__}")
-    return {name: value for name, value in fields.items() if name not in _NOTEBOOK_ONLY}
+    """The fields of an experiment in a YAML or JSON file; see `Experiment.from_file`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `a2lc.files.read_yaml`.
+    """
+    return {name: value for name, value in read_yaml(path).items() if name not in _NOTEBOOK_ONLY}
 
 
 def fingerprint(value: Any) -> str:

@@ -151,8 +151,6 @@ def _extent(runs: np.ndarray, height: int) -> tuple[int, list[int]]:
     edges = np.cumsum(runs)
     starts, ends = edges[0::2][: len(runs[1::2])], edges[1::2] - 1  # first and last pixel of each run
     left, right = int(starts[0]) // height, int(ends[-1]) // height
-    over = bool(
-        (starts // height != ends // height).any()
-    )  # a run that goes on in the next column touches both borders
+    over = (starts // height != ends // height).any()  # a run that goes on in the next column touches both borders
     top, bottom = (0, height - 1) if over else (int((starts % height).min()), int((ends % height).max()))
     return int(runs[1::2].sum()), [left, top, right - left + 1, bottom - top + 1]

@@ -218,7 +218,14 @@ def rows_beside_paper(
 
 
 def bars(values: Mapping[str, Sequence[float]], names: Sequence[str], ylabel: str, title: str) -> Figure:
-    """Grouped bars: one group per name, one colour per key of `values`."""
+    """Grouped bars: one group per name, one colour per key of `values`.
+
+    Args:
+        values: label -> a height for each name.
+        names: of the groups.
+        ylabel: of the axis.
+        title: over the figure.
+    """
     fig, axis = plt.subplots(figsize=(7, 2.8))
     width = 0.8 / len(values)
     for i, (label, heights) in enumerate(values.items()):

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -93,6 +94,27 @@ def read_json(path: str | os.PathLike[str], *fields: str) -> Any:
     if fields and not (isinstance(value, dict) and set(fields) <= value.keys()):
         raise damaged(path, f"expected a JSON object with {', '.join(fields)}, found {str(value)[:60]}")
     return value
+
+
+def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file of parameters.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged, holds an alias, or is no mapping of names.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file of parameters")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("expected values, found an alias, *name")  # a few of these can mean billions of values
+    except Exception as error:  # PyYAML raises KeyError, AttributeError, RecursionError ... for some texts
+        raise ValueError(f"{path}: damaged YAML ({error})") from error
+    if not (isinstance(values, dict) and all(isinstance(name, str) for name in values)):
+        raise ValueError(f"{path}: expected a mapping of names to values, found {type(values).__name__}")
+    return values
 
 
 def read_parquet(path: str | os.PathLike[str], *columns: str) -> pd.DataFrame:
@@ -211,7 +233,11 @@ def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def pixel_ids(image: Image.Image, name: object) -> np.ndarray:
-    """(H, W) uint8 or int32 ids of an open image, see `read_label_png`; the error's message begins with `name`."""
+    """(H, W) uint8 or int32 ids of an open image, see `read_label_png`.
+
+    Raises:
+        ValueError: it has colour channels instead of one id per pixel; the message begins with `name`.
+    """
     if image.mode not in ("L", "P", "1", "I", "I;16"):
         raise ValueError(f"{name}: expected one id per pixel (grey or palette PNG), found mode {image.mode}")
     values = np.asarray(image)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED
 from a2lc.segmenter import Segmenter, SegmenterSettings
 from a2lc.setting import Setting, score_model
+from a2lc.versions import versions_of
 
 _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
 
@@ -152,15 +152,8 @@ def describe(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmenter) -
             "segmenter": type(model).__qualname__,
         },
         "masks": shared.name,
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": versions_of(_PACKAGES),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "device": str(getattr(model, "device", "unknown")),
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

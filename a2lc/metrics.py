@@ -35,7 +35,10 @@ def confusion_matrix(labels: np.ndarray, truth: np.ndarray, num_classes: int) ->
     """(K, K) int64 pixel counts, rows = ground truth, columns = labels; pixels where either is outside 0..K-1 are
     left out.
 
-    Source: methods of the released code, ``metrics/stream_metrics.py`` of ngbrjyj/A2LC.
+    Source: the released code, ``metrics/stream_metrics.py`` of ngbrjyj/A2LC.
+
+    Raises:
+        ValueError: labels and ground truth differ in size.
     """
     if labels.shape != truth.shape:
         raise ValueError(f"labels and ground truth differ in size: {labels.shape} and {truth.shape}")
@@ -147,7 +150,11 @@ def data_miou(masks: MaskSet, split: Split) -> float:
 
 
 def model_score(predictions: Iterable[tuple[str, np.ndarray]], split: Split, num_classes: int) -> SegmentationScore:
-    """Model mIoU: predicted label maps, ``(name, (H, W) uint8)``, against the ground truth of `split`."""
+    """Model mIoU: predicted label maps, ``(name, (H, W) integers)``, against the ground truth of `split`.
+
+    Raises:
+        ValueError: an image has no ground truth, or its prediction another size.
+    """
     total = np.zeros((num_classes, num_classes), dtype=np.int64)
     for name, labels in predictions:
         truth = split.ground_truth(name)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import papermill
-import yaml
 
 from a2lc.errors import nearest
 
@@ -53,21 +52,6 @@ def check_parameters(notebook: str | os.PathLike[str], given: dict[str, Any]) ->
             problems.append(f"{name}: expected {wanted.__name__} like {defaults[name]!r}, found {value!r}")
     if problems:
         raise ValueError(f"{notebook}: {'; '.join(problems)}")
-
-
-def read_profile(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The parameters in a YAML file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is no mapping.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file of parameters")
-    values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of parameter names to values, found {type(values).__name__}")
-    return values
 
 
 def run_notebook(notebook: str | os.PathLike[str], output: str | os.PathLike[str], parameters: dict[str, Any]) -> None:

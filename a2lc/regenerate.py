@@ -18,9 +18,9 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from a2lc.errors import nearest
-from a2lc.files import read_json
+from a2lc.files import read_json, read_yaml
 from a2lc.many import SCHEDULER
-from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
+from a2lc.notebook import check_parameters, parameters_of, run_notebook
 from a2lc.progress import show_bars
 from a2lc.summary import MINUTES, item_of
 
@@ -87,7 +87,8 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
 
     Raises:
         FileNotFoundError: no such profile or notebook.
-        ValueError: a profile names no ``figures_dir``, a parameter that no notebook has, or one of the wrong type.
+        ValueError: a profile is damaged, names no ``figures_dir``, a parameter that no notebook has, or one of a wrong
+            type.
     """
     every = sorted(notebooks.glob("*.ipynb"), key=lambda path: (path.name.startswith("figure"), path.name))
     for name in only:
@@ -100,7 +101,7 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
     defaults = {path: parameters_of(path) for path in every}
     tasks = []
     for file in profile_files(notebooks / "params", profile):
-        values = read_profile(file)
+        values = read_yaml(file)
         if not isinstance(values.get("figures_dir"), str):
             raise ValueError(f"{file}: expected figures_dir, a folder, found {values.get('figures_dir')!r}")
         if unused := set(values) - set().union(*defaults.values()):

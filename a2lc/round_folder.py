@@ -22,7 +22,8 @@ _NOTES = "notes.json"
 
 
 class RoundFolder:
-    """The files of one round.
+    """The files of one round. What reads one raises `FileNotFoundError` where it is missing, and `ValueError`, which
+    names it and the way out, where it is damaged.
 
     Attributes:
         path: the folder ``round_RR``.

@@ -194,17 +194,32 @@ class Run:
         return pd.DataFrame(rows)
 
     def metrics(self, round: int) -> dict[str, Any]:
-        """Everything measured in a round, per class where it has classes."""
+        """Everything measured in a round, per class where it has classes.
+
+        Raises:
+            FileNotFoundError: the round is not finished.
+            ValueError: its file is damaged.
+        """
         return read_json(self._existing(round, "metrics.json"))
 
     def masks(self, round: int | None = None) -> MaskSet:
-        """The masks after a round (None: after the last finished one), less what was undone since."""
+        """The masks after a round (None: after the last finished one), less what was undone since.
+
+        Raises:
+            FileNotFoundError: the round has no masks yet.
+            ValueError: a file is damaged.
+        """
         number = self.finished_rounds if round is None else round
         self._existing(number, "masks.parquet")
         return labels_after(MaskSet.load(self._shared()), self.folder(number))
 
     def scores(self, round: int) -> pd.DataFrame:
-        """Score of every mask in a round: image, mask_id, score; -inf for superpixels merged into another's region."""
+        """Score of every mask in a round: image, mask_id, score; -inf for superpixels merged into another's region.
+
+        Raises:
+            FileNotFoundError: the round has no scores yet.
+            ValueError: a file is damaged.
+        """
         self._existing(round, "scores.parquet")
         return self.masks(0).table[["image", "mask_id"]].assign(score=self.folder(round).scores())
 
@@ -215,6 +230,7 @@ class Run:
 
         Raises:
             FileNotFoundError: the round has no queries, or they have no answers yet.
+            ValueError: a file is damaged, or the answers are about other masks.
         """
         queries, folder = read_parquet(self._existing(round, "queries.parquet"), "row", "score"), self.folder(round)
         if not folder.done("answered"):
@@ -225,7 +241,16 @@ class Run:
         return before.assign(row=rows, score=queries["score"].to_numpy(), answer=folder.answered_labels(masks), **more)
 
     def segmenter(self, round: int, device: str = "auto") -> Segmenter:
-        """The segmentation model trained in a round, with its weights."""
+        """The segmentation model trained in a round, with its weights.
+
+        Args:
+            round: from 0, the model trained on the first labels.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            FileNotFoundError: the round has no model (yet).
+            ValueError: its file is damaged, or this machine lacks the device.
+        """
         weights = self._existing(round, "segmenter.safetensors")
         settings = self.config.segmenter.model_copy(update={"keep": "last"})  # nothing is trained here
         model = build_segmenter(settings, self.config.outputs(len(self.masks(0).classes)), device)

@@ -25,7 +25,12 @@ class Setting:
     """What stays the same in all rounds of a run.
 
     Attributes:
+        config: the experiment.
+        dataset: its images.
         known_truth: ground truth counted per mask; None where a person annotates images without it.
+        annotator: who answers.
+        new_segmenter: number of outputs -> a model without weights.
+        progress: whether to show bars.
     """
 
     config: Experiment

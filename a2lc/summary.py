@@ -75,7 +75,7 @@ def write_summary(folder: Path, profile: str, failures: Mapping[str, str], devic
     parts += [
         f"**{item} failed**: {error}. Its numbers, if any, are of an earlier time." for item, error in failures.items()
     ]
-    captions = {about["caption"]: item for item, about in found.items()}
+    captions = dict.fromkeys(about["caption"] for about in found.values())  # each once
     parts += [f"*{', '.join(_sharing(caption, found))}*: {caption}" for caption in captions]
     for item in items:
         figures = [*folder.glob(f"{item}.png"), *sorted(folder.glob(f"{item}_*.png"))]

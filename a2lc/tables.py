@@ -64,9 +64,7 @@ def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFr
     """
     parts = []
     for name, run in _named(runs):
-        if not run.finished:
-            done = f"{run.finished_rounds} of {run.config.rounds} rounds"
-            raise ValueError(f"{run.path}: not finished ({done}); run it to the end first")
+        check_finished(run)
         long = run.summary.melt(id_vars="round", value_vars=METRICS, var_name="metric", value_name="value")
         parts.append(long.assign(dataset=run.config.dataset, method=name, value=100 * long["value"].astype(float)))
     if not parts:
@@ -75,6 +73,13 @@ def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFr
     table = pd.concat(parts).groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
     table = table.sort_values(["dataset", "metric"], kind="stable", ignore_index=True)
     return table.rename(columns={"count": "n_seeds"})
+
+
+def check_finished(run: Run) -> None:
+    """Raise ValueError for a run that is not finished."""
+    if not run.finished:
+        done = f"{run.finished_rounds} of {run.config.rounds} rounds"
+        raise ValueError(f"{run.path}: not finished ({done}); run it to the end first")
 
 
 def final_table(runs: Mapping[str, Iterable[Run]], item: str, paper_dataset: str) -> pd.DataFrame:

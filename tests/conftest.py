@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,12 @@ def data_root() -> Path:
             pytest.skip(f"needs real data: A2LC_DATA is unset and {beside} is absent")
         raise FileNotFoundError(f"A2LC_DATA={root}: no such folder")
     return root
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small networks gain nothing from threads, and lose much beside other programs; sums are equal to the last bit."""
+    from a2lc import threads
+
+    with threads.one_thread():
+        yield

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import QUICK
 from typer.testing import CliRunner
 
 import a2lc
@@ -18,13 +19,6 @@ from a2lc.cli_human import app
 from a2lc.clicks import truth_of
 from a2lc.human import Queue
 from a2lc.undo import automatic_corrections, undo_corrections, vetoed
-
-CONFIG = {
-    "rounds": 2,
-    "budget": 60,
-    "segmenter": {"iterations": 4},
-    "correction": {"epochs": 20, "thresholds": [0.1], "learning_rate": 0.003},
-}
 
 
 def go_on(run: Run, **options: bool) -> Run:
@@ -41,13 +35,13 @@ def answer_like(queue: Queue, oracle: pd.DataFrame) -> None:
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One round without a person."""
-    return a2lc.run(Experiment(**CONFIG | {"rounds": 1}), tmp_path_factory.mktemp("runs"), device="cpu", progress=False)
+    return a2lc.run(Experiment(**QUICK | {"rounds": 1}), tmp_path_factory.mktemp("runs"), device="cpu", progress=False)
 
 
 @pytest.fixture(scope="module")
 def proposed(oracle: Run) -> Run:
     """The same round with a person, who has given the oracle's answers and sees the corrections."""
-    run = a2lc.run(Experiment(**CONFIG, annotator="human"), oracle.path.parent, device="cpu", progress=False)
+    run = a2lc.run(Experiment(**QUICK, annotator="human"), oracle.path.parent, device="cpu", progress=False)
     answer_like(Queue(run), oracle.queries(1))
     return go_on(run)
 
@@ -256,7 +250,7 @@ def test_undo_refuses_what_is_no_automatic_correction(oracle: Run) -> None:
     answered = oracle.queries(1).iloc[0]
     with pytest.raises(ValueError, match=r"no automatic correction to undo, its label comes from: annotator"):
         undo_corrections(oracle, [(answered["image"], answered["mask_id"])])
-    fewer = Run(oracle.path, Experiment(**CONFIG | {"rounds": 0}))
+    fewer = Run(oracle.path, Experiment(**QUICK | {"rounds": 0}))
     with pytest.raises(ValueError, match="has 1 rounds, not 0; open it by Run.open"):
         undo_corrections(fewer, [(answered["image"], answered["mask_id"])])
     with pytest.raises(ValueError, match="image 'train_0000' has no mask 4096"):
@@ -267,7 +261,7 @@ def test_undo_refuses_what_is_no_automatic_correction(oracle: Run) -> None:
 
 
 def test_approval_can_be_wanted_of_an_oracle_s_run(oracle: Run) -> None:
-    config = Experiment(**CONFIG | {"rounds": 1}, approval=True)
+    config = Experiment(**QUICK | {"rounds": 1}, approval=True)
     run = a2lc.run(config, oracle.path.parent, device="cpu", progress=False)
     assert run.waits_for == "approval" and len(Approval(run).table) == oracle.metrics(1)["n_auto"]
     with pytest.raises(ValueError, match="corrections are neither approved nor rejected"):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from oracles import Mask, balanced_scores, iou
 from oracles_baselines import dominant, localised, losses, named_inside, pixbal_scores, queries_paid
 from oracles_superpixels import merged_map, sieved
-from test_rounds import files_of
+from small_runs import contents
 from typer.testing import CliRunner
 
 import a2lc
@@ -651,9 +651,9 @@ def test_one_class_each_makes_as_many_queries_as_clicks(tmp_path: Path, monkeypa
 # ------------------------------------------------------------------------------------------------ interrupted, finished
 @pytest.mark.parametrize("method", BASELINES)
 def test_a_finished_run_returns_at_once(method: str, runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = files_of(the_run(runs_dir, method))
+    before = contents(the_run(runs_dir, method).path)
     monkeypatch.setattr("a2lc.rounds.play_superpixel_round", lambda *a: pytest.fail("played again"))
-    assert files_of(play(runs_dir, method)) == before
+    assert contents(play(runs_dir, method).path) == before
 
 
 def after_round_1(runs_dir: Path, method: str, folder: Path) -> None:
@@ -692,7 +692,7 @@ def test_interrupted_between_stages(
         stop_at(patch, RoundFolder, "end", lambda folder, end: end == stage)
         play(tmp_path, method)
     assert Run.open(next(tmp_path.glob("toy-*"))).finished_rounds == 1
-    assert files_of(play(tmp_path, method)) == files_of(the_run(runs_dir, method))
+    assert contents(play(tmp_path, method).path) == contents(the_run(runs_dir, method).path)
 
 
 @pytest.mark.parametrize(
@@ -711,7 +711,7 @@ def test_interrupted_within_a_stage(
         stop_at(patch, module, name, after(calls))
         play(tmp_path, method)
     again = play(tmp_path, method)
-    assert files_of(again) == files_of(the_run(runs_dir, method))
+    assert contents(again.path) == contents(the_run(runs_dir, method).path)
     assert not list(again.path.rglob("targets"))
 
 
@@ -723,7 +723,7 @@ def test_interrupted_between_the_two_files_of_an_answer(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, RoundFolder, "write_answers", lambda *a: True)
         play(tmp_path, "mulspx")
-    assert files_of(play(tmp_path, "mulspx")) == files_of(the_run(runs_dir, "mulspx"))
+    assert contents(play(tmp_path, "mulspx").path) == contents(the_run(runs_dir, "mulspx").path)
 
 
 def test_stage_1_is_not_trained_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import EAGER
 
 from a2lc.class_distribution import class_distribution, distribution_figure, rounds_figure, tail_shares
 from a2lc.config import Experiment
@@ -22,7 +23,7 @@ SMALL = {
     "rounds": 2,
     "budget": 0.05,
     "segmenter": {"iterations": 1, "batch_size": 2, "scale": 0.5},
-    "correction": {"epochs": 5, "thresholds": [0.1], "learning_rate": 0.003},
+    "correction": {"epochs": 5, **EAGER},
 }
 SEEDS = {"random": (0,), "abc": (0, 1)}
 Runs = dict[str, list[Run]]

@@ -64,6 +64,8 @@ def test_budget_is_a_number_of_masks_or_a_share() -> None:
         ({"budget": True}, r"budget.*found True"),
         ({"query": "image"}, r"query: .*'mask', 'pixel', 'merged' or 'classes'.*found 'image'"),
         ({"pseudo_labels": {"kind": "folders"}}, r"'folders' needs object_maps and labels"),
+        ({"pseudo_labels": {"kind": "folders", "object_maps": "o"}}, r"'folders' needs object_maps and labels"),
+        ({"pseudo_labels": {"object_maps": "o"}}, r"'simulated' takes no object_maps and labels"),
         ({"scoring": {"uniform_over": "every"}}, r"scoring\.uniform_over: .*'present' or 'all'.*found 'every'"),
         ({"scoring": {"squash": True}}, r"scoring\.squash: no such field; did you mean 'ref_squash'"),
         ({"correction": {"protected_labels": "head"}}, r"'rarest' or 'tail'.*found 'head'"),
@@ -87,13 +89,6 @@ def test_parameter_files(tmp_path: Path) -> None:
         Experiment.from_file(file)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Experiment.from_file(tmp_path / "nowhere.yaml")
-
-
-def test_committed_profiles_are_valid() -> None:
-    files = sorted(Path("notebooks/params").glob("*.yaml"))
-    assert files
-    for file in files:
-        Experiment.from_file(file)
 
 
 def test_differences_name_both_values() -> None:

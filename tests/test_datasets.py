@@ -1,3 +1,5 @@
+"""Datasets: what all of them promise, their layouts on disk, bad input, the drawn one, and real data."""
+
 from __future__ import annotations
 
 import hashlib
@@ -470,11 +472,6 @@ def test_toy_has_a_long_tail() -> None:
     for name in toy.train.names:
         counts += np.bincount(toy.train.ground_truth(name).ravel(), minlength=256)  # type: ignore[union-attr]
     share = dict(zip(toy.classes.names, 100 * counts[: len(toy.classes)] / counts.sum(), strict=True))
-    print(
-        {name: round(value, 2) for name, value in share.items()},
-        "void",
-        round(100 * counts[255] / counts.sum(), 2),
-    )
     assert len(share) >= 10 and share["road"] == max(share.values()) and share["road"] > 25
     for tail in ("traffic light", "rider"):
         assert 0.2 < share[tail] < 0.6

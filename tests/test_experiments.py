@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import EAGER
 
 import a2lc
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
@@ -33,7 +34,7 @@ from a2lc.tables import (
 SMALL = {
     "dataset": "toy",
     "segmenter": {"iterations": 3, "batch_size": 4},
-    "correction": {"epochs": 5, "thresholds": [0.1], "learning_rate": 0.003},
+    "correction": {"epochs": 5, **EAGER},
 }
 CLICKS, SEEDS = 41, (0, 1)
 ROWS = {name: fields for name, fields in table2(CLICKS).items() if name in ("fully_supervised", "mulspx", "a2lc")}

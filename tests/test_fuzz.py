@@ -15,8 +15,10 @@ import pickle
 import re
 import shutil
 import signal
+import struct
 import sys
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +32,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from small_runs import NAMES, dataset_folder
+from small_runs import NAMES, dataset_folder, files_of
 from test_kill import SETTINGS, Colours, go_on, look, values
 
 import a2lc
@@ -237,9 +239,6 @@ PICTURES = pictures()
 
 def mended(data: bytes) -> bytes:
     """A PNG whose checksums fit what it says, so that readers look further."""
-    import struct
-    import zlib
-
     at, content = 8, bytearray(data)
     while at + 12 <= len(content):
         length = struct.unpack(">I", content[at : at + 4])[0]
@@ -406,11 +405,6 @@ def test_fields_of_an_experiment(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ run folders
 class Stop(Exception):
     """Ends a run before its last stage."""
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-    return {name: content for name, content in found.items() if ".locks" not in name}
 
 
 def put_back(folder: Path, files: dict[str, bytes]) -> None:

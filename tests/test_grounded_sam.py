@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -29,7 +28,8 @@ pytest.importorskip("groundingdino")
 pytest.importorskip("segment_anything")
 pytest.importorskip("transformers")
 
-from tiny_grounded_sam import INPUT_SIZE, build_sam, save_bert, tiny_dino, tiny_sam
+from small_runs import files_of
+from tiny_grounded_sam import INPUT_SIZE, build_sam, pass_for_published, save_bert, tiny_dino, tiny_sam
 
 from a2lc import cli
 from a2lc.cli import app
@@ -93,10 +93,6 @@ def many(tmp_path_factory: pytest.TempPathFactory, images: FileSplit, options: d
     return out, grounded_sam(images.subset(images.names[:2]), CLASSES, out, box_threshold=0.0, **options)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 # -------------------------------------------------------------------------------------------------- a whole folder
 def test_object_maps_labels_and_table_agree(many: tuple[Path, MaskSet], images: FileSplit) -> None:
     out, masks = many
@@ -147,7 +143,7 @@ def test_the_released_layout_goes_round(many: tuple[Path, MaskSet], tmp_path: Pa
         assert read.table[column].tolist() == masks.table[column].tolist()
     export_png(read, tmp_path)
     for folder in ("obj_jpg", "mask_jpg"):
-        assert contents(tmp_path / folder) == contents(out / folder)
+        assert files_of(tmp_path / folder) == files_of(out / folder)
 
 
 def test_the_manifest_counts(many: tuple[Path, MaskSet]) -> None:
@@ -516,7 +512,7 @@ def test_a_killed_run_goes_on(images: FileSplit, bert: Path, options: dict[str, 
     resumed = grounded_sam(folder, NAMES, out, box_threshold=0.5, **options)
     whole = grounded_sam(folder, NAMES, tmp_path / "whole", box_threshold=0.5, **options)
     assert all(path.stat().st_mtime_ns == then for path, then in made.items())
-    assert contents(out) == contents(tmp_path / "whole") and len(contents(out)) == 3 * 8 + 2
+    assert files_of(out) == files_of(tmp_path / "whole") and len(files_of(out)) == 3 * 8 + 2
     assert resumed.table.equals(whole.table)
 
 
@@ -526,7 +522,7 @@ def test_an_image_with_a_missing_file_is_made_again(
     out = shutil.copytree(many[0], tmp_path / "out")
     (out / "mask_jpg" / f"{images.names[1]}.png").unlink()
     grounded_sam(images.subset(images.names[:2]), CLASSES, out, box_threshold=0.0, **options)
-    assert contents(out) == contents(many[0])
+    assert files_of(out) == files_of(many[0])
 
 
 def test_splits_may_share_a_folder(
@@ -590,13 +586,13 @@ def test_bad_images_are_named_and_skipped_only_when_told(
     assert manifest["counts"]["skipped"] == 1 and list(manifest["skipped"]) == ["broken"]
     assert "broken.jpg: damaged" in manifest["skipped"]["broken"]
     assert "skipped broken: " in capsys.readouterr().err
-    files = contents(out)
+    files = files_of(out)
     same = [files[f"obj_jpg/{name}.png"] for name in ("alpha", "good")]
     assert same[0] == same[1]  # alpha is ignored
     nothing: Any = object()
     unused = options | {"models": Models(nothing, nothing, {"random": "1"})}
     grounded_sam(mixed, CLASSES, out, box_threshold=0.9, skip_bad=True, **unused)
-    assert contents(out) == files
+    assert files_of(out) == files
 
 
 def test_images_too_thin_for_the_detector_are_bad_images(mixed: Path, options: dict[str, Any], tmp_path: Path) -> None:
@@ -671,11 +667,28 @@ def test_missing_folders_and_weights(mixed: Path, tmp_path: Path, bert: Path) ->
 def test_missing_weights_are_named_before_any_are_loaded(
     stored: Path, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        sys.modules[grounded_sam.__module__], "load_grounding_dino", None
-    )  # would fail if it were called
+    loads = sys.modules[grounded_sam.__module__]
+    monkeypatch.setattr(loads, "load_grounding_dino", None)  # would fail if it were called
     with pytest.raises(FileNotFoundError, match=r"sam_vit_h_4b8939\.pth: no such file"):
         grounded_sam(mixed, NAMES, tmp_path / "out", weights=stored, offline=True, progress=False)
+
+
+def test_a_class_may_be_called_like_a_parameter_of_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`a2lc run --params` leaves such names out of a file."""
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    (tmp_path / "classes.txt").write_text("rows\n")
+    (tmp_path / "names.yaml").write_text("rows: [van]\n")
+    given: dict[str, Any] = {}
+
+    def stop(*_: Any, **more: Any) -> None:
+        given.update(more)
+        raise RuntimeError("stop")
+
+    monkeypatch.setattr(sys.modules[grounded_sam.__module__], "grounded_sam", stop)
+    call = ["pseudo-label", "--dataset", "folder", "--root", tmp_path, "--out", tmp_path / "out"]
+    CliRunner().invoke(app, [str(word) for word in [*call, "--synonyms", tmp_path / "names.yaml"]])
+    assert given["synonyms"] == {"rows": ["van"]}
 
 
 def test_the_help_shows_a_list_of_names() -> None:
@@ -751,10 +764,7 @@ def stored(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setitem(sam_model_registry, "vit_b", tiny_sam)
     for name in ("groundingdino_swint_ogc", "sam_vit_b"):
-        published = weights.WEIGHTS[name]
-        content = (files / published.file).read_bytes()
-        small = weights.Weights(name, published.url, hashlib.sha256(content).hexdigest(), len(content))
-        monkeypatch.setitem(weights.WEIGHTS, name, small)
+        pass_for_published(monkeypatch, name, files)
     return files
 
 

@@ -7,7 +7,6 @@ call of a function of the package inside a stage, or at the n-th file that is re
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import re
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import TRUTH, dataset_folder
+from small_runs import EAGER, TRUTH, contents, dataset_folder
 from tqdm import tqdm
 
 import a2lc
@@ -46,7 +45,7 @@ SETTINGS = {
     "rounds": 2,
     "budget": 2,
     "segmenter": {"iterations": 1},
-    "correction": {"epochs": 2, "thresholds": [0.1], "learning_rate": 0.003},
+    "correction": {"epochs": 2, **EAGER},
 }
 PACKAGE = str(Path(a2lc.__file__).parent)
 WAITS = "another process works on it"
@@ -202,24 +201,6 @@ def said_by(fields: dict[str, Any], runs_dir: Path, tiny: bool, prepare: Callabl
 
 
 # ------------------------------------------------------------------------------------------------ comparing
-def contents(runs_dir: Path) -> dict[str, Any]:
-    """All files of all runs, with what they share; without locks, and without the clocks in four kinds of files."""
-    found: dict[str, Any] = {}
-    for path in sorted(runs_dir.rglob("*")):
-        if not path.is_file() or ".locks" in path.parts:
-            continue
-        content: Any = path.read_bytes()
-        if path.name == "state.json":
-            content = list(json.loads(content)["finished"])
-        elif path.name == "metrics.json":
-            content = {name: v for name, v in json.loads(content).items() if not name.startswith("seconds")}
-        elif path.name in ("answers.jsonl", "approvals.jsonl"):
-            lines = map(json.loads, content.splitlines())
-            content = [{name: v for name, v in line.items() if name not in ("time", "seconds")} for line in lines]
-        found[str(path.relative_to(runs_dir))] = content
-    return found
-
-
 def differing(runs_dir: Path, wanted: dict[str, Any]) -> list[str]:
     found = contents(runs_dir)
     return [name for name in sorted(found.keys() | wanted.keys()) if found.get(name) != wanted.get(name)]

@@ -13,7 +13,7 @@ import torch
 from scipy.optimize import brentq
 
 import a2lc
-from a2lc import galleries, lcm_results
+from a2lc import galleries
 from a2lc.clicks import answers_only
 from a2lc.datasets.base import Split
 from a2lc.figures import confidence_text, save_figure
@@ -421,11 +421,3 @@ def test_outlines_close_at_the_border(name: str) -> None:
 )
 def test_confidences_are_not_rounded_up_to_one(confidence: float, text: str) -> None:
     assert confidence_text(confidence) == text
-
-
-def test_papers_numbers_agree_with_each_other() -> None:
-    for dataset in lcm_results.PAPER_DATASETS:
-        printed = lcm_results._printed(dataset)
-        for when in ("before", "after"):
-            share = 100 * printed[f"n_clean_{when}"] / printed["n_corrected"]
-            assert share == pytest.approx(printed[f"oa_{when}"], abs=0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -14,12 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import nbformat
 import pytest
 import torch
 import yaml
 from distributed import Client, Future
-from small_runs import dataset_folder
+from small_notebooks import write_notebook
+from small_runs import EAGER, contents, dataset_folder
 
 import a2lc
 from a2lc import Experiment, run_many
@@ -43,7 +42,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "rounds": 2,
         "budget": 2,
         "segmenter": {"iterations": 2, "batch_size": 2},
-        "correction": {"epochs": 5, "thresholds": [0.1], "learning_rate": 0.003},
+        "correction": {"epochs": 5, **EAGER},
     }
 
 
@@ -58,20 +57,6 @@ def good(fields: dict[str, Any]) -> list[Experiment]:
 def client() -> Iterator[Client]:
     with local_cluster(2) as cluster, Client(cluster, set_as_default=False) as client:
         yield client
-
-
-def content(runs_dir: Path) -> dict[str, str]:
-    """Hash of every file below a folder of runs, without the clocks."""
-    found = {}
-    for path in sorted(runs_dir.rglob("*")):
-        if path.is_file() and path.parent.name != ".locks":
-            text = path.read_bytes()
-            if path.name == "state.json":
-                text = json.dumps(list(json.loads(text)["finished"])).encode()
-            if path.name == "metrics.json":
-                text = json.dumps({k: v for k, v in json.loads(text).items() if not k.startswith("seconds")}).encode()
-            found[str(path.relative_to(runs_dir))] = hashlib.sha256(text).hexdigest()
-    return found
 
 
 class Killer(threading.Thread):
@@ -120,13 +105,11 @@ def test_a_killed_run_is_resumed_by_another_worker(played: SimpleNamespace, clie
     assert killer.scores.stat().st_ino == killer.inode, "round 1 was played again from its beginning"
 
 
-def test_the_files_are_those_of_plain_runs(
-    played: SimpleNamespace, good: list[Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_files_are_those_of_plain_runs(played: SimpleNamespace, good: list[Experiment], tmp_path: Path) -> None:
     for experiment in good:
         a2lc.run(experiment, tmp_path, device="cpu", progress=False)
-    expected = content(tmp_path)
-    assert content(played.runs_dir) == expected and len(expected) > 60
+    expected = contents(tmp_path)
+    assert contents(played.runs_dir) == expected and len(expected) > 60
 
 
 def test_the_failed_one_is_reported_at_the_end(played: SimpleNamespace) -> None:
@@ -178,15 +161,11 @@ def test_regenerate_on_a_cluster(
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "toy.yaml").write_text(yaml.safe_dump({"figures_dir": str(tmp_path / "results")}))
     cells = [
-        'figures_dir: str = "f"',
         "import a2lc.many\nfrom a2lc.experiments import run_rows\na2lc.many.run = None",
         f"rows = {{'alc': {{'method': 'alc'}}}}\nfound = run_rows({fields}, rows, runs_dir={str(played.runs_dir)!r})",
         f"assert found['alc'][0].finished and found['alc'][0].path.name == {good[0].name!r}",
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.cells[0].metadata["tags"] = ["parameters"]
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, tmp_path / "table1_rounds.ipynb")
+    write_notebook(tmp_path / "table1_rounds.ipynb", *cells, parameters='figures_dir: str = "f"')
     arguments = ["--notebooks", str(tmp_path), "--scheduler", client.scheduler.address]
     monkeypatch.setattr(sys, "argv", ["a2lc", "regenerate", *arguments])
     with pytest.raises(SystemExit) as exit:

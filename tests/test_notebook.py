@@ -9,11 +9,13 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from small_notebooks import write_notebook
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.experiments import table2
-from a2lc.notebook import check_parameters, parameters_of, read_profile, run_notebook
+from a2lc.files import read_yaml
+from a2lc.notebook import check_parameters, parameters_of, run_notebook
 from a2lc.switches import switches_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,26 +24,20 @@ PROFILES = sorted((ROOT / "notebooks" / "params").glob("*.yaml"))
 
 
 def small_notebook(folder: Path, *cells: str) -> Path:
-    parameters = nbformat.v4.new_code_cell(
-        "rounds: int = 2\nshare: float = 0.5\nroot = None", metadata={"tags": ["parameters"]}
-    )
-    notebook = nbformat.v4.new_notebook(cells=[parameters, *map(nbformat.v4.new_code_cell, cells)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "small.ipynb")
-    return folder / "small.ipynb"
+    return write_notebook(folder / "small.ipynb", *cells, parameters="rounds: int = 2\nshare: float = 0.5\nroot = None")
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_every_profile_fits_every_notebook(path: Path) -> None:
     defaults = parameters_of(path)
     for profile in PROFILES:
-        values = read_profile(profile)
+        values = read_yaml(profile)
         check_parameters(path, {name: value for name, value in values.items() if name in defaults})
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
 def test_every_profile_is_an_experiment_and_lists_known_rows(path: Path) -> None:
-    values = read_profile(path)
+    values = read_yaml(path)
     assert Experiment.from_file(path).dataset == values["dataset"]  # `a2lc run --params` takes the same file
     assert set(values.get("rows", [])) <= set(table2(2))
     assert set(values.get("functions", [])) | set(values.get("without_lcm", [])) <= set(ACQUISITION_FUNCTIONS)

@@ -30,21 +30,13 @@ from a2lc.segmenter.processes import kernels
 from a2lc.segmenter.samples import load_batches
 from a2lc.segmenter.training import pixel_loss
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 DATA = load_dataset("toy", n_train=5, n_val=1)
 K, CPU = len(DATA.classes), torch.device("cpu")
 TINY = SegmenterSettings(iterations=3, batch_size=2, scale=0.5, precision="float32", lr=0.05, colour_jitter=0.3)
 DEEP = {"network": "deeplabv3plus", "optimizer": "sgd_poly", "iterations": 2, "crop": (64, 64)}  # dropout draws as well
 RUN = {"rounds": 1, "budget": 5, "segmenter": {"iterations": 2, "batch_size": 4, "scale": 0.5}}
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Equal to the last bit on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def fitted(settings: SegmenterSettings) -> tuple[dict[str, torch.Tensor], tuple[float, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,8 +213,3 @@ def test_backgrounds_and_rules() -> None:
     with pytest.raises(ValueError, match="the name 'trafficlight' is given twice"):
         written_names(class_list("traffic light", "trafficlight"), rule="argmax")
     assert written_names(class_list("Traffic  Light", "trafficlight")) == {"traffic light": 0, "trafficlight": 1}
-
-
-def test_the_palette_needs_a_distinct_list(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected distinct names, found \['car'\] more than once"):
-        class_list("car", "bus", "car")

@@ -211,7 +211,7 @@ def test_rows_show_image_labels_and_truth(figure: Figure, pair: dict, data: Data
     assert titles == ["(a) image", "(b) ALC", "(c) A²LC", "(d) ground truth", "(e) difference"]
 
 
-def test_difference_paints_what_changed(figure: Figure, pair: dict, data: Dataset, chosen: pd.DataFrame) -> None:
+def test_difference_paints_what_changed(figure: Figure, data: Dataset, chosen: pd.DataFrame) -> None:
     green = (255 * np.array(to_rgb("#009E73"))).astype(np.uint8)
     for row, about in zip(panels(figure), chosen.to_dict("records"), strict=True):
         if about["image"].startswith("wide"):
@@ -254,9 +254,7 @@ def test_numbers_stand_under_the_panels(figure: Figure, chosen: pd.DataFrame) ->
         assert row["image"] in part.get_suptitle() and part.get_suptitle().startswith("Named by hand")
 
 
-def test_legend_has_the_classes_that_occur_and_void(
-    figure: Figure, data: Dataset, pair: dict, scores: pd.DataFrame
-) -> None:
+def test_legend_has_the_classes_that_occur_and_void(figure: Figure, data: Dataset) -> None:
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     shown = {
         tuple(rgb) for row in panels(figure) for panel in row[1:4] for rgb in np.unique(panel.reshape(-1, 3), axis=0)

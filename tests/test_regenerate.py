@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from small_notebooks import write_notebook
 
 from a2lc.files import read_json
 from a2lc.regenerate import execute, plan, profile_files
@@ -21,13 +22,6 @@ save_headline("table1", figures_dir, "Simulated.", {"Data mIoU (%)": (80.5, 85.2
 """
 
 
-def write_notebook(folder: Path, name: str, *cells: str, parameters: str = PARAMETERS) -> None:
-    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    notebook = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / f"{name}.ipynb")
-
-
 def write_profile(folder: Path, name: str = "toy", **values: object) -> None:
     (folder / "params").mkdir(exist_ok=True)
     (folder / "params" / f"{name}.yaml").write_text(yaml.safe_dump(values))
@@ -38,11 +32,15 @@ def notebooks(tmp_path: Path) -> Path:
     """A failing table, a figure, a table, a tutorial and a notebook of few parameters."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    write_notebook(folder, "figure1_curves", "assert (rounds, root) == (3, 'x')")
-    write_notebook(folder, "table2_other", "rows = 1\nassert rounds == 4, f'{rounds} rounds'")
-    write_notebook(folder, "table1_rounds", HEADLINE)
-    write_notebook(folder, "01_tutorial", "1 / 0")
-    write_notebook(folder, "00_quickstart", "assert rows == ['a']", parameters="rows: list = []")
+    cells = {
+        "figure1_curves": "assert (rounds, root) == (3, 'x')",
+        "table2_other": "rows = 1\nassert rounds == 4, f'{rounds} rounds'",
+        "table1_rounds": HEADLINE,
+        "01_tutorial": "1 / 0",
+    }
+    for name, cell in cells.items():
+        write_notebook(folder / f"{name}.ipynb", cell, parameters=PARAMETERS)
+    write_notebook(folder / "00_quickstart.ipynb", "assert rows == ['a']", parameters="rows: list = []")
     write_profile(folder, rounds=3, root="x", rows=["a"], figures_dir=str(tmp_path / "results"))
     return folder
 
@@ -85,6 +83,20 @@ def test_wrong_parameters_are_refused(values: dict, only: list[str], message: st
         plan("toy", notebooks, only)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rounds: [3", r"toy\.yaml: damaged YAML"),
+        ("3: 4", r"toy\.yaml: expected a mapping"),
+        ("rows: &rows [*rows]", r"toy\.yaml: damaged YAML .*found an alias"),
+    ],
+)
+def test_a_damaged_profile_is_named(text: str, message: str, notebooks: Path) -> None:
+    (notebooks / "params" / "toy.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        plan("toy", notebooks)
+
+
 def test_unknown_names_are_refused_with_the_nearest(notebooks: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no profile 'tooy'; did you mean 'toy'"):
         plan("tooy", notebooks)
@@ -123,7 +135,7 @@ def test_nothing_is_started_when_a_parameter_is_wrong(notebooks: Path) -> None:
 
 
 def test_a_dead_kernel_is_a_failure(notebooks: Path) -> None:
-    write_notebook(notebooks, "table1_rounds", "import os\nos._exit(1)")
+    write_notebook(notebooks / "table1_rounds.ipynb", "import os\nos._exit(1)", parameters=PARAMETERS)
     (outcome,) = execute(plan("toy", notebooks, ["table1"]), progress=False)
     assert outcome.error is not None and "died" in outcome.error.lower()
 

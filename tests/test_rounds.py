@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import EAGER, contents
 
 import a2lc
 from a2lc import Experiment
@@ -29,7 +29,7 @@ SMALL = {
     "rounds": 2,
     "budget": 0.05,
     "segmenter": {"iterations": 4},
-    "correction": {"epochs": 10, "thresholds": [0.1], "learning_rate": 0.003},
+    "correction": {"epochs": 10, **EAGER},
 }
 
 
@@ -44,21 +44,6 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method in ("a2lc", "alc"):
         small_run(folder, method=method)
     return folder
-
-
-def files_of(run: Run) -> dict[str, str]:
-    """Hash of every file of a run but the clocks."""
-    found = {}
-    for path in sorted(run.path.rglob("*")):
-        if path.is_file():
-            content = path.read_bytes()
-            if path.name == "state.json":
-                content = json.dumps(list(json.loads(content)["finished"])).encode()
-            if path.name == "metrics.json":
-                values = {k: v for k, v in json.loads(content).items() if not k.startswith("seconds")}
-                content = json.dumps(values).encode()
-            found[str(path.relative_to(run.path))] = hashlib.sha256(content).hexdigest()
-    return found
 
 
 def test_summary_and_files(runs_dir: Path) -> None:
@@ -126,9 +111,9 @@ def test_saved_model_predicts(runs_dir: Path) -> None:
 
 
 def test_a_finished_run_returns_at_once(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = files_of(small_run(runs_dir))
+    before = contents(small_run(runs_dir).path)
     monkeypatch.setattr("a2lc.rounds.play_round", lambda *a: pytest.fail("a finished run was played again"))
-    assert files_of(small_run(runs_dir)) == before
+    assert contents(small_run(runs_dir).path) == before
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -148,7 +133,7 @@ def test_interrupted_in_any_stage_and_continued(
         with pytest.raises(KeyboardInterrupt):
             small_run(tmp_path)
     assert Run.open(next(tmp_path.glob("toy-*"))).finished_rounds == 0
-    assert files_of(small_run(tmp_path)) == files_of(small_run(runs_dir))
+    assert contents(small_run(tmp_path).path) == contents(small_run(runs_dir).path)
 
 
 def test_more_rounds_continue_the_same_run(runs_dir: Path, tmp_path: Path) -> None:
@@ -157,7 +142,7 @@ def test_more_rounds_continue_the_same_run(runs_dir: Path, tmp_path: Path) -> No
     assert first.finished and Run.open(first.path).config.rounds == 1
     both = small_run(tmp_path)
     assert both.path == first.path and both.finished_rounds == 2 and Run.open(both.path).config.rounds == 2
-    assert files_of(both) == files_of(small_run(runs_dir))
+    assert contents(both.path) == contents(small_run(runs_dir).path)
     again = small_run(tmp_path, rounds=1)
     assert again.finished_rounds == 1 and len(again.summary) == 2 and Run.open(again.path).config.rounds == 2
 
@@ -175,13 +160,12 @@ def test_killed_and_continued(runs_dir: Path, tmp_path: Path) -> None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    (next(tmp_path.glob("toy-*")) / "round_01" / ".answers.0123abcd.jsonl").write_text(
-        "half a li"
-    )  # may or may not be left
-    assert files_of(small_run(tmp_path)) == files_of(small_run(runs_dir))
+    left_over = next(tmp_path.glob("toy-*")) / "round_01" / ".answers.0123abcd.jsonl"  # the kill may have left none
+    left_over.write_text("half a li")
+    assert contents(small_run(tmp_path).path) == contents(small_run(runs_dir).path)
 
 
-def test_folder_of_another_configuration_is_refused(runs_dir: Path, tmp_path: Path) -> None:
+def test_folder_of_another_configuration_is_refused(tmp_path: Path) -> None:
     run = small_run(tmp_path, rounds=1)
     config = json.loads((run.path / "config.json").read_text())
     (run.path / "config.json").write_text(json.dumps(config | {"budget": 0.25}))

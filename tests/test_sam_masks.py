@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +17,18 @@ from typer.testing import CliRunner
 
 pytest.importorskip("segment_anything")
 
-from tiny_grounded_sam import tiny_sam
+from small_runs import files_of
+from tiny_grounded_sam import pass_for_published, tiny_sam
 
 from a2lc.cli import app
 from a2lc.datasets import load_dataset
 from a2lc.datasets.listing import index_files
 from a2lc.files import read_image, read_json, read_label_png, read_parquet
-from a2lc.pseudo_labels import mask_folder, weights
+from a2lc.pseudo_labels import mask_folder
 from a2lc.pseudo_labels.mask_folder import UNLABELLED, MaskFolder
 from a2lc.pseudo_labels.own_labels import own_label_masks
 from a2lc.pseudo_labels.sam_masks import GridSegmenter, GridSettings, sam_object_maps
+from a2lc.pseudo_labels.weights import WEIGHTS
 
 CPU = torch.device("cpu")
 GRID: dict[str, Any] = {"points_per_side": 12, "min_score": 0.0, "min_stability": 0.0}
@@ -72,10 +72,6 @@ def made(images: Path, sam: torch.nn.Module, tmp_path_factory: pytest.TempPathFa
     out = tmp_path_factory.mktemp("made") / "out"
     assert sam_object_maps(images, out, **GRID, model=sam, progress=False) == out / "obj_jpg"
     return out
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 # ------------------------------------------------------------------------------------------------------------ masks
@@ -188,7 +184,7 @@ def test_half_precision(image: np.ndarray, sam: torch.nn.Module) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- a whole folder
-def test_the_folder(made: Path, images: Path) -> None:
+def test_the_folder(made: Path) -> None:
     table, manifest = read_parquet(made / "masks.parquet"), read_json(made / "manifest.json")
     assert sorted(path.name for path in made.iterdir()) == ["manifest.json", "mask_json", "masks.parquet", "obj_jpg"]
     for name in NAMES:
@@ -229,7 +225,7 @@ def test_a_stopped_run_goes_on(
     then = first.stat().st_mtime_ns
     assert not read_json(tmp_path / "manifest.json")["finished"]
     sam_object_maps(images, tmp_path, **GRID, model=sam, progress=False)
-    assert first.stat().st_mtime_ns == then and contents(tmp_path) == contents(made)
+    assert first.stat().st_mtime_ns == then and files_of(tmp_path) == files_of(made)
 
 
 @pytest.mark.parametrize(
@@ -287,19 +283,16 @@ def test_text_packages_are_not_needed(
 
 # ----------------------------------------------------------------------------------- command line, own labels' masks
 @pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small Sam's weights under the published name."""
     from segment_anything import sam_model_registry
 
-    monkeypatch.setitem(sam_model_registry, "vit_b", lambda: spotty_sam())
-    published = weights.WEIGHTS["sam_vit_b"]
-    file = tmp_path / "weights" / published.file
-    file.parent.mkdir()
-    torch.save(spotty_sam().state_dict(), file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    small = weights.Weights("sam_vit_b", published.url, digest, file.stat().st_size)
-    monkeypatch.setitem(weights.WEIGHTS, "sam_vit_b", small)
-    yield file.parent
+    monkeypatch.setitem(sam_model_registry, "vit_b", spotty_sam)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    torch.save(spotty_sam().state_dict(), folder / WEIGHTS["sam_vit_b"].file)
+    pass_for_published(monkeypatch, "sam_vit_b", folder)
+    return folder
 
 
 def test_from_images_to_masks_of_ones_own_labels(stored: Path, images: Path, made: Path, tmp_path: Path) -> None:
@@ -321,7 +314,7 @@ def test_from_images_to_masks_of_ones_own_labels(stored: Path, images: Path, mad
     assert result.exit_code == 0, result.output
     assert "images: 3, skipped: 1, without masks: 0, masks: " in result.output
     assert "skipped broken: " in result.output and f"a2lc correct DATA --masks {out / 'obj_jpg'}" in result.output
-    assert contents(out / "obj_jpg") == contents(made / "obj_jpg")
+    assert files_of(out / "obj_jpg") == files_of(made / "obj_jpg")
 
     data = load_dataset("folder", root)
     masks = own_label_masks(

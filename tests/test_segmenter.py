@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.model import TorchSegmenter
 from a2lc.segmenter.recipes import SgdPoly
 from a2lc.segmenter.samples import Samples, augmentation, load_batches
-from a2lc.segmenter.training import TrainingLog, normalise, pixel_loss
+from a2lc.segmenter.training import normalise, pixel_loss
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = SegmenterSettings(iterations=3, batch_size=2, scale=1.0, precision="float32", lr=0.05, colour_jitter=0.3)
 State = dict[str, torch.Tensor]
 
@@ -49,15 +49,6 @@ class Halves(Split):
         colours = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])
         noise = np.random.default_rng(99).integers(-30, 30, (*self.size, 3))
         return (colours[self.ground_truth(name)] + noise).astype(np.uint8)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from threads, and lose much when other programs run beside them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def void(_: str) -> np.ndarray:
@@ -271,7 +262,7 @@ def test_wrong_weights_are_refused_by_name(tmp_path: Path) -> None:
         from_released_checkpoint(path, backbone="resnet18", num_classes=5)
 
 
-def test_deeplab_has_stride_16_and_keeps_all_pretrained_parameters() -> None:
+def test_deeplab_has_strides_4_and_16() -> None:
     network = DeepLabV3Plus(5, "resnet18").eval()
     low, high = network.backbone(torch.zeros(1, 3, 64, 96))
     assert low.shape == (1, 64, 16, 24)
@@ -281,8 +272,11 @@ def test_deeplab_has_stride_16_and_keeps_all_pretrained_parameters() -> None:
 @pytest.mark.parametrize("size", [(33, 70), (96, 128), (45, 45)])
 def test_the_light_network_takes_any_size(size: tuple[int, int]) -> None:
     logits = LightNetwork(4)(torch.randn(2, 3, *size))
-    assert logits.shape[:2] == (2, 4)
-    assert all(abs(n * 8 - side) < 8 + 8 for n, side in zip(logits.shape[2:], size, strict=True))
+    assert logits.shape == (
+        2,
+        4,
+        *(-(-(side // 4) // 2) for side in size),
+    )  # a quarter, and half of that, rounded up
     with torch.autocast("cpu", torch.bfloat16):
         assert LightNetwork(4)(torch.randn(2, 3, *size)).dtype == torch.float32
 
@@ -569,7 +563,6 @@ def test_settings_are_frozen_and_survive_json() -> None:
     assert SegmenterSettings.model_validate_json(settings.model_dump_json()) == settings
     with pytest.raises(ValidationError):
         settings.scale = 1.0  # type: ignore[misc]
-    assert dataclasses.is_dataclass(TrainingLog)
 
 
 @pytest.mark.parametrize("network", ["light", "deeplabv3plus"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_runs import hand_made_run
+from small_runs import QUICK, hand_made_run
 
 import a2lc
 from a2lc import Experiment, Run
@@ -24,19 +24,12 @@ from a2lc.widgets.approver_state import TILES, ApproverState
 from a2lc.widgets.browser_state import BrowserState
 from a2lc.widgets.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
 
-CONFIG = {
-    "annotator": "human",
-    "rounds": 2,
-    "budget": 60,
-    "segmenter": {"iterations": 4},
-    "correction": {"epochs": 20, "thresholds": [0.1], "learning_rate": 0.003},
-}
-
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that waits for the answers of round 1."""
-    return a2lc.run(Experiment(**CONFIG), tmp_path_factory.mktemp("asked"), device="cpu", progress=False)
+    config = Experiment(**QUICK, annotator="human")
+    return a2lc.run(config, tmp_path_factory.mktemp("asked"), device="cpu", progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, PngImagePlugin
+from small_runs import files_of
 from typer.testing import CliRunner
 
 import a2lc
@@ -88,10 +89,6 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for position, query in enumerate(queue.queries):
         queue.answer(("confirm", "void", *[(query.label + 1) % 3] * 3)[position])
     return run.next_round(device="cpu", progress=False)
-
-
-def files_of(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 def header(data: bytes) -> tuple[int, ...]:

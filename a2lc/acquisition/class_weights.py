@@ -56,9 +56,8 @@ def class_weights(
 
 def _weights(counts: np.ndarray, uniform: int) -> ClassWeights:
     present = counts > 0
-    rarity = np.divide(
-        counts[present].min(initial=counts.max()), counts, out=np.zeros(len(counts)), where=present
-    )  # Eq. 7
+    rarest = counts[present].min(initial=counts.max())
+    rarity = np.divide(rarest, counts, out=np.zeros(len(counts)), where=present)  # Eq. 7
     share = counts[present] / max(counts.sum(), 1)
     kl = max(0.0, float(np.sum(share * np.log(share * uniform))))  # Eq. 8, U(c) = 1 / uniform
     weights = np.where(present, rarity ** (kl**3), 0.0)  # Eq. 9

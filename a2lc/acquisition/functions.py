@@ -43,7 +43,15 @@ ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
 def acquisition_function(
     name: str, *, uncertainty: bool = False, components: bool = False, random_ties: bool = False
 ) -> Callable[[ScoreFunction], ScoreFunction]:
-    """Register an acquisition function under `name`; from then on experiments and `score_masks` accept it."""
+    """Register an acquisition function under `name`; from then on experiments and `score_masks` accept it.
+
+    Args:
+        name: what a configuration calls it.
+        uncertainty, components, random_ties: what it reads and how its ties are ordered (`AcquisitionFunction`).
+
+    Returns:
+        A decorator that leaves the function as it is.
+    """
 
     def register(score: ScoreFunction) -> ScoreFunction:
         ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, uncertainty, components, random_ties)
@@ -123,9 +131,8 @@ def bvsb(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
 def _balanced(statistics: MaskStatistics, weights: np.ndarray, total: float = 1.0) -> np.ndarray:
     """BvSB over its maximum, times exp(-share of the dominant prediction), the share counted with `weights` over all
     masks; shares add up to `total`."""
-    share = np.bincount(statistics.dominant, weights=weights, minlength=statistics.feature.shape[1]) / max(
-        weights.sum(), 1
-    )
+    counts = np.bincount(statistics.dominant, weights=weights, minlength=statistics.feature.shape[1])
+    share = counts / max(weights.sum(), 1)
     return statistics.bvsb / max(statistics.bvsb.max(initial=0), 1e-12) * np.exp(-total * share[statistics.dominant])
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import maximum_filter
+from skimage.segmentation import find_boundaries
 
 EPSILON = 1e-8
 COEFFICIENTS = (16.0, 8.0, 1.0)  # of the losses below, in order
@@ -32,8 +33,6 @@ def classes_inside(index_map: np.ndarray, truth: np.ndarray, num_classes: int) -
     Returns:
         (n, K + 1) bool; the last column says that void is present.
     """
-    from skimage.segmentation import find_boundaries
-
     n = int(index_map.max(initial=-1)) + 1
     border = maximum_filter(find_boundaries(index_map, mode="thick"), size=5)
     pairs = np.where(index_map < 0, 0, index_map * (num_classes + 1) + np.minimum(truth, num_classes) + 1)

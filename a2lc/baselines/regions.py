@@ -101,8 +101,17 @@ def merged_regions(
     """Merge neighbouring superpixels that the model sees alike (MerSpx), images in parallel processes where they are
     many.
 
+    Args:
+        statistics: of M superpixels.
+        masks: the same superpixels, of N images.
+        epsilon: as in `a2lc.baselines.merge`.
+        progress: whether to show a bar.
+
     Returns:
         (M,) int64 row of the superpixel that is the root of each superpixel's region.
+
+    Raises:
+        ImportError: joblib is missing.
     """
     from joblib import Parallel, delayed
 

@@ -130,7 +130,11 @@ def members_of(rows: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def named_classes(split: Split, masks: MaskSet, rows: np.ndarray) -> np.ndarray:
-    """(len(rows), K + 1) bool: what the oracle says is in each superpixel; the last column is void."""
+    """(len(rows), K + 1) bool: what the oracle says is in each superpixel; the last column is void.
+
+    Raises:
+        ValueError: an image has no ground truth.
+    """
     k = len(masks.classes)
     named = np.zeros((len(rows), k + 1), dtype=bool)
     for name, chosen in by_image(masks, rows):

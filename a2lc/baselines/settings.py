@@ -9,7 +9,7 @@ class BaselineSettings(BaseModel):
     """Settings of MerSpx and MulSpx (methods.md 6.2 and 6.3).
 
     Attributes:
-        epsilon: MerSpx merges neighbours whose Jensen-Shannon distance is below this, in [0, 1].
+        epsilon: MerSpx merges neighbours whose Jensen-Shannon distance is below this, >= 0; none is above 0.83.
         merged_area: MerSpx sieves the pixels of regions of at least so many pixels: twice a superpixel's area.
         nu: MulSpx: how much less PixBal counts frequent classes; 6 on Cityscapes, 12 on PASCAL VOC.
     """

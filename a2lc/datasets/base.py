@@ -175,7 +175,7 @@ class FileSplit(Split):
         self._lookup = classes.lookup() if lookup is None else lookup
 
     def image(self, name: str) -> np.ndarray:
-        """Read the picture."""
+        """Read the picture; see `Split.image`."""
         self._check_name(name)
         if name not in self._images:
             raise FileNotFoundError(f"split {self.name!r}: {name!r} has labels only, no image file")
@@ -189,11 +189,11 @@ class FileSplit(Split):
         return picture
 
     def ground_truth(self, name: str) -> np.ndarray | None:
-        """Read the true classes."""
+        """Read the true classes; see `Split.ground_truth`."""
         return self._labels(name, self._ground_truth)
 
     def pseudo_labels(self, name: str) -> np.ndarray | None:
-        """Read the labels to correct."""
+        """Read the labels to correct; errors are those of `Split.ground_truth`."""
         return self._labels(name, self._pseudo_labels)
 
     def _labels(self, name: str, files: Mapping[str, Path]) -> np.ndarray | None:

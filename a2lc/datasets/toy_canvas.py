@@ -107,9 +107,8 @@ class Canvas:
         dy = np.arange(y0 - cy, y0 - cy + grain.shape[0], dtype=np.int64)[:, None]
         dx = np.arange(x0 - cx, x0 - cx + grain.shape[1], dtype=np.int64)[None, :]
         reach = (2 * rx + 1) ** 2 * (2 * ry + 1) ** 2 // 4
-        inside = (dx * (2 * ry + 1)) ** 2 + (dy * (2 * rx + 1)) ** 2 <= reach * (
-            256 - (rough * grain.astype(np.int64) >> 8)
-        ) // 256
+        left = 256 - (rough * grain.astype(np.int64) >> 8)  # (h, w) of 256, where grain has eaten
+        inside = (dx * (2 * ry + 1)) ** 2 + (dy * (2 * rx + 1)) ** 2 <= reach * left // 256
         self.paint(area, inside, label, colour)
 
     def trapezoid(self, cx: int, y0: int, y1: int, half0: int, half1: int, label: int | None, colour: Colour) -> None:

@@ -194,10 +194,8 @@ def tree(f: Figure) -> None:
     f.box(-14, 0, 16, crown, VEGETATION, f.dice.vary((92, 72, 54), 16))
     for shade in (-16, -6, 6, 16):
         radius = f.pixels(f.dice.between(95, 185))
-        x, y = (
-            f.x + f.dice.between(-f.pixels(90), f.pixels(90)),
-            f.y - f.pixels(crown) + f.dice.between(-f.pixels(90), f.pixels(60)),
-        )
+        x = f.x + f.dice.between(-f.pixels(90), f.pixels(90))
+        y = f.y - f.pixels(crown) + f.dice.between(-f.pixels(90), f.pixels(60))
         tint: Colour = (leaf[0] + shade, leaf[1] + shade, leaf[2] + shade)
         f.canvas.ellipse(x, y, radius, radius * 7 // 8, VEGETATION, tint, rough=70)
 

@@ -14,6 +14,7 @@ from a2lc.memory import empty_cache, halved
 from a2lc.pseudo_labels.packages import SAM_ONLY, autocast, require_packages
 from a2lc.pseudo_labels.weights import load_state
 
+SEGMENTERS = ("sam_vit_h", "sam_vit_l", "sam_vit_b")
 CHUNK = 64  # boxes decoded at once, at first
 
 
@@ -101,6 +102,12 @@ class Painter:
     def object_map(self) -> NDArray[np.int32]:
         """(H, W) ids; 0 = covered by no mask. A mask that smaller ones hide altogether does not occur."""
         return self._ids.cpu().numpy()
+
+
+def check_sam(name: str) -> None:
+    """Raise ValueError where `name` is none of the published networks."""
+    if name not in SEGMENTERS:
+        raise ValueError(f"sam: expected one of {', '.join(SEGMENTERS)}, found {name!r}")
 
 
 def load_sam(weights: Path, name: str) -> torch.nn.Module:

@@ -25,15 +25,14 @@ from tqdm.auto import tqdm
 from a2lc.datasets.base import Classes, Split, bit_palette
 from a2lc.locks import locked
 from a2lc.masks import MaskSet
-from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam
+from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, check_sam, load_sam
 from a2lc.pseudo_labels.grounding_dino import Detector, input_shape, load_grounding_dino
-from a2lc.pseudo_labels.mask_folder import BOX, COLUMNS, PseudoLabelFolder, as_split, table_of
+from a2lc.pseudo_labels.mask_folder import COLUMNS, PseudoLabelFolder, as_split, shape_columns, table_of
 from a2lc.pseudo_labels.packages import Machine, half_precision, quiet, require_packages
 from a2lc.pseudo_labels.prompts import ClassPrompt, build_prompt, written_names
 from a2lc.pseudo_labels.weights import WEIGHTS, find_bert, weights_status
 
 DETECTOR = "groundingdino_swint_ogc"
-SEGMENTERS = ("sam_vit_h", "sam_vit_l", "sam_vit_b")
 BOX_THRESHOLD = 0.2  # of the released code, both datasets
 INPUT_SIZE = (800, 1333)  # of GroundingDINO and of the released code for PASCAL VOC
 INPUT_SIZES = {"cityscapes": (512, 1024)}  # dataset -> the size in the released code, where it is another
@@ -70,8 +69,7 @@ class Settings:
             raise ValueError(f"box_threshold: expected a probability in [0, 1), found {self.box_threshold}")
         if len(self.input_size) != 2 or not 32 <= self.input_size[0] <= self.input_size[1]:
             raise ValueError(f"input_size: expected shorter side >= 32 and longest side, found {self.input_size}")
-        if self.sam not in SEGMENTERS:
-            raise ValueError(f"sam: expected one of {', '.join(SEGMENTERS)}, found {self.sam!r}")
+        check_sam(self.sam)
 
     def identity(self, classes: Classes, models: Models | None) -> dict[str, Any]:
         """As JSON values, with classes and weights."""
@@ -186,17 +184,14 @@ class _Labeller:
             for masks in segmenter.masks(image, found.boxes):
                 painter.add(masks)
         objects = painter.object_map()
-        table = {
-            "mask_id": np.arange(1, len(found) + 1),
+        answers = {
             "label": found.labels,
             "class": [self.classes.names[label] for label in found.labels],
             "phrase": list(found.phrases),
             "score": found.scores,
-            **dict(zip(BOX, found.boxes.numpy().round(2).T, strict=True)),
-            "mask_area": painter.areas,
-            "area": np.bincount(objects.ravel(), minlength=len(found) + 1)[1:],
         }
-        return objects, table_of(table, COLUMNS)
+        shapes = shape_columns(found.boxes.numpy().round(2), painter.areas, objects)
+        return objects, table_of(answers | shapes, COLUMNS)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -218,12 +213,8 @@ class _Labeller:
             with quiet():
                 tokenizer = AutoTokenizer.from_pretrained(bert)
             prompt = self._prompt(tokenizer)
-            detector_file, sam_file = (
-                machine.file(DETECTOR),
-                machine.file(self.settings.sam),
-            )  # all before one is loaded
-            detector = load_grounding_dino(detector_file, bert)
-            sam = load_sam(sam_file, self.settings.sam)
+            files = [machine.file(name) for name in (DETECTOR, self.settings.sam)]  # both are found before one is read
+            detector, sam = load_grounding_dino(files[0], bert), load_sam(files[1], self.settings.sam)
         limits, run_on = (self.settings.box_threshold, self.settings.input_size), (machine.device, machine.dtype)
         return Detector(detector, prompt, *limits, *run_on), BoxSegmenter(sam, *run_on)
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,7 +30,9 @@ from a2lc.mask_table import new_table
 from a2lc.masks import MaskSet
 from a2lc.progress import show_bars
 from a2lc.pseudo_labels.packages import DISTRIBUTIONS
+from a2lc.versions import versions_of
 
+_PACKAGES = ("a2lc", "torch", "torchvision", *DISTRIBUTIONS, "numpy", "pillow")
 BOX = ("x0", "y0", "x1", "y1")
 Columns = Mapping[str, Any]  # name -> dtype
 _SHAPE: Columns = {**dict.fromkeys(BOX, np.float32), "mask_area": np.int64, "area": np.int64}
@@ -122,7 +123,7 @@ class MaskFolder:
 
     def begin(self, **about: Any) -> None:
         """Write the manifest before the first image; `about` is what it should say besides the settings."""
-        self.manifest |= {"finished": False, **about, "versions": _versions()}
+        self.manifest |= {"finished": False, **about, "versions": versions_of(_PACKAGES)}
         write_json(self._manifest, self.manifest)
 
     def object_map_file(self, name: str) -> Path:
@@ -263,11 +264,17 @@ def table_of(records: list[dict[str, Any]] | dict[str, Any], columns: Columns) -
     return pd.DataFrame(records, columns=list(columns)).astype(columns)
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in ("a2lc", "torch", "torchvision", *DISTRIBUTIONS, "numpy", "pillow"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+def shape_columns(boxes: NDArray[np.floating], mask_areas: Sequence[int], objects: NDArray[np.int32]) -> dict[str, Any]:
+    """What every table of masks says of n masks' places.
+
+    Args:
+        boxes: (n, 4) x0, y0, x1, y1 in pixels.
+        mask_areas: pixels of each mask, before others hide parts of it.
+        objects: (H, W) the object map, ids 0..n.
+
+    Returns:
+        Columns mask_id (1..n), `BOX`, mask_area, and area: the pixels that the object map shows of it.
+    """
+    columns = dict(zip(BOX, boxes.T, strict=True))
+    area = np.bincount(objects.ravel(), minlength=len(boxes) + 1)[1:]
+    return {"mask_id": np.arange(1, len(boxes) + 1), **columns, "mask_area": mask_areas, "area": area}

@@ -82,9 +82,8 @@ def cut(
     large[0] = False
     kept = np.where(large[objects], objects, 0)
     ids = np.flatnonzero(large)
-    return kept.astype(np.min_scalar_type(int(kept.max()))), dict(
-        zip(ids.tolist(), counts[ids].argmax(1).tolist(), strict=True)
-    )
+    label_of = dict(zip(ids.tolist(), counts[ids].argmax(1).tolist(), strict=True))
+    return kept.astype(np.min_scalar_type(int(kept.max()))), label_of
 
 
 def labels_of(split: Split, name: str) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from a2lc.pseudo_labels.weights import find_weights
+from a2lc.segmenter import resolve_device
 
 DISTRIBUTIONS = ("groundingdino-py", "segment-anything", "transformers")
 SAM_ONLY = ("segment_anything",)
@@ -38,8 +39,6 @@ class Machine:
     def __init__(
         self, device: str, precision: str, weights: str | os.PathLike[str] | None, offline: bool, progress: bool
     ) -> None:
-        from a2lc.segmenter import resolve_device
-
         self.device = resolve_device(device)
         self.dtype = half_precision(precision, self.device)
         self.weights = weights

@@ -163,7 +163,12 @@ def build_prompt(
 def written_names(
     classes: Classes, synonyms: Mapping[str, Sequence[str]] | None = None, rule: str = "spans"
 ) -> dict[str, int]:
-    """Name as the prompt writes it -> class id, in order; see `build_prompt`."""
+    """Name as the prompt writes it -> class id, in order; arguments are those of `build_prompt`.
+
+    Raises:
+        ValueError: an unknown rule or class, synonyms that are no lists of names, or names for the background; a name
+            that is empty, given twice, or contains a full stop or question mark; no class to ask for.
+    """
     if rule not in RULES:
         raise ValueError(f"rule: expected one of {', '.join(RULES)}, found {rule!r}{nearest(rule, RULES)}")
     synonyms = synonyms or {}

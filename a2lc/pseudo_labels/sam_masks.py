@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,8 @@ from numpy.typing import NDArray
 from a2lc.datasets.base import Split
 from a2lc.locks import locked
 from a2lc.memory import empty_cache, halved
-from a2lc.pseudo_labels.box_masks import CHUNK, Painter, load_sam, sam_predictor
-from a2lc.pseudo_labels.grounded_sam import SEGMENTERS
-from a2lc.pseudo_labels.mask_folder import BOX, UNLABELLED, MaskFolder, as_split, table_of
+from a2lc.pseudo_labels.box_masks import CHUNK, Painter, check_sam, load_sam, sam_predictor
+from a2lc.pseudo_labels.mask_folder import UNLABELLED, MaskFolder, as_split, shape_columns, table_of
 from a2lc.pseudo_labels.packages import SAM_ONLY, Machine, require_packages
 from a2lc.pseudo_labels.weights import WEIGHTS
 
@@ -42,8 +40,7 @@ class GridSettings:
     precision: str
 
     def __post_init__(self) -> None:
-        if self.sam not in SEGMENTERS:
-            raise ValueError(f"sam: expected one of {', '.join(SEGMENTERS)}, found {self.sam!r}")
+        check_sam(self.sam)
         if not 1 <= self.points_per_side <= MOST_POINTS:
             raise ValueError(f"points_per_side: expected 1 to {MOST_POINTS}, found {self.points_per_side}")
         for name in ("min_score", "min_stability"):
@@ -163,15 +160,11 @@ class GridSegmenter:
         objects = painter.object_map()
         corners = np.array([mask["bbox"] for mask in found], dtype=np.float32).reshape(-1, 4)  # x, y, width, height
         corners[:, 2:] += corners[:, :2]
-        table = {
-            "mask_id": np.arange(1, len(found) + 1),
+        scores = {
             "score": [mask["predicted_iou"] for mask in found],
             "stability": [mask["stability_score"] for mask in found],
-            **dict(zip(BOX, corners.T, strict=True)),
-            "mask_area": painter.areas,
-            "area": np.bincount(objects.ravel(), minlength=len(found) + 1)[1:],
         }
-        return objects, table_of(table, UNLABELLED)
+        return objects, table_of(scores | shape_columns(corners, painter.areas, objects), UNLABELLED)
 
     def _generate(self, image: NDArray[np.uint8]) -> list[dict[str, Any]] | None:
         """The package's records; None where memory ran out: the next try takes half as many points at once."""
@@ -186,17 +179,18 @@ class GridSegmenter:
 
 
 class _Cutter:
-    """Loads the network when the first image comes."""
+    """Cuts images; the network is loaded when the first one comes."""
 
     def __init__(self, settings: GridSettings, model: torch.nn.Module | None, machine: Machine) -> None:
         self.settings = settings
         self.model = model
         self.machine = machine
+        self._segmenter: GridSegmenter | None = None
 
     @property
     def about(self) -> dict[str, Any]:
-        """What a manifest says of this machine."""
-        _ = self._segmenter  # weights first: nothing is written where they are missing
+        """What a manifest says of this machine. The network is loaded first: without weights no manifest is written."""
+        self._load()
         return self.machine.about
 
     def check(self, image: NDArray[np.uint8]) -> None:
@@ -204,15 +198,17 @@ class _Cutter:
 
     def __call__(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.int32], pd.DataFrame]:
         """As `GridSegmenter`."""
-        return self._segmenter(image)
+        return self._load()(image)
 
-    @cached_property
-    def _segmenter(self) -> GridSegmenter:
-        require_packages(SAM_ONLY)
-        name, sam = self.settings.sam, self.model
-        if sam is None:
-            sam = load_sam(self.machine.file(name), name)
-        return GridSegmenter(sam, self.settings, self.machine.device, self.machine.dtype)
+    def _load(self) -> GridSegmenter:
+        """The network, loaded once."""
+        if self._segmenter is None:
+            require_packages(SAM_ONLY)
+            name, sam = self.settings.sam, self.model
+            if sam is None:
+                sam = load_sam(self.machine.file(name), name)
+            self._segmenter = GridSegmenter(sam, self.settings, self.machine.device, self.machine.dtype)
+        return self._segmenter
 
 
 def _hash(model: torch.nn.Module) -> str:

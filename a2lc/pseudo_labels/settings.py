@@ -38,10 +38,11 @@ class PseudoLabels(BaseModel):
             if self.labels is not None or (self.object_maps is not None and self.superpixels is not None):
                 raise ValueError("pseudo_labels: kind 'own_labels' takes object_maps or superpixels or none, no labels")
             return self
-        given = self.object_maps is not None and self.labels is not None
-        if given != (self.kind == "folders"):
-            needs = "needs" if self.kind == "folders" else "takes no"
-            raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} object_maps and labels")
+        given = [folder is not None for folder in (self.object_maps, self.labels)]
+        if self.kind == "folders" and not all(given):
+            raise ValueError("pseudo_labels: kind 'folders' needs object_maps and labels")
+        if self.kind != "folders" and any(given):
+            raise ValueError(f"pseudo_labels: kind {self.kind!r} takes no object_maps and labels")
         if (self.superpixels is not None) != (self.kind == "superpixels"):
             needs = "needs" if self.kind == "superpixels" else "takes no"
             raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} superpixels")

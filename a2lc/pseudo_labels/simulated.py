@@ -105,9 +105,8 @@ def mask_appearance(image: NDArray[np.uint8], objects: NDArray[np.int32]) -> NDA
         mean(np.broadcast_to(grid, objects.shape)) for grid in np.ogrid[: objects.shape[0], : objects.shape[1]]
     )
     boxes = [box or (slice(0, 1), slice(0, 1)) for box in find_objects(objects, max_label=n - 1)]
-    extent = np.array(
-        [[1, 1]] + [[s.stop - s.start for s in box] for box in boxes], dtype=np.float64
-    )  # (n+1, 2) height, width
+    sides = [[1, 1]] + [[s.stop - s.start for s in box] for box in boxes]  # height, width
+    extent = np.array(sides, dtype=np.float64)  # (n+1, 2)
     border = np.zeros(objects.shape, dtype=bool)
     border[:-1] |= objects[:-1] != objects[1:]
     border[:, :-1] |= objects[:, :-1] != objects[:, 1:]
@@ -162,9 +161,8 @@ def _labels(
     true = majority[rows]
     others = scores[rows].copy()
     others[np.arange(len(rows)), true] = -np.inf
-    needed = (
-        others.max(1) - scores[rows, true]
-    )  # (n,) evidence above which the mask is right; -inf where there is no other class
+    # (n,) evidence above which a mask is right; -inf where there is no other class
+    needed = others.max(1) - scores[rows, true]
     size_bin = np.digitize(10 ** log_area[rows], SIZE_EDGES[1:-1])
     for b, target in enumerate(RIGHT_BY_SIZE):
         here = (size_bin == b) & np.isfinite(needed)

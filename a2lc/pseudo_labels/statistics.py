@@ -123,9 +123,7 @@ def error_structure(records: pd.DataFrame) -> dict[str, float]:
     joint = np.zeros((k, k))
     np.add.at(joint, (label, truth), 1)
     wrong_joint = joint - np.diag(np.diag(joint))
-    labelled = wrong_joint[
-        :, joint.sum(0) * np.isin(np.arange(k), label) > 0
-    ]  # truths that are also labels: classes, not void
+    labelled = wrong_joint[:, np.intersect1d(label, truth)]  # truths that are also labels: classes, not void
     return {
         "right": float(right.mean()),
         "right_by_area": float(np.average(right, weights=records["area"])),

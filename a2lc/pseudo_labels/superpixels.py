@@ -78,7 +78,7 @@ def partition(
     try:
         from joblib import Parallel, delayed
     except ImportError as error:
-        raise _missing("cutting images in parallel needs joblib") from error
+        raise ImportError("cutting images in parallel needs joblib: pip install 'a2lc[superpixels]'") from error
     parallel = Parallel(n_jobs=_processes(split, settings, jobs), return_as="generator")
     maps = parallel(delayed(_object_map)(split, name, settings) for name in split.names)
     bar = tqdm(maps, desc="superpixels", total=len(split), disable=not progress)
@@ -212,7 +212,3 @@ def _processes(split: Split, settings: SuperpixelSettings, jobs: int) -> int:
     needed = WORKER_BYTES + 4 * BINS**3 * grid.smallest * 4 // 3  # float32; every level has a quarter of the one below
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(min(most, memory * 3 // 4 // needed), 1)
-
-
-def _missing(what: str) -> ImportError:
-    return ImportError(f"{what}: pip install 'a2lc[superpixels]'")

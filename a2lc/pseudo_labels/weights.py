@@ -176,8 +176,8 @@ def weights_status(folder: Folder = None) -> dict[str, str]:
     try:
         rows[BERT] = f"usable: {find_bert(folder, offline=True)}"
     except (OSError, ImportError) as error:
-        help = f"missing: put {_BERT_HELP} into {BERT}/ there, or let a2lc pseudo-label download it"
-        rows[BERT] = f"not usable: {error}" if (target / BERT).is_dir() else help
+        advice = f"missing: put {_BERT_HELP} into {BERT}/ there, or let a2lc pseudo-label download it"
+        rows[BERT] = f"not usable: {error}" if (target / BERT).is_dir() else advice
     return rows
 
 

@@ -11,6 +11,8 @@ import nbformat
 import pandas as pd
 import pytest
 from conftest import Lab
+from small_notebooks import write_notebook
+from small_runs import QUICK
 
 import a2lc
 from a2lc.approval import Approval
@@ -147,9 +149,7 @@ def test_a_stranger_corrects_50_masks_with_the_keyboard_and_the_kernel_dies_twic
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """A run that waits for answers, and one that waits for approval."""
-    settings = {"rounds": 2, "budget": 60, "segmenter": {"iterations": 4}, "annotator": "human"}
-    learning = {"epochs": 20, "thresholds": [0.1], "learning_rate": 0.003}
-    config = Experiment(**settings, correction=learning)
+    config = Experiment(**QUICK, annotator="human")
     answers = a2lc.run(config, tmp_path_factory.mktemp("answers"), device="cpu", progress=False)
     runs = tmp_path_factory.mktemp("approval") / "runs"
     shutil.copytree(answers.path.parent, runs)
@@ -165,10 +165,7 @@ def widget(request: pytest.FixtureRequest, lab: Lab, waiting: dict[str, Run], tm
     name, what = {"annotator": ("Annotator", "answers"), "approver": ("Approver", "approval")}[request.param]
     lines = ["from a2lc.runs import Run", f"from a2lc.widgets import {name}"]
     lines += [f"widget = {name}(Run.open({str(waiting[what].path)!r}))", "widget"]
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("\n".join(lines))])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(made, tmp_path / f"{request.param}.ipynb")
-    lab.open(tmp_path / f"{request.param}.ipynb")
+    lab.open(write_notebook(tmp_path / f"{request.param}.ipynb", "\n".join(lines)))
     lab.run_all()
     yield Page(lab, f".a2lc-{request.param}")
     lab.close()
