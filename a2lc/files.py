@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -279,6 +279,8 @@ def decoded(data: bytes, name: object, rgb: bool = False) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.load()
             return _as_rgb(image) if rgb else image
+    except UnidentifiedImageError as error:  # whose text is an address in memory
+        raise damaged(str(name), f"damaged or truncated image (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
         raise damaged(str(name), f"damaged or truncated image ({error})") from error
 
