@@ -56,8 +56,9 @@ def scoring(device: torch.device) -> dict[str, float]:
     labels = rng.integers(0, K, index.max() + 1).astype(np.uint8)[index]
     weights = rng.random(K)
 
-    def score_abc() -> None:
-        ACQUISITION_FUNCTIONS["abc"].score(mask_statistics(probs, index, labels, weights), rng)
+    def score_abc() -> None:  # with what a round computes for it
+        function = ACQUISITION_FUNCTIONS["abc"]
+        function.score(mask_statistics(probs, index, labels, weights, function.uncertainty), rng)
 
     def score_all() -> None:
         statistics = mask_statistics(probs, index, labels, weights, representative=True, components=True)

@@ -91,7 +91,7 @@ def test_every_mask_costs_what_its_arrays_hold(scripts: dict[str, ModuleType], t
     scale, k = scripts["scale"], 19
     found = scale.held_per_mask(scripts["generated"].Case(2, masks=4, classes=k), tmp_path)
     assert found["of_these_features_bytes_per_mask"] == 4 * k
-    assert found["ground_truth_counts_bytes_per_mask"] == 8 * (k + 1) + 1
+    assert found["ground_truth_counts_bytes_per_mask"] == 4 * (k + 1) + 1
 
 
 def test_units_that_people_read(scripts: dict[str, ModuleType]) -> None:

@@ -120,9 +120,8 @@ def mask_statistics(
         raise ValueError(f"labels must lie in 0..{k - 1} or be 255, found {int(wrong[0])}")
     weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
     pixels = Pixels.of(probs, index_map, label_map)
-    by_predicted, by_given = pixels.reduced(
-        segment_sums, n, uncertainty, softmin
-    )  # (n, K, K + 1 or 4), (n, K, K + 1 or 3)
+    # (n, K, K + 1 or 4) and (n, K, K + 1 or 3)
+    by_predicted, by_given = pixels.reduced(segment_sums, n, uncertainty, softmin)
 
     rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
     dominant, area = counts.argmax(1), counts.sum(1)
@@ -133,8 +132,8 @@ def mask_statistics(
     weighted = (weights[:, None] * by_given[:, :, :k]).sum(1)  # (n, K): each pixel's CIL times its label's class weight
     inside = index_map >= 0
     label = given = plurality(index_map, label_map, inside, n)
-    predicted = probs.max(0).indices.cpu().numpy() if components or _mixed(label, index_map, label_map) else None
-    if predicted is not None:  # only in masks with several labels can the label of m' be another one
+    predicted = pixels.predicted.cpu().numpy().reshape(index_map.shape)
+    if _mixed(label, index_map, label_map):  # only in masks with several labels can the label of m' be another one
         given = plurality(index_map, label_map, inside & (predicted == np.append(dominant, -1)[index_map]), n)
     given = np.where(given == 255, dominant, given)
     missing = np.full(n, np.nan)
@@ -143,7 +142,7 @@ def mask_statistics(
         pixel, unit, cil_pixel = pixels.reduced(representative_pixels, mu, dominant)
     entropy, margin, bvsb = mean[:, k + 1 :].T if uncertainty else (missing, missing, missing)
     iou = missing
-    if components and predicted is not None:
+    if components:
         iou = adjusted_iou(predicted, index_map, label_map, np.where(label == 255, dominant, label))
     return MaskStatistics(
         area=area.astype(np.int64),
