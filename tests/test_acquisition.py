@@ -23,6 +23,7 @@ from a2lc.acquisition import (
     predict_squashed,
     score_masks,
 )
+from a2lc.acquisition.pixels import sums_of
 from a2lc.datasets import Classes, load_dataset
 from a2lc.masks import MaskSet
 
@@ -264,3 +265,12 @@ def test_real_grounded_sam_masks_give_the_known_weights(data_root: Path) -> None
     assert (found.pixel_counts > 0).sum() == 20 and found.pixel_counts[0] == 0  # background is never detected
     assert 0.2 < found.kl < 0.45
     assert found.weights[found.pixel_counts > 0].min() > 0.85 and found.weights.max() == 1
+
+
+def test_sums_of_equal_keys_are_those_of_index_add() -> None:
+    """The sparse product on the CPU against what other devices do."""
+    generator = torch.Generator().manual_seed(0)
+    key = torch.randint(7, (500,), generator=generator)
+    weight, values = torch.rand(500, generator=generator), torch.rand(500, 3, generator=generator)
+    wanted = torch.zeros(9, 3).index_add_(0, key, values * weight[:, None])
+    assert torch.allclose(sums_of(key, weight, values, 9), wanted, rtol=1e-5)

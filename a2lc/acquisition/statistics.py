@@ -114,15 +114,16 @@ def mask_statistics(
     if probs.ndim != 3 or not tuple(probs.shape[1:]) == index_map.shape == label_map.shape:
         shapes = f"{tuple(probs.shape)}, {index_map.shape} and {label_map.shape}"
         raise ValueError(f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}")
-    k, n = probs.shape[0], int(index_map.max(initial=-1)) + 1
+    k = probs.shape[0]
     wrong = label_map[(label_map >= k) & (label_map != 255)]
     if wrong.size:
         raise ValueError(f"labels must lie in 0..{k - 1} or be 255, found {int(wrong[0])}")
     weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
     pixels = Pixels.of(probs, index_map, label_map)
     # (n, K, K + 1 or 4) and (n, K, K + 1 or 3)
-    by_predicted, by_given = pixels.reduced(segment_sums, n, uncertainty, softmin)
+    by_predicted, by_given = pixels.reduced(segment_sums, uncertainty, softmin)
 
+    n = pixels.n
     rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
     dominant, area = counts.argmax(1), counts.sum(1)
     mu = by_predicted[rows, dominant, :k] / np.maximum(counts[rows, dominant], 1)[:, None]  # (n, K) mean over m'

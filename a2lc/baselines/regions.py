@@ -84,10 +84,10 @@ def superpixel_statistics(
     """
     parts = []
     for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", mininterval=1, disable=not progress):
-        index, rows = masks.index_map(name), masks.rows(name)
+        index = masks.index_map(name)
         nothing = np.zeros(index.shape, dtype=np.uint8)  # no labels: only what depends on predictions is used
         pixels = Pixels.of(model.predict(split.image(name)), index, nothing)
-        sums, _ = segment_sums(pixels, rows.stop - rows.start, uncertainty=True)  # (n, C, C + 4)
+        sums, _ = segment_sums(pixels, uncertainty=True)  # (n, C, C + 4)
         c = sums.shape[1]
         entropy, margin = sums[:, :, c + 1].sum(1), sums[:, :, c + 2].sum(1)
         columns = (sums[:, :, :c].sum(1), sums[:, :, c], sums[:, :, c + 3], entropy, margin)
