@@ -9,13 +9,15 @@ import platform
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
 from a2lc import cli_human, cli_masks
 from a2lc.methods import METHODS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     add_completion=False,
@@ -73,6 +75,8 @@ def run(
 @app.command()
 def status(runs_dir: RunsDir = Path("runs")) -> None:
     """List runs: rounds done, clicks, Data and Model mIoU of the last finished round."""
+    import pandas as pd
+
     from a2lc.runs import find_runs
 
     rows = []

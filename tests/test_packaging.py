@@ -18,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import a2lc
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # import name -> distribution, where they differ
@@ -155,3 +157,10 @@ def test_notebooks_run_on_any_python_kernel(path: Path) -> None:
     tags = [tag for cell in notebook["cells"] for tag in cell["metadata"].get("tags", [])]
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
     assert tags.count("parameters") == 1
+
+
+def test_every_public_name_is_there_and_help_does_not_wait_for_pytorch() -> None:
+    assert all(callable(getattr(a2lc, name)) for name in a2lc.__all__) and "run" in a2lc.__all__
+    code = "import sys, a2lc.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "a2lc.cli_masks" in loaded and not {"torch", "pandas", "numpy"} & set(loaded)
