@@ -143,7 +143,7 @@ def figure(measured: dict[str, list[dict[str, Any]]], fitted: dict[str, Any]) ->
     every = [m for sweep in ("images", "masks") for m in measured[sweep]]
     for stage in ("prepare", "start", "scored", "corrected", "trained"):
         masks = [sizes_of(case_of(m))["M"] for m in every]
-        peaks = [value_of(m, "peak_mib", stage) for m in every]
+        peaks = [max(value_of(m, "peak_mib", stage), 1.0) for m in every]  # tiny cases may need no more than importing
         axes[1, 1].plot(masks, peaks, STAGE_STYLE[stage][1], color=STAGE_STYLE[stage][0], markersize=4)
     axes[1, 1].set(xlabel="masks M", ylabel="peak memory (MiB above import)", xscale="log", yscale="log")
     axes[1, 1].set_yticks(x := [20, 50, 100, 200, 500], [str(mib) for mib in x])
