@@ -58,9 +58,9 @@ def save_figure(fig: Figure, name: str, folder: str | os.PathLike[str], numbers:
         folder: made where it does not exist.
         numbers: JSON values, for instance ``table.to_dict("records")``.
     """
-    for suffix in ("png", "pdf"):
+    for suffix, about in (("png", {}), ("pdf", {"CreationDate": None})):  # the same figure is the same file
         with atomic(Path(folder) / f"{name}.{suffix}") as temporary:
-            fig.savefig(temporary, bbox_inches="tight", dpi=150)
+            fig.savefig(temporary, bbox_inches="tight", dpi=150, metadata=about)
     write_json(Path(folder) / f"{name}.json", numbers)
     plt.close(fig)
     return fig

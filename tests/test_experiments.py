@@ -305,4 +305,5 @@ def test_bars_show_ours_and_the_papers(runs: dict, tmp_path: Path) -> None:
     assert markers.get_xdata().tolist() == [76.31, 66.6, 72.37] and "nothing" not in str(
         axis.get_legend_handles_labels()
     )
-    assert save_figure(fig, "bars", tmp_path, {}) is fig and (tmp_path / "bars.pdf").is_file()
+    assert save_figure(fig, "bars", tmp_path, {}) is fig
+    assert b"/Producer" in (written := (tmp_path / "bars.pdf").read_bytes()) and b"/CreationDate" not in written
