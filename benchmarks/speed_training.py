@@ -10,16 +10,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from measuring import clock, seconds
+from oracles import plain_lcm
 from torch import nn
 
 from a2lc.correction import LCMSettings, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.datasets.base import Split
 from a2lc.segmenter import SegmenterSettings, build_segmenter
-from a2lc.segmenter.samples import load_batches
+from a2lc.segmenter.samples import IGNORE, load_batches
+from a2lc.segmenter.training import in_bfloat16
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # (N, 3, h, w) uint8 images, (N, h, w) labels
-IGNORE = 255
 LIGHT = {"network": "light", "crop": (360, 480), "batch_size": 8, "iterations": 10}
 RESNET101 = {"network": "deeplabv3plus", "backbone": "resnet101", "lr": 0.05, "rescale": (1.0, 1.0)}
 CASES = {  # name -> settings on the CPU, settings on a GPU
@@ -69,7 +70,7 @@ def training(device: torch.device, cases: list[str] | None = None) -> dict[str, 
         rates = {way: images / took for way, took in _loops(settings, split, device).items()}
         found[f"{name}_settings"] = (
             f"{settings.batch_size} crops of {settings.crop[0]}x{settings.crop[1]}, {settings.iterations} steps,"
-            f" {'bfloat16' if fast_bfloat16(device) else 'float32'} on {device}"
+            f" {'bfloat16' if in_bfloat16(settings, device) else 'float32'} on {device}"
         )
         found |= {f"{name}_{way}_images_s": rate for way, rate in rates.items()}
         found[f"{name}_over_plain"] = rates["ours"] / rates["plain"]
@@ -137,7 +138,7 @@ def train_plainly(
     network = network.train().to(memory_format=layout)
     for images, labels in loader:
         x = ((images.to(device).float() - mean) / std).contiguous(memory_format=layout)
-        with torch.autocast(device.type, torch.bfloat16, enabled=clever and fast_bfloat16(device)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=clever and in_bfloat16(settings, device)):
             logits = network(x)
         y = labels.to(device)
         if y.shape[-2:] != logits.shape[-2:]:
@@ -148,17 +149,9 @@ def train_plainly(
         optimizer.step()
 
 
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether ``precision="auto"`` is bfloat16 there."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    has = torch.cpu.get_capabilities()
-    return device.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-
-
 # ------------------------------------------------------------------------------------------------ LCM
 def lcm(answers: int = 1000, epochs: int = 5, num_classes: int = 19) -> dict[str, Any]:
-    """Seconds per epoch of training the LCM on some answers, against the same in plain PyTorch, and against the
+    """Seconds per epoch of training the LCM on some answers, against the plain loop of tests/oracles.py and against the
     arithmetic alone: 6 operations per weight and mask at the speed of this machine's float32 matrix product.
 
     Returns:
@@ -174,7 +167,7 @@ def lcm(answers: int = 1000, epochs: int = 5, num_classes: int = 19) -> dict[str
         models["ours"] = train_lcm(features, labels, num_classes, settings, seed=0)
 
     def plain() -> None:
-        models["plain"] = train_lcm_plainly(features, labels, num_classes, settings)
+        models["plain"] = plain_lcm(features, labels, num_classes, settings, seed=0)
 
     took = {"ours": seconds(ours), "plain": seconds(plain)}
     steps = epochs * -(-answers // settings.batch_size)
@@ -191,23 +184,3 @@ def lcm(answers: int = 1000, epochs: int = 5, num_classes: int = 19) -> dict[str
         "lcm_over_arithmetic": took["ours"] / epochs / (operations * product / (2 * 512**3)),
         "lcm_largest_difference_from_plain": float((weights[0] - weights[1]).abs().max()),
     }
-
-
-def train_lcm_plainly(features: np.ndarray, labels: np.ndarray, num_classes: int, settings: LCMSettings) -> nn.Module:
-    """The LCM's training as the formula and PyTorch's tutorial would have it: batches of 8, Adam, autograd."""
-    torch.manual_seed(0)
-    widths = (num_classes, 256, 128, 64)
-    layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
-    model = nn.Sequential(*layers, nn.Linear(64, num_classes))
-    counts = np.bincount(labels, minlength=num_classes)
-    inverse = np.divide(1.0, counts, out=np.zeros(num_classes), where=counts > 0)
-    weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)
-    x, y = torch.from_numpy(features), torch.from_numpy(labels.astype(np.int64))
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    for _ in range(settings.epochs):
-        for batch in torch.randperm(len(y)).split(settings.batch_size):
-            loss = F.cross_entropy(model(x[batch]).softmax(1), y[batch], weight)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model

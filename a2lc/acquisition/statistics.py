@@ -71,17 +71,19 @@ class MaskStatistics:
         return replace(self, sim=self.sim_pixel, cil=self.cil_pixel)
 
     def take(self, rows: np.ndarray) -> MaskStatistics:
-        """The statistics of some masks."""
+        """The statistics of some masks, (m,) row numbers; of all in order, these themselves and no copy."""
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
         return MaskStatistics(*(getattr(self, f.name)[rows] for f in fields(MaskStatistics)))
 
     @staticmethod
     def like(part: MaskStatistics, n: int) -> MaskStatistics:
-        """Statistics of n masks, not yet filled, with the columns of `part`."""
+        """Statistics of n masks, not yet filled, whose columns have the dtypes and widths of those of `part`."""
         columns = (getattr(part, f.name) for f in fields(MaskStatistics))
         return MaskStatistics(*(np.empty((n, *column.shape[1:]), column.dtype) for column in columns))
 
     def put(self, rows: slice, part: MaskStatistics) -> None:
-        """Fill in the statistics of one image's masks; what is kept per image is gone at once."""
+        """Fill in the statistics of one image's masks, which are these rows."""
         for f in fields(MaskStatistics):
             getattr(self, f.name)[rows] = getattr(part, f.name)
 
@@ -120,9 +122,8 @@ def mask_statistics(
         raise ValueError(f"labels must lie in 0..{k - 1} or be 255, found {int(wrong[0])}")
     weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
     pixels = Pixels.of(probs, index_map, label_map)
-    # (n, K, K + 1 or 4) and (n, K, K + 1 or 3)
+    # (n, K, K + 1 or K + 4) and (n, K, K + 1 or K + 3)
     by_predicted, by_given = pixels.reduced(segment_sums, uncertainty, softmin)
-
     n = pixels.n
     rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
     dominant, area = counts.argmax(1), counts.sum(1)

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from a2lc.correction.small_steps import SmallSteps
+from a2lc.correction.mlp import MLPTrainer
 from a2lc.deviations import Deviation
 from a2lc.masks import MaskSet
 from a2lc.memory import while_memory_lasts
@@ -116,12 +116,12 @@ def train_lcm(
         torch.manual_seed(seed)
         model = LabelCorrectionModule(num_classes, np.shape(features)[1])
         x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))
-        network = SmallSteps(model.layers, settings.learning_rate)
+        trainer = MLPTrainer(model.layers, settings.learning_rate)
         for _ in range(settings.epochs):
             order = torch.randperm(len(y))
             batches = (ordered.split(settings.batch_size) for ordered in (x[order], y[order]))
             for features_, labels_ in zip(*batches, strict=True):
-                network.step(features_, partial(_loss, labels=labels_, weight=weight, name=settings.loss))
+                trainer.step(features_, partial(_loss, labels=labels_, weight=weight, name=settings.loss))
     return model.eval()
 
 

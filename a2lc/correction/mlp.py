@@ -1,4 +1,4 @@
-"""Adam's steps for a network so small that bookkeeping, not arithmetic, would take most of the time."""
+"""Backpropagation and Adam for a multilayer perceptron so small that bookkeeping would take most of the time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.adam import adam
 
 
-class SmallSteps:
-    """Trains a chain of linear layers with ReLU in between as autograd and `torch.optim.Adam` would, bit by bit, in
-    about a third of the time: the layers' gradients are written out, and Adam sees one vector.
+class MLPTrainer:
+    """Trains a multilayer perceptron as autograd and `torch.optim.Adam` would, bit by bit, in about a third of the
+    time: backpropagation through its layers is written out, and Adam sees one vector.
 
     ``Optimizer.step`` and a backward pass through eight tensors cost 0.5 ms however small the tensors are.
+
+    Args:
+        layers: linear layers with ReLU in between, float32 on the CPU; their parameters become views of one vector.
+        learning_rate: of Adam, > 0.
     """
 
     def __init__(self, layers: nn.Sequential, learning_rate: float) -> None:
-        """`layers` are float32 on the CPU; their parameters become views of one vector."""
         parameters = list(layers.parameters())
         self._learning_rate = learning_rate
         self._weights = parameters_to_vector(parameters).detach()
@@ -33,18 +36,18 @@ class SmallSteps:
 
     @torch.no_grad()
     def step(self, features: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        """Learn from one batch.
+        """Learn from one batch of n.
 
         Args:
             features: (n, C) float32.
-            loss: of the chain's output (n, K), a number; differentiated by autograd.
+            loss: logits (n, K) float32 -> a number; differentiated by autograd.
         """
         inputs = [features]  # of each layer
         for weight, bias, _, _ in self._layers[:-1]:
             inputs.append(F.linear(inputs[-1], weight, bias).relu_())
-        output = F.linear(inputs[-1], *self._layers[-1][:2]).requires_grad_()
+        logits = F.linear(inputs[-1], *self._layers[-1][:2]).requires_grad_()
         with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(loss(output), output)
+            (gradient,) = torch.autograd.grad(loss(logits), logits)
         for (weight, _, weight_gradient, bias_gradient), x in zip(
             reversed(self._layers), reversed(inputs), strict=True
         ):
@@ -55,7 +58,7 @@ class SmallSteps:
         self._adam()
 
     def _adam(self) -> None:
-        """Adam with PyTorch's defaults (Kingma and Ba 2015)."""
+        """One update with PyTorch's defaults (Kingma and Ba 2015)."""
         adam(
             [self._weights],
             [self._gradient],
