@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from a2lc import cli_human, cli_masks
-from a2lc.methods import METHODS
+from a2lc.config import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,13 +117,13 @@ def regenerate(
     """
     from tqdm.auto import tqdm
 
-    from a2lc.regenerate import execute, plan
+    from a2lc.paper.regenerate import execute, plan
+    from a2lc.paper.summary import item_of, write_minutes, write_summary
     from a2lc.segmenter import resolve_device
-    from a2lc.summary import item_of, write_minutes, write_summary
 
     if scheduler is not None:
         try:
-            import a2lc.cluster  # noqa: F401
+            import a2lc.paper.cluster  # noqa: F401
         except ImportError as error:
             raise ValueError(str(error)) from error
     names = [] if only is None else [name.strip() for name in only.split(",")]

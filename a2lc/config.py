@@ -16,13 +16,55 @@ from a2lc.datasets import DATASETS
 from a2lc.deviations import Deviation
 from a2lc.errors import nearest
 from a2lc.files import read_yaml
-from a2lc.methods import METHODS
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.segmenter import SegmenterSettings
 
 PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
 _NO_IDENTITY: Any = {"root": True, "pseudo_labels": {"object_maps", "labels"}, "rounds": True}  # places, and how long
+
+
+_A2LC = {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"}
+_ALC = {"acquisition": "sim", "query": "pixel", "lcm": False, "non_redundant": True, "similarity": "representative"}
+
+
+def _superpixels(side: int) -> dict[str, Any]:
+    return {"kind": "superpixels", "superpixels": {"side": side}}
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "a2lc": _A2LC,
+    "a2lc_no_lcm": _A2LC | {"lcm": False},
+    "alc": _ALC | {"non_redundant": False},
+    "alc_non_redundant": _ALC,
+    "alc_lcm": _ALC | {"lcm": True},
+    "alc_abc": _ALC | {"acquisition": "abc", "similarity": "mean"},
+    "alc_lcm_abc": _ALC | {"lcm": True, "acquisition": "abc", "similarity": "mean"},
+    "spx": _A2LC | {"lcm": False, "acquisition": "clsbal", "pseudo_labels": _superpixels(32)},
+    "merspx": _A2LC
+    | {
+        "lcm": False,
+        "acquisition": "merspx",
+        "query": "merged",
+        "non_redundant": False,
+        "pseudo_labels": _superpixels(16),
+    },
+    "mulspx": _A2LC
+    | {
+        "lcm": False,
+        "acquisition": "pixbal",
+        "query": "classes",
+        "pseudo_labels": _superpixels(32),
+        "segmenter": {"head": "cosine"},
+    },
+    "full_supervision": _A2LC | {"lcm": False, "rounds": 0, "pseudo_labels": {"kind": "ground_truth"}},
+}
+"""The methods and their switches.
+
+A²LC, the same with nobody but the annotator correcting, and the baseline ALC; the rows of Table 5, which lead from ALC
+without repetition by LCM, ABC and both to A²LC, which queries at mask level; the superpixel baselines of Table 2
+(`a2lc.baselines`), which start from images without labels; and the model trained on all of the ground truth.
+"""
 
 
 class Experiment(BaseModel):
@@ -49,7 +91,7 @@ class Experiment(BaseModel):
             code does.
         annotator: who answers: the ``oracle``, who looks at the ground truth, or a ``human``; then the run stops where
             answers are needed (`a2lc.human.Queue`), and needs no ground truth.
-        approval: whether the LCM's corrections wait until a person has looked at them (`a2lc.approval.Approval`); by
+        approval: whether the LCM's corrections wait until a person has looked at them (`a2lc.human.approval.Approval`); by
             default where a human answers.
         pseudo_labels: where the masks and first labels come from.
         scoring: choices in the scores that paper and released code make differently.

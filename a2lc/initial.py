@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 
 from a2lc.config import Experiment, fingerprint
+from a2lc.context import Context, evaluate
 from a2lc.datasets import Dataset
 from a2lc.errors import differences
-from a2lc.files import damaged, read_json, remove_leftovers, write_json
-from a2lc.locks import locked
+from a2lc.files import damaged, locked, read_json, remove_leftovers, write_json
+from a2lc.machine import versions_of
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
-from a2lc.round_folder import RoundFolder
-from a2lc.runs import SHARED
+from a2lc.runs import SHARED, RoundFolder
+from a2lc.runs.stage_folder import StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings
-from a2lc.setting import Setting, score_model
-from a2lc.versions import versions_of
 
 _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
 
@@ -90,19 +89,19 @@ def true_labels(dataset: Dataset) -> MaskSet:
     return masks
 
 
-def initial_model(model: Segmenter, setting: Setting, masks: MaskSet, shared: Path, folder: RoundFolder) -> None:
+def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Path, folder: RoundFolder) -> None:
     """Bring `model` to round 0: train it on the initial labels, or load what another run of the same dataset and seed
     has trained.
 
     Raises:
         ValueError: the kept model was trained with other settings.
     """
-    config, dataset = setting.config, setting.dataset
+    config, dataset = context.config, context.dataset
     training = {"segmenter": config.identity()["segmenter"], "class": type(model).__qualname__, "seed": config.seed}
     chosen = {**training, "segmenter": config.segmenter.model_dump(mode="json", exclude_defaults=True)}
     path = shared / f"model-s{config.seed}-{fingerprint(chosen)}"
     with locked(path):
-        kept, settings = RoundFolder(path), path / "training.json"
+        kept, settings = StageFolder(path), path / "training.json"
         if settings.is_file():
             found = read_json(settings, "segmenter")
             try:
@@ -115,9 +114,9 @@ def initial_model(model: Segmenter, setting: Setting, masks: MaskSet, shared: Pa
             remove_leftovers(path)
             write_json(settings, training)
             seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
-            model.fit(dataset.train, masks.label_map, seed=seed, progress=setting.progress)
+            model.fit(dataset.train, masks.label_map, seed=seed, progress=context.progress)
             model.save(path / "segmenter.safetensors")
-            scores = {"data": setting.data_score(masks), "model": score_model(model, dataset)}
+            scores = {"data": context.data_metrics(masks), "model": evaluate(model, dataset)}
             kept.write_metrics(round=0, clicks=0, queried=0, **scores)
             kept.end("trained")
     model.load(path / "segmenter.safetensors")
@@ -126,7 +125,7 @@ def initial_model(model: Segmenter, setting: Setting, masks: MaskSet, shared: Pa
         folder.take_over(kept)
 
 
-def unlabelled(masks: MaskSet, folder: RoundFolder) -> None:
+def start_without_labels(masks: MaskSet, folder: RoundFolder) -> None:
     """Round 0 of images without labels: no model."""
     if not folder.done("trained"):
         masks.save_state(folder.path / "masks.parquet")
@@ -141,7 +140,7 @@ def data_hash(dataset: Dataset) -> str:
     return hashlib.sha256("\n".join(lists).encode()).hexdigest()[:16]
 
 
-def describe(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmenter) -> dict[str, Any]:
+def run_provenance(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmenter) -> dict[str, Any]:
     """Provenance of a run: what it was computed from (``data``, checked when a run is continued), with which packages
     and on what."""
     columns = masks.table[["mask_id", "area", "initial_label"]].to_numpy(np.int64)

@@ -17,8 +17,8 @@ from a2lc.masks import MaskSet
 
 
 @dataclass(frozen=True)
-class SegmentationScore:
-    """Scores from a confusion matrix.
+class SegmentationMetrics:
+    """What a confusion matrix says of labels or predictions.
 
     Attributes:
         miou: mean IoU in [0, 1] over the classes that occur in labels or ground truth.
@@ -47,14 +47,14 @@ def confusion_matrix(labels: np.ndarray, truth: np.ndarray, num_classes: int) ->
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def score(confusion: np.ndarray) -> SegmentationScore:
+def segmentation_metrics(confusion: np.ndarray) -> SegmentationMetrics:
     """IoU = intersection / union per class and their mean (Everingham et al. 2015)."""
     hits = np.diag(confusion).astype(float)
     union = confusion.sum(0) + confusion.sum(1) - hits
     per_class = np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
     total = confusion.sum()
     miou = float(np.nanmean(per_class)) if (union > 0).any() else float("nan")
-    return SegmentationScore(miou, per_class, float(hits.sum() / total) if total else float("nan"))
+    return SegmentationMetrics(miou, per_class, float(hits.sum() / total) if total else float("nan"))
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,18 @@ class TruthHistogram:
     majority: np.ndarray
     uncovered: np.ndarray
 
-    def data_score(self, masks: MaskSet) -> SegmentationScore:
+    def data_metrics(self, masks: MaskSet) -> SegmentationMetrics:
         """Data mIoU of these masks' current labels against the ground truth, without reading an image."""
         k = self.counts.shape[1] - 1
         by_label = np.zeros((256, k), dtype=np.int64)  # (label, ground truth)
         np.add.at(by_label, masks.table["label"].to_numpy(), self.counts[:, :k])
         by_label[masks.uncovered] += self.uncovered[:k]
-        return score(by_label[:k].T)
+        return segmentation_metrics(by_label[:k].T)
 
-    def ceiling(self, masks: MaskSet) -> SegmentationScore:
-        """What correcting whole masks can reach: the score when each mask carries its most frequent ground truth."""
+    def ceiling(self, masks: MaskSet) -> SegmentationMetrics:
+        """What correcting whole masks can reach: the metrics when each mask carries its most frequent ground truth."""
         every = np.arange(len(masks))
-        return self.data_score(masks.relabel(every, self.majority, source="annotator", round=1))
+        return self.data_metrics(masks.relabel(every, self.majority, source="annotator", round=1))
 
 
 def truth_histogram(masks: MaskSet, split: Split) -> TruthHistogram:
@@ -146,10 +146,12 @@ def data_miou(masks: MaskSet, split: Split) -> float:
     Raises:
         ValueError: an image has no ground truth.
     """
-    return truth_histogram(masks, split).data_score(masks).miou
+    return truth_histogram(masks, split).data_metrics(masks).miou
 
 
-def model_score(predictions: Iterable[tuple[str, np.ndarray]], split: Split, num_classes: int) -> SegmentationScore:
+def prediction_metrics(
+    predictions: Iterable[tuple[str, np.ndarray]], split: Split, num_classes: int
+) -> SegmentationMetrics:
     """Model mIoU: predicted label maps, ``(name, (H, W) integers)``, against the ground truth of `split`.
 
     Raises:
@@ -161,4 +163,4 @@ def model_score(predictions: Iterable[tuple[str, np.ndarray]], split: Split, num
         if truth is None:
             raise ValueError(f"{name}: has no ground truth, so Model mIoU cannot be computed")
         total += confusion_matrix(labels, truth, num_classes)
-    return score(total)
+    return segmentation_metrics(total)

@@ -13,30 +13,29 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
-from a2lc.approval import approved_corrections
 from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
-from a2lc.correction import LearntFrom, Waiting, guard_corrections, propose_corrections, train_lcm
-from a2lc.datasets import load_dataset
-from a2lc.files import remove_leftovers, write_arrays, write_json
-from a2lc.initial import describe, initial_masks, initial_model, unlabelled
-from a2lc.locks import locked
-from a2lc.masks import MaskSet
-from a2lc.progress import show_bars
-from a2lc.round_folder import STAGES, RoundFolder
-from a2lc.runs import Run
-from a2lc.segmenter import Segmenter, build_segmenter, with_features
-from a2lc.segmenter.processes import first_process_plays
-from a2lc.setting import (
+from a2lc.context import (
+    Context,
     SegmenterFactory,
-    Setting,
-    annotator_of,
+    choose_annotator,
+    known_truth,
     measure,
     model_miou,
     round_seeds,
     select_queries,
 )
-from a2lc.undo import labels_after, vetoed
+from a2lc.correction import Evidence, Waiting, guard_corrections, propose_corrections, train_lcm
+from a2lc.datasets import load_dataset
+from a2lc.files import locked, remove_leftovers, write_arrays
+from a2lc.initial import initial_masks, initial_model, run_provenance, start_without_labels
+from a2lc.machine import show_bars
+from a2lc.masks import MaskSet
+from a2lc.proposals import approved_corrections
+from a2lc.runs import STAGES, RoundFolder, Run
+from a2lc.runs.decisions import labels_after, vetoed
+from a2lc.segmenter import Segmenter, build_segmenter, with_features
+from a2lc.segmenter.processes import first_process_plays
 
 
 @first_process_plays
@@ -70,47 +69,49 @@ def run(
     model = factory(config.outputs(len(dataset.classes)))
     if config.needs_features:
         with_features(model)
-    result = Run.create(config, runs_dir, describe(dataset, masks, shared, model))
+    result = Run.create(config, runs_dir, run_provenance(dataset, masks, shared, model))
     if result.finished or result.waits_for:
         result.folder(config.rounds).clean()
         return result
-    annotator, truth = annotator_of(config, dataset, masks)
-    setting = Setting(config, dataset, truth, annotator, factory, progress)
+    truth = known_truth(config, dataset, masks)
+    context = Context(config, dataset, truth, choose_annotator(config, dataset, truth), factory, progress)
     with locked(result.path):
         remove_leftovers(result.path)
         if config.from_superpixels:
-            unlabelled(masks, result.folder(0))
+            start_without_labels(masks, result.folder(0))
         else:
-            initial_model(model, setting, masks, shared, result.folder(0))
-        play_rounds(setting, masks, model, result)
+            initial_model(model, context, masks, shared, result.folder(0))
+        play_rounds(context, masks, model, result)
     return result
 
 
-def play_rounds(setting: Setting, masks: MaskSet, model: Segmenter, result: Run) -> None:
+def play_rounds(context: Context, masks: MaskSet, model: Segmenter, result: Run) -> None:
     """All rounds, one after the other, from the masks and the model of round 0, as far as no person is needed."""
-    config, play = setting.config, play_superpixel_round if setting.config.from_superpixels else play_round
-    bar = tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not setting.progress)
+    config, play = context.config, play_superpixel_round if context.config.from_superpixels else play_round
+    bar = tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not context.progress)
     with bar:
         for number in range(1, config.rounds + 1):
             if config.non_redundant and masks.queried.all():
                 warnings.warn(f"every mask was queried: the run ends after round {number - 1}", stacklevel=3)
-                write_json(result.path / "exhausted.json", {"after_round": number - 1})
+                result.folder(number - 1).change(exhausted=True)
                 break
+            folder = result.folder(number)
             try:
-                masks, model = play(number, setting, masks, model, result.folder(number), bar)
-            except Waiting:
+                masks, model = play(number, context, masks, model, folder, bar)
+            except Waiting as waiting:
+                folder.change(waits_for=waiting.what)
                 break
 
 
 def play_round(
-    number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
+    number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
 ) -> tuple[MaskSet, Segmenter]:
     """One round: masks and model of round r-1 in, masks and model of round r out. A finished stage is read, not
     repeated.
 
     Args:
         number: r, counted from 1.
-        setting: configuration, data and annotator.
+        context: configuration, data and annotator.
         masks: M masks with the labels of round r-1.
         model: the segmenter theta of round r-1.
         folder: the files of this round.
@@ -119,11 +120,11 @@ def play_round(
     Raises:
         Waiting: a person has to answer the queries or to approve of the corrections first.
     """
-    config, seeds = setting.config, round_seeds(setting.config.seed, number)
+    config, seeds = context.config, round_seeds(context.config.seed, number)
 
     # 1. Score every mask with the model of the last round (Eq. 7-12): one forward pass per image serves all below.
     if folder.begin("scored", bar):
-        score(setting, masks, model, folder, seeds["scores"])
+        score(context, masks, model, folder, seeds["scores"])
         folder.end("scored")
 
     # 2. Query the B most suspicious masks (Eq. 13).
@@ -134,51 +135,50 @@ def play_round(
 
     # 3. The annotator answers, one click per mask. A person does so while the run waits (`a2lc.human.Queue`).
     if folder.begin("answered", bar):
-        labels = setting.annotator.answer(rows, masks, folder.working("representative"))
+        labels = context.annotator.answer(rows, masks, folder.working("representative"))
         folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=labels))
         folder.end("answered")
 
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
     if folder.begin("corrected", bar):
         answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=number)
-        corrected = correct(number, setting, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
+        corrected = correct(number, context, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
         corrected.save_state(folder.path / "masks.parquet")
         folder.end("corrected")
     masks = labels_after(masks, folder)
 
     # 5. Retrain the segmenter from its initial weights on the corrected labels.
-    model = setting.new_model()
+    model = context.new_model()
     if folder.begin("trained", bar):
         if config.segmenter.start == "previous":
             model.load(folder.sibling(number - 1).path / "segmenter.safetensors")
-        model.fit(setting.dataset.train, masks.label_map, seed=seeds["training"], progress=setting.progress)
+        model.fit(context.dataset.train, masks.label_map, seed=seeds["training"], progress=context.progress)
         model.save(folder.path / "segmenter.safetensors")
-        measure(number, setting, masks, model, folder)
+        measure(number, context, masks, model, folder)
         folder.end("trained")
     else:
         model.load(folder.path / "segmenter.safetensors")
     return masks, model
 
 
-def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
+def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
     """Write the score of every mask, and what annotator and LCM need of the same forward pass."""
-    config, scoring = setting.config, setting.config.scoring
+    config, scoring = context.config, context.config.scoring
     function = get_acquisition_function(config.acquisition, scoring)
     answered = masks.queried if scoring.counted_masks == "pool" else None
     weights = class_weights(masks, exclude=answered, uniform_over=scoring.uniform_over)
-    representative = config.query == "pixel" or config.similarity == "representative"
+    needs = set(function.needs)
+    if config.query == "pixel" or config.similarity == "representative":
+        needs.add("representative")
     statistics, seconds = gather_statistics(
         model,
-        setting.dataset.train,
+        context.dataset.train,
         masks,
         weights.weights,
-        uncertainty=function.uncertainty,
-        representative=representative,
-        components=function.components,
-        softmin=function.softmin,
+        needs,
         ref_squash=scoring.ref_squash,
         penultimate=scoring.features == "penultimate",
-        progress=setting.progress,
+        progress=context.progress,
     )
     if config.similarity == "representative":
         statistics = statistics.with_representative_similarity()
@@ -190,14 +190,14 @@ def score(setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolde
 
 
 def correct(
-    number: int, setting: Setting, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
+    number: int, context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
 ) -> MaskSet:
     """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing.
 
     `before` and `masks` are the masks without and with this round's answers. Raises `Waiting` where a person has to
     approve of the corrections first.
     """
-    config, feature = setting.config, folder.working("feature")
+    config, feature = context.config, folder.working("feature")
     labels = masks.table["label"].to_numpy()[rows]
     known = labels < len(masks.classes)
     if not known.any():
@@ -206,22 +206,22 @@ def correct(
     lcm = train_lcm(feature[rows[known]], labels[known], len(masks.classes), config.correction, seed)
     write_arrays(folder.path / "lcm.safetensors", {name: x.numpy() for name, x in lcm.state_dict().items()})
     proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
-    proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.path.parent, masks))
+    proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
     probabilities = config.scoring.features == "probabilities"
-    learnt = LearntFrom(feature, before, masks, rows[known], config.correction, seed, probabilities)
+    evidence = Evidence(feature, before, masks, rows[known], config.correction, seed, probabilities)
     if config.correction.guard:
-        proposed, report = guard_corrections(proposed, learnt)
+        proposed, report = guard_corrections(proposed, evidence)
         folder.note(
             lcm_proposed=report.proposed,
             lcm_oa_before_estimated=report.estimated_before,
             lcm_oa_after_estimated=report.estimated_accuracy,
         )
     if config.approval:
-        proposed = approved_corrections(proposed, learnt, folder)
+        proposed = approved_corrections(proposed, evidence, folder)
     accepted = np.flatnonzero(proposed.accepted)
     old, new = masks.table["label"].to_numpy()[accepted], proposed.predicted[accepted]
     folder.note(n_auto=len(accepted))
-    if setting.known_truth is not None and len(accepted):
-        truth = setting.known_truth.majority[accepted]
+    if context.known_truth is not None and len(accepted):
+        truth = context.known_truth.majority[accepted]
         folder.note(lcm_oa_before=float((old == truth).mean()), lcm_oa_after=float((new == truth).mean()))
     return masks.relabel(accepted, new, source="lcm", round=number, confidence=proposed.confidence[accepted])

@@ -15,10 +15,10 @@ import pandas as pd
 from scipy.special import expit
 
 from a2lc.acquisition import class_weights, gather_statistics
-from a2lc.clicks import truth_of
 from a2lc.correction import propose_corrections, train_lcm
-from a2lc.correction.guard import QUANTILE, LearntFrom, expected_accuracy
+from a2lc.correction.guard import QUANTILE, Evidence, expected_accuracy
 from a2lc.datasets import load_dataset
+from a2lc.paper.clicks import truth_of
 from a2lc.runs import Run
 
 
@@ -27,7 +27,7 @@ def estimates(run: Run, shares: list[float], seeds: int) -> pd.DataFrame:
     masks, truth, settings = run.masks(0), truth_of(run).majority, run.config.correction
     split, weights = load_dataset(run.config.dataset, run.config.root).train, class_weights(masks).weights
     model = run.segmenter(0)
-    feature = gather_statistics(model, split, masks, weights, uncertainty=False)[0].feature
+    feature = gather_statistics(model, split, masks, weights, needs=())[0].feature
     queries, old, rows = run.queries(1), masks.table["label"].to_numpy(), []
     for share in shares:
         asked = queries.iloc[: round(share * len(masks))]
@@ -37,7 +37,7 @@ def estimates(run: Run, shares: list[float], seeds: int) -> pd.DataFrame:
         for seed in range(seeds):
             lcm = train_lcm(feature[at], said, len(masks.classes), settings, seed)
             proposed = propose_corrections(lcm, feature, answered, said, settings, 1)
-            found = expected_accuracy(proposed, LearntFrom(feature, masks, answered, at, settings, seed))
+            found = expected_accuracy(proposed, Evidence(feature, masks, answered, at, settings, seed))
             if found is None:
                 continue
             chosen, margin = np.flatnonzero(proposed.accepted), QUANTILE * found.after_sd

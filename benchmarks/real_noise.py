@@ -15,13 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-
-from a2lc.correction import Oracle
-from a2lc.datasets import Split, load_dataset
-from a2lc.figures import save_figure
-from a2lc.masks import MaskSet
-from a2lc.metrics import TruthHistogram, truth_histogram
-from a2lc.second_opinion import (
+from second_opinion import (
     ORDERS,
     absolute_majority,
     answered_score,
@@ -32,7 +26,13 @@ from a2lc.second_opinion import (
     oracle_curves,
     random_pixel_answers,
 )
-from a2lc.tables import paper_table, save_table
+
+from a2lc.correction import Oracle
+from a2lc.datasets import Split, load_dataset
+from a2lc.figures import save_figure
+from a2lc.masks import MaskSet
+from a2lc.metrics import TruthHistogram, truth_histogram
+from a2lc.paper.tables import paper_table, save_table
 
 ROUNDS, SHARE = 5, 1_000 / 11_257  # the paper's budget on VOC: 1,000 of 11,257 masks a round
 SEEDS = 5

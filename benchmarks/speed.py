@@ -58,10 +58,10 @@ def scoring(device: torch.device) -> dict[str, float]:
 
     def score_abc() -> None:  # with what a round computes for it
         function = ACQUISITION_FUNCTIONS["abc"]
-        function.score(mask_statistics(probs, index, labels, weights, function.uncertainty), rng)
+        function.score(mask_statistics(probs, index, labels, weights, function.needs), rng)
 
     def score_all() -> None:
-        statistics = mask_statistics(probs, index, labels, weights, representative=True, components=True)
+        statistics = mask_statistics(probs, index, labels, weights, needs={"uncertainty", "representative", "components"})
         for function in ACQUISITION_FUNCTIONS.values():
             function.score(statistics, rng)
 

@@ -28,7 +28,7 @@ def data_root() -> Path:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Small networks gain nothing from threads, and lose much beside other programs; sums are equal to the last bit."""
-    from a2lc import threads
+    from a2lc import machine
 
-    with threads.one_thread():
+    with machine.one_thread():
         yield

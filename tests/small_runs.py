@@ -16,8 +16,7 @@ from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
 from a2lc.files import write_label_png
 from a2lc.masks import MaskSet
-from a2lc.round_folder import STAGES, RoundFolder
-from a2lc.runs import SHARED, Run
+from a2lc.runs import SHARED, STAGES, RoundFolder, Run
 
 EAGER = {"thresholds": [0.1], "learning_rate": 0.003}  # of an LCM that corrects many masks after few epochs
 QUICK: dict[str, Any] = {

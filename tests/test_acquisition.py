@@ -99,7 +99,7 @@ def test_representative_pixel(image: tuple[np.ndarray, ...]) -> None:
     index = np.full(object_map.shape, -1, dtype=np.int64)
     for position, mask_id in enumerate(ids):
         index[object_map == mask_id] = position
-    statistics = mask_statistics(torch.from_numpy(probs), index, label_map, representative=True)
+    statistics = mask_statistics(torch.from_numpy(probs), index, label_map, needs={"representative", "uncertainty"})
     for row, mask_id in enumerate(ids):
         mask = Mask(probs, object_map, label_map, mask_id)
         found = mask.positions.index(divmod(int(statistics.representative[row]), object_map.shape[1]))
@@ -228,10 +228,10 @@ def test_squashed_scores_keep_the_features_of_the_image_itself() -> None:
     split = SimpleNamespace(image=lambda name: image)
     native, _ = gather_statistics(model, split, masks, np.ones(3), progress=False)
     squashed, _ = gather_statistics(
-        model, split, masks, np.ones(3), ref_squash=True, representative=True, progress=False
+        model, split, masks, np.ones(3), ref_squash=True, needs={"representative", "uncertainty"}, progress=False
     )
     index, labels = masks.index_map("a"), masks.label_map("a")
-    wanted = mask_statistics(predict_squashed(model, image), index, labels, np.ones(3), representative=True)
+    wanted = mask_statistics(predict_squashed(model, image), index, labels, np.ones(3), needs={"representative", "uncertainty"})
     assert (squashed.feature == native.feature).all() and (squashed.feature != wanted.feature).any()
     for name in ("sim", "abc", "cil", "lcil", "entropy", "dominant", "representative", "sim_pixel"):
         assert (getattr(squashed, name) == getattr(wanted, name)).all()

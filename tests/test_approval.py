@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, Run
-from a2lc.approval import CAVEAT, Approval
-from a2lc.cli_human import app
-from a2lc.clicks import truth_of
 from a2lc.human import Queue
-from a2lc.undo import automatic_corrections, undo_corrections, vetoed
+from a2lc.human.approval import CAVEAT, Approval
+from a2lc.human.cli import app
+from a2lc.human.undo import automatic_corrections, undo_corrections
+from a2lc.paper.clicks import truth_of
+from a2lc.runs.decisions import vetoed
 
 
 def go_on(run: Run, **options: bool) -> Run:

@@ -30,16 +30,15 @@ from a2lc.baselines import multiclass
 from a2lc.baselines import rounds as module
 from a2lc.baselines.regions import SuperpixelStatistics, merged_regions, superpixel_statistics
 from a2lc.cli import app
+from a2lc.context import Context, evaluate, model_miou, round_seeds
 from a2lc.correction import Oracle
 from a2lc.datasets import Classes, Dataset, Split, load_dataset
 from a2lc.files import read_label_png
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
-from a2lc.round_folder import STAGES, RoundFolder
-from a2lc.runs import Run, find_runs
+from a2lc.paper.tables import beside_paper, rounds_table
+from a2lc.runs import STAGES, RoundFolder, Run, find_runs
 from a2lc.segmenter import build_segmenter
-from a2lc.setting import Setting, model_miou, round_seeds, score_model
-from a2lc.tables import beside_paper, rounds_table
 
 pytest.importorskip("cv2")
 BASELINES = ("spx", "merspx", "mulspx")
@@ -224,11 +223,11 @@ def blocks() -> MaskSet:
 MASKS = blocks()
 
 
-def setting_of(method: str, budget: int = 9, **fields: Any) -> Setting:
+def context_of(method: str, budget: int = 9, **fields: Any) -> Context:
     config = Experiment(method=method, budget=budget, **fields)
     truth = truth_histogram(MASKS, TILES)
     dataset = Dataset("toy", CLASSES, TILES, TILES)
-    return Setting(config, dataset, truth, Oracle(TILES, truth), Fake, progress=False)  # type: ignore[arg-type]
+    return Context(config, dataset, truth, Oracle(TILES, truth), Fake, progress=False)  # type: ignore[arg-type]
 
 
 def pixels_of(rows: np.ndarray, name: str) -> np.ndarray:
@@ -286,8 +285,8 @@ def test_merged_statistics_are_those_of_the_merged_map() -> None:
 
 
 def scored(folder: Path, number: int, method: str, seed: int = 0, **fields: Any) -> tuple[np.ndarray, np.ndarray]:
-    setting, written = setting_of(method, **fields), RoundFolder(folder / f"round_{number:02d}")
-    module.score(number, setting, MASKS, Fake(setting.config.outputs(3)), written, seed)  # type: ignore[arg-type]
+    context, written = context_of(method, **fields), RoundFolder(folder / f"round_{number:02d}")
+    module.score(number, context, MASKS, Fake(context.config.outputs(3)), written, seed)  # type: ignore[arg-type]
     return written.scores(), written.regions()
 
 
@@ -335,7 +334,7 @@ def answered(folder: Path, method: str, rows: np.ndarray, regions: np.ndarray, *
     scores = np.linspace(1, 0, len(MASKS), dtype=np.float32)
     written.write_table("scores.parquet", pd.DataFrame({"score": scores, "region": regions.astype(np.int32)}))
     written.write_queries(rows)
-    module.answer(setting_of(method, **fields), MASKS, written)
+    module.answer(context_of(method, **fields), MASKS, written)
     return written
 
 
@@ -377,7 +376,7 @@ def test_mulspx_asks_for_all_classes_until_the_budget_is_exceeded(tmp_path: Path
     wanted = [min(named[r]) if len(named[r]) == 1 and 3 not in named[r] else 255 for r in rows[:paid]]
     assert folder.answered_labels().tolist() == wanted and {255} < set(wanted)
     before = (folder.path / "answers.jsonl").read_text()
-    module.answer(setting_of("mulspx"), MASKS, folder)  # interrupted before its end was noted: the queries are cut
+    module.answer(context_of("mulspx"), MASKS, folder)  # interrupted before its end was noted: the queries are cut
     assert (folder.path / "answers.jsonl").read_text() == before and len(folder.queried_rows()) == paid
     table = module.apply_answers(1, MASKS, folder).table
     assert set(np.flatnonzero(table["source"] == "annotator")) == set(rows[:paid])
@@ -399,15 +398,15 @@ def test_later_answers_win_but_void_says_nothing(tmp_path: Path) -> None:
 
 def test_sieving_redoes_all_rounds_and_later_rounds_win(tmp_path: Path) -> None:
     """Two rounds on the tiles: superpixels first, then merged regions, one of them void."""
-    rng, setting = np.random.default_rng(4), setting_of("merspx", baseline={"merged_area": 25})
+    rng, context = np.random.default_rng(4), context_of("merspx", baseline={"merged_area": 25})
     rounds = [np.arange(len(MASKS)), neighbours_in_pairs()]
     asked = [rng.permutation(np.unique(regions))[:16] for regions in rounds]
     for number, (regions, rows) in enumerate(zip(rounds, asked, strict=True), start=1):
         folder = RoundFolder(tmp_path / f"round_{number:02d}")
         folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
         folder.write_queries(rows)
-        module.answer(setting, MASKS, folder)
-    names = module.write_sieved(2, setting, MASKS, Fake(3), folder)  # type: ignore[arg-type]
+        module.answer(context, MASKS, folder)
+    names = module.write_sieved(2, context, MASKS, Fake(3), folder)  # type: ignore[arg-type]
     assert names == [n for n in MASKS.names if n in {image_of(row) for row in np.concatenate(asked)}]
     removed = 0
     for name in names:
@@ -429,7 +428,7 @@ def test_model_miou_never_predicts_void() -> None:
     probs = {name: model.predict(TILES.image(name)) for name in TILES.names}
     assert any((p.argmax(0) == 3).any() for p in probs.values())
     predicted = np.stack([p[:3].argmax(0).numpy() for p in probs.values()])
-    found = score_model(model, dataset)  # type: ignore[arg-type]
+    found = evaluate(model, dataset)  # type: ignore[arg-type]
     wanted = iou(predicted, np.stack([TILES.truth[name] for name in TILES.names]), 3)
     assert found is not None and found.per_class.tolist() == pytest.approx(wanted)
     miou = model_miou(dataset)
@@ -449,8 +448,8 @@ def test_images_without_an_answer_are_left_out(method: str, tmp_path: Path) -> N
             pass
 
     masks = MASKS.relabel(rows, np.array([1, 255]), source="annotator", round=1)
-    setting, folder = setting_of(method), RoundFolder(tmp_path / "round_01")
-    module.train(1, setting, masks, Fake(3), Trained(3), folder, 0)  # type: ignore[arg-type]
+    context, folder = context_of(method), RoundFolder(tmp_path / "round_01")
+    module.train(1, context, masks, Fake(3), Trained(3), folder, 0)  # type: ignore[arg-type]
     [(name, labels)] = trained
     assert name == "a" and (labels == np.where(pixels_of(rows[:1], "a"), 1, 255)).all()
 
@@ -490,10 +489,10 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("baselines")
     fit = module.fit
 
-    def keep(model: Any, setting: Setting, names: list[str], round_folder: RoundFolder, seed: int) -> None:
-        fit(model, setting, names, round_folder, seed)
+    def keep(model: Any, context: Context, names: list[str], round_folder: RoundFolder, seed: int) -> None:
+        fit(model, context, names, round_folder, seed)
         for name in names:
-            kept = folder / "kept" / setting.config.method / round_folder.path.name / f"{name}.png"
+            kept = folder / "kept" / context.config.method / round_folder.path.name / f"{name}.png"
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_bytes((round_folder.path / "targets" / f"{name}.png").read_bytes())
 

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from small_runs import EAGER
 
-from a2lc.class_distribution import class_distribution, distribution_figure, rounds_figure, tail_shares
 from a2lc.config import Experiment
-from a2lc.experiments import TABLE4, run_rows
 from a2lc.files import read_parquet
 from a2lc.masks import MaskSet
+from a2lc.paper.experiments import TABLE4, run_rows
+from a2lc.paper.figure5 import class_distribution, distribution_figure, rounds_figure, tail_shares
 from a2lc.runs import Run
 
 SMALL = {

@@ -13,13 +13,12 @@ from small_runs import EAGER
 
 import a2lc
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
-from a2lc.clicks import answers_only, asked_masks, click_costs
 from a2lc.config import Experiment
-from a2lc.experiments import CITYSCAPES_SHARE, TABLE4, TABLE5, run_rows, table2, table2_clicks
 from a2lc.figures import METHOD_STYLE, learning_curves, rows_beside_paper, save_figure, style_of
 from a2lc.files import read_json
-from a2lc.runs import Run
-from a2lc.tables import (
+from a2lc.paper.clicks import answers_only, asked_masks, click_costs
+from a2lc.paper.experiments import CITYSCAPES_SHARE, TABLE4, TABLE5, run_rows, table2, table2_clicks
+from a2lc.paper.tables import (
     beside_paper,
     ceiling,
     clicks_caption,
@@ -30,6 +29,7 @@ from a2lc.tables import (
     rounds_table,
     save_table,
 )
+from a2lc.runs import Run
 
 SMALL = {
     "dataset": "toy",

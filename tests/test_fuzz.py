@@ -37,8 +37,7 @@ from test_kill import SETTINGS, Colours, go_on, look, values
 
 import a2lc
 from a2lc import Experiment, Run, load_dataset
-from a2lc.approval import Approval
-from a2lc.config import read_fields
+from a2lc.config import METHODS, read_fields
 from a2lc.datasets.base import Classes
 from a2lc.files import (
     read_arrays,
@@ -51,16 +50,16 @@ from a2lc.files import (
     write_parquet,
 )
 from a2lc.human import Queue
+from a2lc.human.approval import Approval
+from a2lc.human.png import read_ids, with_ids
+from a2lc.human.queue_csv import read_queue, write_queue
+from a2lc.human.undo import automatic_corrections, undo_corrections
+from a2lc.human.write_back import CHANGES, apply_changes, write_changes
 from a2lc.masks import MaskSet
-from a2lc.methods import METHODS
-from a2lc.png import read_ids, with_ids
 from a2lc.pseudo_labels.weights import load_state
-from a2lc.queue_csv import read_queue, write_queue
-from a2lc.round_folder import RoundFolder
+from a2lc.runs import RoundFolder
 from a2lc.segmenter import build_segmenter
 from a2lc.segmenter.released import from_released_checkpoint
-from a2lc.undo import automatic_corrections, undo_corrections
-from a2lc.write_back import CHANGES, apply_changes, write_changes
 
 SECONDS = 20  # for one input
 LONG = "n" * 5000

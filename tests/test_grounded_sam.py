@@ -37,8 +37,8 @@ from a2lc.datasets import Classes
 from a2lc.datasets.base import FileSplit, bit_palette
 from a2lc.datasets.listing import index_files
 from a2lc.datasets.voc2012 import NAMES as VOC
-from a2lc.exports import export_png
 from a2lc.files import read_image, read_json, read_label_png, read_parquet
+from a2lc.human.exports import export_png
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import grounded_sam, mask_folder, weights
 from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam

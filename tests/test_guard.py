@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from a2lc.correction import LCMSettings, propose_corrections, train_lcm
-from a2lc.correction.guard import LearntFrom, guard_corrections, logistic
+from a2lc.correction.guard import Evidence, guard_corrections, logistic
 from a2lc.datasets import Classes
 from a2lc.masks import MaskSet
 
@@ -39,7 +39,7 @@ def test_corrects_only_where_answers_say_that_it_helps(wrong_share: float, kept:
     proposed = propose_corrections(model, feature, answered, truth[rows], SETTINGS, 1)
     unasked = proposed.accepted[160:]
     assert unasked.all(), "the published criteria relabel a class that nobody was asked about"
-    guarded, report = guard_corrections(proposed, LearntFrom(feature, masks, answered, rows, SETTINGS, seed=0))
+    guarded, report = guard_corrections(proposed, Evidence(feature, masks, answered, rows, SETTINGS, seed=0))
     assert not guarded.accepted[160:].any()
     assert guarded.accepted[40:120].all() == kept and guarded.accepted[40:120].any() == kept
     assert report.proposed == proposed.accepted.sum() and report.kept == guarded.accepted.sum()
@@ -54,7 +54,7 @@ def test_is_seeded() -> None:
     answered = masks.relabel(rows, truth[rows], source="annotator", round=1)
     model = train_lcm(feature[rows], truth[rows], 4, SETTINGS, seed=0)
     proposed = propose_corrections(model, feature, answered, truth[rows], SETTINGS, 1)
-    learnt = LearntFrom(feature, masks, answered, rows, SETTINGS, seed=3)
+    learnt = Evidence(feature, masks, answered, rows, SETTINGS, seed=3)
     reports = [guard_corrections(proposed, learnt)[1] for _ in range(2)]
     assert reports[0] == reports[1]
 

@@ -23,11 +23,11 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, Run
-from a2lc.append_log import AppendLog
-from a2lc.boxes import boxes_of
-from a2lc.cli_human import app
+from a2lc.files import AppendLog
 from a2lc.human import Queue
-from a2lc.queue_csv import read_queue, write_queue
+from a2lc.human.boxes import boxes_of
+from a2lc.human.cli import app
+from a2lc.human.queue_csv import read_queue, write_queue
 
 CONFIG = {
     "annotator": "human",
@@ -321,7 +321,7 @@ ANSWER = """
 import sys
 from a2lc import Run
 from a2lc.human import Queue
-from a2lc.queue_csv import read_queue, write_queue
+from a2lc.human.queue_csv import read_queue, write_queue
 print("ready", flush=True)
 input()
 queue = Queue(Run.open(sys.argv[1]), source=sys.argv[2])
@@ -415,7 +415,9 @@ def test_killed_while_closing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     queue = Queue(run)
     for position, said in ((5, "road"), (1, "skip"), (3, "car")):
         queue.answer(said, position)
-    monkeypatch.setattr("a2lc.round_folder.RoundFolder.end", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        "a2lc.runs.round_folder.RoundFolder.end", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         queue.close(enough=True)
     monkeypatch.undo()

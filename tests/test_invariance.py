@@ -10,11 +10,11 @@ import torch
 
 from a2lc import Experiment
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.context import Context, select_queries
 from a2lc.datasets import Classes, Dataset, Split
 from a2lc.masks import MaskSet
-from a2lc.round_folder import RoundFolder
 from a2lc.rounds import score
-from a2lc.setting import Setting, select_queries
+from a2lc.runs import RoundFolder
 
 
 class Fixed:
@@ -53,9 +53,9 @@ def test_scores_depend_on_neither_image_order_nor_blocks_nor_threads(
         masks = MaskSet.from_maps(classes, order, maps, labels)
         config = Experiment(acquisition=name, budget=3, similarity="representative" if name == "cil" else "mean")
         dataset = Dataset("toy", classes, Numbered("train", order), Numbered("val", []))
-        setting = Setting(config, dataset, *[None] * 3, False)  # neither truth nor annotator nor new models are needed
+        context = Context(config, dataset, *[None] * 3, False)  # neither truth nor annotator nor new models are needed
         folder = RoundFolder(tmp_path / "-".join(order))
-        score(setting, masks, Fixed(probs), folder, seed=7)
+        score(context, masks, Fixed(probs), folder, seed=7)
         keys = list(zip(masks.table["image"].astype(str), masks.table["mask_id"].astype(int), strict=True))
         rows = select_queries(masks, folder.scores(), config, 3)
         return dict(zip(keys, folder.scores().tolist(), strict=True)), [keys[row] for row in rows]

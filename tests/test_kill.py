@@ -34,11 +34,10 @@ from tqdm import tqdm
 
 import a2lc
 from a2lc import Experiment, Run
-from a2lc.approval import Approval
 from a2lc.files import read_arrays, read_json, read_label_png, read_parquet, write_arrays, write_json
 from a2lc.human import Queue
-from a2lc.round_folder import STAGES, RoundFolder
-from a2lc.runs import FORMAT
+from a2lc.human.approval import Approval
+from a2lc.runs import FORMAT, STAGES, RoundFolder
 
 SETTINGS = {
     "dataset": "folder",
@@ -51,7 +50,16 @@ PACKAGE = str(Path(a2lc.__file__).parent)
 WAITS = "another process works on it"
 CONTEXT = multiprocessing.get_context("forkserver")  # processes that start in no time: PyTorch is imported once
 CONTEXT.set_forkserver_preload(
-    ["a2lc.rounds", "a2lc.human", "a2lc.approval", "pyarrow.dataset", "joblib", "kneed", "skimage.morphology", "pytest"]
+    [
+        "a2lc.rounds",
+        "a2lc.human",
+        "a2lc.human.approval",
+        "pyarrow.dataset",
+        "joblib",
+        "kneed",
+        "skimage.morphology",
+        "pytest",
+    ]
 )
 
 

@@ -13,12 +13,12 @@ import torch
 from scipy.optimize import brentq
 
 import a2lc
-from a2lc import galleries
-from a2lc.clicks import answers_only
 from a2lc.datasets.base import Split
 from a2lc.figures import confidence_text, save_figure
-from a2lc.galleries import correction_gallery, crop_around, gallery_caption, gallery_classes, gallery_tiles
-from a2lc.lcm_results import (
+from a2lc.paper import figure4
+from a2lc.paper.clicks import answers_only
+from a2lc.paper.figure4 import correction_gallery, crop_around, gallery_caption, gallery_classes, gallery_tiles
+from a2lc.paper.table3 import (
     accuracy_bars,
     corrections_of,
     label_flows,
@@ -403,7 +403,7 @@ def test_outlines_close_at_the_border(name: str) -> None:
     }[name]
     fig, axis = plt.subplots()
     tile = {"old": "car", "new": "bus", "truth": "bus", "right_after": True, "confidence": 0.995, "round": 1}
-    galleries._draw_tile(axis, np.zeros((24, 24, 3), np.uint8), inside, tile, characters=30)
+    figure4._draw_tile(axis, np.zeros((24, 24, 3), np.uint8), inside, tile, characters=30)
     paths = [path for lines in axis.collections for path in lines.get_paths() if len(path.vertices)]
     assert len(paths) == 2 and all((path.vertices[0] == path.vertices[-1]).all() for path in paths)
     plt.close(fig)

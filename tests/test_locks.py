@@ -12,12 +12,12 @@ import pytest
 
 import a2lc
 from a2lc.config import Experiment
-from a2lc.locks import locked
+from a2lc.files import locked
 from a2lc.segmenter.model import TorchSegmenter
 
 HOLD = """
 import sys, time
-from a2lc.locks import locked
+from a2lc.files import locked
 with locked(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

@@ -23,9 +23,9 @@ from small_runs import EAGER, contents, dataset_folder
 import a2lc
 from a2lc import Experiment, run_many
 from a2lc.cli import main
-from a2lc.cluster import connect, local_cluster, play_on
-from a2lc.experiments import run_rows
-from a2lc.many import SCHEDULER, FailedRuns
+from a2lc.paper.cluster import connect, local_cluster, play_on
+from a2lc.paper.experiments import run_rows
+from a2lc.paper.many import SCHEDULER, FailedRuns
 
 pytestmark = pytest.mark.slow
 MISSING = Experiment(dataset="camvid", root="missing", rounds=1)
@@ -129,7 +129,7 @@ def test_the_cluster_that_the_environment_names(
     fields: dict[str, Any], client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It plays the runs, not this process; relative paths mean what they mean here; rows keep their order."""
-    monkeypatch.setattr("a2lc.many.run", None)
+    monkeypatch.setattr("a2lc.paper.many.run", None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(SCHEDULER, client.scheduler.address)
     rows = {name: {"method": name, "rounds": 0} for name in ("a2lc", "alc")}
@@ -161,7 +161,7 @@ def test_regenerate_on_a_cluster(
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "toy.yaml").write_text(yaml.safe_dump({"figures_dir": str(tmp_path / "results")}))
     cells = [
-        "import a2lc.many\nfrom a2lc.experiments import run_rows\na2lc.many.run = None",
+        "import a2lc.paper.many\nfrom a2lc.paper.experiments import run_rows\na2lc.many.run = None",
         f"rows = {{'alc': {{'method': 'alc'}}}}\nfound = run_rows({fields}, rows, runs_dir={str(played.runs_dir)!r})",
         f"assert found['alc'][0].finished and found['alc'][0].path.name == {good[0].name!r}",
     ]
@@ -207,7 +207,7 @@ def test_a_gpu_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("a2lc.cluster.CPU_COUNT", 12)
+    monkeypatch.setattr("a2lc.paper.cluster.CPU_COUNT", 12)
     names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
     with local_cluster() as cluster, Client(cluster, set_as_default=False) as client:
         seen = client.run(lambda: tuple(os.environ[name] for name in names))
@@ -234,7 +234,7 @@ def test_without_distributed(
 ) -> None:
     """What needs it says what to install; one run after the other does not need it."""
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "a2lc.cluster")
+    monkeypatch.delitem(sys.modules, "a2lc.paper.cluster")
     monkeypatch.delattr(a2lc, "cluster")
     with pytest.raises(ImportError, match=r"pip install 'a2lc\[cluster\]'"):
         run_many([MISSING], tmp_path, progress=False)

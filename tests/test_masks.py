@@ -13,10 +13,10 @@ from oracles import iou
 
 import a2lc
 from a2lc.datasets import Classes
-from a2lc.exports import export_png
 from a2lc.files import write_label_png
+from a2lc.human.exports import export_png
 from a2lc.masks import MaskSet
-from a2lc.metrics import confusion_matrix, score, truth_histogram
+from a2lc.metrics import confusion_matrix, segmentation_metrics, truth_histogram
 
 CLASSES = Classes(("road", "car", "sign"), np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8))
 
@@ -129,7 +129,7 @@ maps = hnp.arrays(np.uint8, st.just((5, 6)), elements=st.sampled_from([0, 1, 2, 
 @settings(max_examples=50, deadline=None)
 @given(maps, maps)
 def test_iou_equals_the_slow_version(labels: np.ndarray, truth: np.ndarray) -> None:
-    found = score(confusion_matrix(labels, truth, 3))
+    found = segmentation_metrics(confusion_matrix(labels, truth, 3))
     wanted = iou(labels, truth, 3)
     assert found.per_class == pytest.approx(wanted, nan_ok=True)
     if not np.isnan(wanted).all():
@@ -143,7 +143,7 @@ def test_data_score_without_images_equals_pixel_counting(objects: np.ndarray, tr
     labels = {int(i): int(rng.choice([0, 1, 2, 255])) for i in np.unique(objects) if i}
     masks = MaskSet.from_maps(CLASSES, ["a"], {"a": objects}, {"a": labels})
     histogram = truth_histogram(masks, Truth({"a": truth}))
-    found = histogram.data_score(masks)
+    found = histogram.data_metrics(masks)
     assert found.per_class == pytest.approx(iou(masks.label_map("a"), truth, 3), nan_ok=True)
     for row, mask_id in enumerate(masks.table["mask_id"]):
         inside = truth[objects == mask_id].tolist()

@@ -13,10 +13,10 @@ from small_notebooks import write_notebook
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
-from a2lc.experiments import table2
 from a2lc.files import read_yaml
-from a2lc.notebook import check_parameters, parameters_of, run_notebook
-from a2lc.switches import switches_of
+from a2lc.paper.experiments import table2
+from a2lc.paper.notebook import check_parameters, parameters_of, run_notebook
+from a2lc.paper.switches import switches_of
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -163,4 +163,4 @@ def test_every_public_name_is_there_and_help_does_not_wait_for_pytorch() -> None
     assert all(callable(getattr(a2lc, name)) for name in a2lc.__all__) and "run" in a2lc.__all__
     code = "import sys, a2lc.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "a2lc.cli_masks" in loaded and not {"torch", "pandas", "numpy"} & set(loaded)
+    assert "a2lc.pseudo_labels.cli" in loaded and not {"torch", "pandas", "numpy"} & set(loaded)

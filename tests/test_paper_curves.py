@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from a2lc.config import Experiment
-from a2lc.experiments import run_rows
-from a2lc.paper_curves import (
+from a2lc.paper.experiments import run_rows
+from a2lc.paper.figure1 import (
     STATED,
     STATEMENTS,
     effectiveness,
@@ -25,8 +25,8 @@ from a2lc.paper_curves import (
     saturation,
     stated,
 )
+from a2lc.paper.tables import paper_table, rounds_table
 from a2lc.runs import Run
-from a2lc.tables import paper_table, rounds_table
 
 DATASETS = ("cityscapes", "voc2012")
 SMALL = {

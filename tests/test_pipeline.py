@@ -23,7 +23,7 @@ from a2lc.correction import LCMSettings, train_lcm
 from a2lc.correction.lcm import predict
 from a2lc.datasets import load_dataset
 from a2lc.files import read_arrays
-from a2lc.memory import halved
+from a2lc.machine import halved
 from a2lc.runs import Run
 from a2lc.segmenter import SegmenterSettings, build_segmenter
 from a2lc.segmenter.processes import kernels
@@ -258,7 +258,7 @@ def test_scoring_takes_smaller_blocks_where_memory_runs_out(
     rng = np.random.default_rng(0)
     probs = torch.from_numpy(rng.dirichlet(np.ones(4), (20, 30)).transpose(2, 0, 1).astype(np.float32))
     index, labels = np.arange(600).reshape(20, 30) // 60, np.zeros((20, 30), np.uint8)
-    wanted, blocks = mask_statistics(probs, index, labels, representative=True), Pixels.blocks
+    wanted, blocks = mask_statistics(probs, index, labels, needs={"representative", "uncertainty"}), Pixels.blocks
 
     def scarce(self: Pixels) -> Iterator[Any]:
         if self.block > 10_000:
@@ -266,7 +266,7 @@ def test_scoring_takes_smaller_blocks_where_memory_runs_out(
         return blocks(self)
 
     monkeypatch.setattr(Pixels, "blocks", scarce)
-    found = mask_statistics(probs, index, labels, representative=True)
+    found = mask_statistics(probs, index, labels, needs={"representative", "uncertainty"})
     np.testing.assert_allclose(found.abc, wanted.abc, rtol=1e-6)
     np.testing.assert_array_equal(found.representative, wanted.representative)
     assert "32768 at once (scoring a pixel), going on with 16384" in capsys.readouterr().err

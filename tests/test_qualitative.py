@@ -15,10 +15,10 @@ from PIL import Image
 import a2lc
 from a2lc.acquisition import class_weights
 from a2lc.datasets import Dataset, toy
-from a2lc.experiments import run_rows
 from a2lc.figures import colour, save_figure
 from a2lc.files import write_label_png
-from a2lc.qualitative import (
+from a2lc.paper.experiments import run_rows
+from a2lc.paper.figure6 import (
     _changes,
     choose_images,
     compare_classes,

@@ -18,9 +18,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from a2lc.paper_curves import STATEMENTS
-from a2lc.summary import HEADLINE, MINUTES
-from a2lc.tables import paper_table, paper_values
+from a2lc.paper.figure1 import STATEMENTS
+from a2lc.paper.summary import HEADLINE, MINUTES
+from a2lc.paper.tables import paper_table, paper_values
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "paper_figures"

@@ -12,12 +12,12 @@ import yaml
 from small_notebooks import write_notebook
 
 from a2lc.files import read_json
-from a2lc.regenerate import execute, plan, profile_files
-from a2lc.summary import item_of, save_headline, write_minutes, write_summary
+from a2lc.paper.regenerate import execute, plan, profile_files
+from a2lc.paper.summary import item_of, save_headline, write_minutes, write_summary
 
 PARAMETERS = 'rounds: int = 2\nroot = None\nfigures_dir: str = "f"'
 HEADLINE = """
-from a2lc.summary import save_headline
+from a2lc.paper.summary import save_headline
 save_headline("table1", figures_dir, "Simulated.", {"Data mIoU (%)": (80.5, 85.25), "masks": (1234.0, None)})
 """
 

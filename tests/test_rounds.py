@@ -19,11 +19,10 @@ from small_runs import EAGER, contents
 import a2lc
 from a2lc import Experiment
 from a2lc.files import write_label_png
+from a2lc.paper.tables import beside_paper, caption, rounds_table, save_table
 from a2lc.pseudo_labels import simulate_pseudo_labels
-from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.rounds import select_queries
-from a2lc.runs import Run, find_runs
-from a2lc.tables import beside_paper, caption, rounds_table, save_table
+from a2lc.runs import STAGES, RoundFolder, Run, find_runs
 
 SMALL = {
     "rounds": 2,

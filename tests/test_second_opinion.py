@@ -7,16 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from oracles import iou
-from test_masks import CLASSES, Truth
-
-from a2lc.correction import Oracle
-from a2lc.datasets import Classes, Split, load_dataset
-from a2lc.masks import MaskSet
-from a2lc.metrics import TruthHistogram, truth_histogram
 from a2lc.second_opinion import (
     ORDERS,
     absolute_majority,
@@ -31,6 +21,16 @@ from a2lc.second_opinion import (
     random_pixel_answers,
     wrong_pixels_removed,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from oracles import iou
+from test_masks import CLASSES, Truth
+
+from a2lc.correction import Oracle
+from a2lc.datasets import Classes, Split, load_dataset
+from a2lc.masks import MaskSet
+from a2lc.metrics import TruthHistogram, truth_histogram
 
 WITH_BACKGROUND = Classes(CLASSES.names, CLASSES.palette, background=0)
 OBJECTS = {
@@ -159,7 +159,7 @@ def test_curve_starts_at_the_labels_and_ends_at_the_ceiling() -> None:
     masks, truth = example()
     for by in ORDERS:
         curve = data_miou_curve(masks, truth, truth.majority, oracle_order(masks, truth, truth.majority, by), [0, 5])
-        assert curve.tolist() == pytest.approx([truth.data_score(masks).miou, truth.ceiling(masks).miou])
+        assert curve.tolist() == pytest.approx([truth.data_metrics(masks).miou, truth.ceiling(masks).miou])
     table = oracle_curves(masks, truth, truth.majority, np.array([0, 2, 5]), seeds=3)
     assert table.columns.tolist() == ["order", "clicks", "share", "data_miou", "std"]
     assert table["share"].tolist() == [0, 40, 100] * len(ORDERS)

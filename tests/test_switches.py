@@ -15,7 +15,7 @@ import a2lc
 from a2lc import Experiment
 from a2lc.acquisition import class_weights, mask_statistics
 from a2lc.acquisition.penultimate import with_penultimate_features
-from a2lc.switches import COLUMNS, readme_with_table, switches_table, update_readme
+from a2lc.paper.switches import COLUMNS, readme_with_table, switches_table, update_readme
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 ALTERNATIVES = {
@@ -44,7 +44,7 @@ def field_at(path: str, value: Any) -> dict[str, Any]:
 
 def test_readme_has_the_table_of_the_code() -> None:
     text = README.read_text(encoding="utf-8")
-    assert readme_with_table(text) == text, "README differs from the code: run python -m a2lc.switches"
+    assert readme_with_table(text) == text, "README differs from the code: run python -m a2lc.paper.switches"
 
 
 def test_every_known_departure_has_one_row() -> None:

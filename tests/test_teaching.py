@@ -10,7 +10,7 @@ from a2lc.acquisition import explain_mask
 from a2lc.datasets import load_dataset
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram
-from a2lc.teaching import (
+from a2lc.paper.teaching import (
     bar_rows,
     highlight,
     image_accuracy,

@@ -14,10 +14,10 @@ from small_runs import FIRST, NAMES, QUERIES, TRUTH, dataset_folder, hand_made_r
 
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
-from a2lc.experiments import run_rows
+from a2lc.human.undo import undo_corrections
 from a2lc.masks import MaskSet
+from a2lc.paper.experiments import run_rows
 from a2lc.runs import SHARED, Run
-from a2lc.undo import undo_corrections
 from a2lc.widgets.history import SET_BY, VERDICTS, Event, Filters, RunHistory, fitting
 from a2lc.widgets.truth import Truth
 from a2lc.widgets.why import Explainer

@@ -14,10 +14,10 @@ from small_runs import QUICK, hand_made_run
 
 import a2lc
 from a2lc import Experiment, Run
-from a2lc.approval import APPROVED, REJECTED, UNDECIDED
 from a2lc.datasets import load_dataset
 from a2lc.human import Queue
-from a2lc.undo import vetoed
+from a2lc.human.approval import APPROVED, REJECTED, UNDECIDED
+from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
 from a2lc.widgets.annotator_state import KEYS, AnnotatorState, class_keys
 from a2lc.widgets.approver_state import TILES, ApproverState

@@ -21,13 +21,13 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Classes, Experiment, Run, load_dataset
-from a2lc.cli_human import app
-from a2lc.exports import export_coco, export_voc, run_lengths
 from a2lc.files import read_label_png
 from a2lc.human import Queue
-from a2lc.png import read_ids, with_ids
+from a2lc.human.cli import app
+from a2lc.human.exports import export_coco, export_voc, run_lengths
+from a2lc.human.png import read_ids, with_ids
+from a2lc.human.write_back import CHANGES, apply_changes, revert_changes, write_back, write_changes
 from a2lc.pseudo_labels.own_labels import cut, own_label_masks
-from a2lc.write_back import CHANGES, apply_changes, revert_changes, write_back, write_changes
 
 SIZE = (48, 64)
 NAMES = ("grass", "rock", "water")

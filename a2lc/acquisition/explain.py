@@ -44,7 +44,7 @@ def explain_mask(
     Args:
         probs: (K, H, W) softmax probabilities.
         object_map: (H, W) mask ids.
-        label_map: (H, W) uint8 pseudo-labels, 255 = void (then each pixel's prediction takes its place).
+        label_map: (H, W) uint8 pseudo-labels, 0..K-1 or void (then each pixel's prediction takes its place).
         mask_id: an id of `object_map`, > 0.
         class_weights: (K,) weights of Eq. 9.
 
@@ -59,7 +59,7 @@ def explain_mask(
     predicted = pixels.argmax(1)
     dominant = int(np.bincount(predicted).argmax())
     mu = pixels[predicted == dominant].mean(0)
-    given = np.where(label_map[inside] == 255, predicted, label_map[inside])
+    given = np.where(label_map[inside] >= len(p), predicted, label_map[inside])
     weights = np.ones(len(p)) if class_weights is None else np.asarray(class_weights, dtype=float)
     factors = {
         "cil": 1 - pixels[np.arange(len(pixels)), given],

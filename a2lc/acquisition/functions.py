@@ -3,14 +3,13 @@ queried first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from a2lc.acquisition.settings import ScoringSettings
-from a2lc.acquisition.statistics import MaskStatistics, mask_statistics
+from a2lc.acquisition.settings import Need, ScoringSettings
+from a2lc.acquisition.statistics import MaskStatistics
 from a2lc.errors import nearest
 
 ScoreFunction = Callable[[MaskStatistics, np.random.Generator], np.ndarray]
@@ -23,38 +22,34 @@ class AcquisitionFunction:
     Attributes:
         name: its name in `ACQUISITION_FUNCTIONS`.
         score: ``score(statistics, rng) -> (n,) float64``; `rng` is seeded by (seed, round).
-        uncertainty: whether it reads entropy, margin or bvsb.
-        components: whether it reads ``statistics.adjusted_iou``, which costs a connected-components pass.
+        needs: which of the statistics that are computed on demand it reads.
         random_ties: equal scores are ordered by a seeded random number instead of by (image, mask id).
-        softmin: whether it reads ``statistics.lcil_softmin``.
     """
 
     name: str
     score: ScoreFunction
-    uncertainty: bool = False
-    components: bool = False
+    needs: frozenset[Need] = frozenset()
     random_ties: bool = False
-    softmin: bool = False
 
 
 ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
 
 
 def acquisition_function(
-    name: str, *, uncertainty: bool = False, components: bool = False, random_ties: bool = False
+    name: str, *, needs: Iterable[Need] = (), random_ties: bool = False
 ) -> Callable[[ScoreFunction], ScoreFunction]:
     """Register an acquisition function under `name`; from then on experiments and `score_masks` accept it.
 
     Args:
         name: what a configuration calls it.
-        uncertainty, components, random_ties: what it reads and how its ties are ordered (`AcquisitionFunction`).
+        needs, random_ties: what it reads and how its ties are ordered (`AcquisitionFunction`).
 
     Returns:
         A decorator that leaves the function as it is.
     """
 
     def register(score: ScoreFunction) -> ScoreFunction:
-        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, uncertainty, components, random_ties)
+        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, frozenset(needs), random_ties)
         return score
 
     return register
@@ -75,7 +70,7 @@ def get_acquisition_function(name: str, scoring: ScoringSettings | None = None) 
         raise ValueError(f"acquisition: expected one of {known}, found {name!r}{nearest(name, ACQUISITION_FUNCTIONS)}")
     function = ACQUISITION_FUNCTIONS[name]
     if name == "lcil" and scoring and scoring.lcil_pooling == "softmin":
-        return replace(function, score=_lcil_softmin, softmin=True)
+        return replace(function, score=_lcil_softmin, needs=frozenset({"softmin"}))
     if name == "merspx" and scoring and scoring.merspx_shares == "quarter":
         return replace(function, score=_merspx_quarter)
     return function
@@ -87,13 +82,13 @@ def random(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     return rng.random(len(statistics))
 
 
-@acquisition_function("entropy", uncertainty=True)
+@acquisition_function("entropy", needs={"uncertainty"})
 def entropy(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """Mean Shannon entropy over log K, in [0, 1]; reads no label (cited in the paper as Safaei et al. 2024)."""
     return statistics.entropy
 
 
-@acquisition_function("margin", uncertainty=True)
+@acquisition_function("margin", needs={"uncertainty"})
 def margin(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """Mean of 1 - (p1 - p2), in [0, 1] (Roth & Small 2006)."""
     return statistics.margin
@@ -115,14 +110,14 @@ def _lcil_softmin(statistics: MaskStatistics, rng: np.random.Generator) -> np.nd
     return statistics.lcil_softmin
 
 
-@acquisition_function("aiou", components=True, random_ties=True)
+@acquisition_function("aiou", needs={"components"}, random_ties=True)
 def aiou(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """1 - adjusted IoU between mask and predicted components, in [0, 1] (Rottmann & Reese 2023); many masks tie at
     1."""
     return 1 - statistics.adjusted_iou
 
 
-@acquisition_function("bvsb", uncertainty=True)
+@acquisition_function("bvsb", needs={"uncertainty"})
 def bvsb(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """Best versus second best: mean of p2 / p1, in (0, 1] (Cai et al. 2021)."""
     return statistics.bvsb
@@ -136,13 +131,13 @@ def _balanced(statistics: MaskStatistics, weights: np.ndarray, total: float = 1.
     return statistics.bvsb / max(statistics.bvsb.max(initial=0), 1e-12) * np.exp(-total * share[statistics.dominant])
 
 
-@acquisition_function("clsbal", uncertainty=True)
+@acquisition_function("clsbal", needs={"uncertainty"})
 def clsbal(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """BvSB x exp(-share of masks that predict the same class), in [0, 1] (Cai et al. 2021, ClassBal)."""
     return _balanced(statistics, np.ones(len(statistics)))
 
 
-@acquisition_function("merspx", uncertainty=True)
+@acquisition_function("merspx", needs={"uncertainty"})
 def merspx(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """BvSB x exp(-share of pixels in masks that predict the same class), in [0, 1] (Kim et al. 2023)."""
     return _balanced(statistics, statistics.area.astype(float))
@@ -162,48 +157,3 @@ def sim(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
 def abc(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
     """Adaptively balanced CIL: SIM with each pixel's adaptive class weight, in [0, area] (Eq. 11-12)."""
     return statistics.abc
-
-
-def score_masks(
-    probs: torch.Tensor,
-    object_map: np.ndarray,
-    label_map: np.ndarray,
-    function: str = "abc",
-    class_weights: np.ndarray | None = None,
-    seed: int = 0,
-    scoring: ScoringSettings | None = None,
-) -> dict[int, float]:
-    """Score every mask of one image.
-
-    Args:
-        probs: (K, H, W) float softmax probabilities (tensor, or an array that becomes one).
-        object_map: (H, W) integers, 0 = covered by no mask.
-        label_map: (H, W) uint8 current pseudo-labels, 255 = void.
-        function: a name in `ACQUISITION_FUNCTIONS`. Shares of ``clsbal`` and ``merspx`` are counted over this image.
-        class_weights: (K,) weights of Eq. 9 for ``abc``; None means 1 for all.
-        seed: seed of ``random``.
-        scoring: which alternative of ``lcil`` and ``merspx``; None means the defaults. (Its other fields choose class
-            weights and predictions, which the caller brings here.)
-
-    Returns:
-        ``{mask_id: score}`` for every id > 0.
-
-    Raises:
-        ValueError: unknown function, shapes that do not fit, or a label that is neither a class nor 255.
-    """
-    chosen = get_acquisition_function(function, scoring)
-    ids, index = np.unique(object_map, return_inverse=True)
-    index = index.reshape(object_map.shape).astype(np.int64)
-    if ids.size and ids[0] == 0:
-        ids, index = ids[1:], index - 1
-    statistics = mask_statistics(
-        torch.as_tensor(probs),
-        index,
-        label_map,
-        class_weights,
-        uncertainty=chosen.uncertainty,
-        components=chosen.components,
-        softmin=chosen.softmin,
-    )
-    scores = chosen.score(statistics, np.random.default_rng(seed))
-    return dict(zip(ids.tolist(), scores.tolist(), strict=True))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from a2lc.acquisition.penultimate import with_penultimate_features
+from a2lc.acquisition.settings import Need
 from a2lc.acquisition.squash import predict_squashed
-from a2lc.acquisition.statistics import MaskStatistics, mask_statistics
+from a2lc.acquisition.one_pass import mask_statistics
+from a2lc.acquisition.statistics import MaskStatistics
 from a2lc.datasets import Split
 from a2lc.masks import MaskSet
 from a2lc.segmenter import Segmenter, with_features
@@ -21,10 +24,8 @@ def gather_statistics(
     split: Split,
     masks: MaskSet,
     class_weights: np.ndarray,
-    uncertainty: bool = True,
-    representative: bool = False,
-    components: bool = False,
-    softmin: bool = False,
+    needs: Collection[Need] = ("uncertainty",),
+    *,
     ref_squash: bool = False,
     penultimate: bool = False,
     progress: bool = True,
@@ -36,7 +37,7 @@ def gather_statistics(
         split: where the images are read.
         masks: M masks with their current labels.
         class_weights: (K,) weights of Eq. 9.
-        uncertainty, representative, components, softmin: as in `mask_statistics`.
+        needs: as in `mask_statistics`.
         ref_squash: take everything but the feature from a second prediction, of the squashed image
             (`predict_squashed`).
         penultimate: take SIM, ABC and the feature from what the network's last layer sees
@@ -47,7 +48,7 @@ def gather_statistics(
         Statistics of all M masks in table order, and the seconds spent in reading and predicting images.
     """
     every: MaskStatistics | None = None
-    predicting = 0.0
+    predicting, void = 0.0, masks.classes.ignore_index
     for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", mininterval=1, disable=not progress):
         start = time.perf_counter()
         image = split.image(name)
@@ -56,9 +57,9 @@ def gather_statistics(
         predicting += time.perf_counter() - start
         index = masks.index_map(name)
         labels = masks.label_map(name, index)
-        part = mask_statistics(probs, index, labels, class_weights, uncertainty, representative, components, softmin)
+        part = mask_statistics(probs, index, labels, class_weights, needs, void)
         if ref_squash:
-            part = replace(part, feature=mask_statistics(native, index, labels, uncertainty=False).feature)
+            part = replace(part, feature=mask_statistics(native, index, labels, None, (), void).feature)
         if penultimate:
             features = with_features(model).features(image)
             part = with_penultimate_features(part, features, native, index, labels, class_weights)

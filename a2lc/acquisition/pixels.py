@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import csc_array
 from skimage.measure import label as connected_components
 
-from a2lc.memory import while_memory_lasts
+from a2lc.machine import while_memory_lasts
 
 T = TypeVar("T")
 CPU_BLOCK, GPU_BLOCK = 1 << 15, 1 << 18  # pixels
@@ -74,7 +74,7 @@ class Pixels:
             mask, labels, first, predicted = (t[start : start + self.block] for t in pixels)
             p = self.probs[:, start : start + self.block].t().contiguous()  # (b, K)
             where = torch.arange(start, start + len(mask), device=mask.device)
-            given = torch.where(labels == 255, predicted, labels)
+            given = torch.where(labels >= len(self.probs), predicted, labels)
             inverse_norm = (p * p).sum(1).clamp_min(_TINY**2).rsqrt()
             yield Block(where, mask, p, inverse_norm, first, predicted, given)
 
@@ -166,7 +166,7 @@ def representative_pixels(
         best, position = torch.where(better, here, best), torch.where(better, first, position)
     position = position[:n]
     p, given = pixels.probs[:, position].t(), pixels.labels[position]  # (n, K), (n,)
-    given = torch.where(given == 255, p.max(1).indices, given)
+    given = torch.where(given >= len(pixels.probs), p.max(1).indices, given)
     cil = 1 - p.gather(1, given[:, None]).squeeze(1)
     unit = torch.nn.functional.normalize(p, dim=1)
     return position.cpu().numpy(), unit.cpu().double().numpy(), cil.cpu().double().numpy()

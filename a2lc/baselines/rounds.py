@@ -25,25 +25,25 @@ from a2lc.acquisition import get_acquisition_function
 from a2lc.baselines import multiclass
 from a2lc.baselines.regions import merged_regions, superpixel_statistics
 from a2lc.baselines.sieving import sieve
+from a2lc.context import Context, measure, round_seeds, select_queries
 from a2lc.datasets import Split
 from a2lc.files import read_label_png, write_label_png
 from a2lc.masks import MaskSet
-from a2lc.round_folder import RoundFolder
+from a2lc.runs import RoundFolder
 from a2lc.segmenter import Segmenter, with_features
 from a2lc.segmenter.head import TEMPERATURE
-from a2lc.setting import Setting, measure, round_seeds, select_queries
 
 TARGETS = "targets"  # label maps that no table of masks can hold, kept until the round is trained
 STAGE_1 = "segmenter_stage1.safetensors"
 
 
 def play_superpixel_round(
-    number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
+    number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
 ) -> tuple[MaskSet, Segmenter]:
     """One round, as `a2lc.rounds.play_round`; `masks` are superpixels, and `model` has no weights in the first."""
-    config, seeds = setting.config, round_seeds(setting.config.seed, number)
+    config, seeds = context.config, round_seeds(context.config.seed, number)
     if folder.begin("scored", bar):
-        score(number, setting, masks, model, folder, seeds["scores"])
+        score(number, context, masks, model, folder, seeds["scores"])
         folder.end("scored")
     if folder.begin("queried", bar):
         budget = config.masks_per_round(len(masks))
@@ -52,16 +52,16 @@ def play_superpixel_round(
         folder.write_queries(select_queries(masks, folder.scores(), config, seeds["ties"], budget))
         folder.end("queried")
     if folder.begin("answered", bar):
-        answer(setting, masks, folder)
+        answer(context, masks, folder)
         folder.end("answered")
     if folder.begin("corrected", bar):
         apply_answers(number, masks, folder).save_state(folder.path / "masks.parquet")
         folder.end("corrected")
     masks = masks.with_state(folder.path / "masks.parquet")
-    previous, model = model, setting.new_model()
+    previous, model = model, context.new_model()
     if folder.begin("trained", bar):
-        train(number, setting, masks, previous, model, folder, seeds["training"])
-        measure(number, setting, masks, model, folder)
+        train(number, context, masks, previous, model, folder, seeds["training"])
+        measure(number, context, masks, model, folder)
         shutil.rmtree(folder.path / TARGETS, ignore_errors=True)
         folder.end("trained")
     stage_1 = folder.path / STAGE_1  # MulSpx asks its next questions with the model of stage 1
@@ -69,21 +69,21 @@ def play_superpixel_round(
     return masks, model
 
 
-def score(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
+def score(number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
     """Write ``scores.parquet``: score and region of every superpixel; a region's score stands at its root, others have
     -inf. In the first round there is no model yet and scores are random."""
-    config, rng = setting.config, np.random.default_rng(seed)
+    config, rng = context.config, np.random.default_rng(seed)
     regions, canonical, scores = np.arange(len(masks)), masks.canonical_order, np.full(len(masks), -np.inf)
     if number == 1:
         scores[canonical] = rng.random(len(masks))
     else:
-        statistics = superpixel_statistics(model, setting.dataset.train, masks, setting.progress)
+        statistics = superpixel_statistics(model, context.dataset.train, masks, context.progress)
         if config.query == "classes":
             share = statistics.probs.sum(0, dtype=np.float64) / statistics.area.sum(dtype=np.float64)
             scores = multiclass.pixbal(statistics.bvsb, statistics.counts, share, config.baseline.nu)
         else:
             if config.query == "merged":
-                regions = merged_regions(statistics, masks, config.baseline.epsilon, setting.progress)
+                regions = merged_regions(statistics, masks, config.baseline.epsilon, context.progress)
                 statistics = statistics.merged(regions)
             roots = canonical[regions[canonical] == canonical]
             chosen = get_acquisition_function(config.acquisition, config.scoring)
@@ -92,9 +92,9 @@ def score(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folde
     folder.write_table("scores.parquet", table)
 
 
-def answer(setting: Setting, masks: MaskSet, folder: RoundFolder) -> None:
+def answer(context: Context, masks: MaskSet, folder: RoundFolder) -> None:
     """Write the answers, a row per query, and cut the queries to those that were paid for (MulSpx)."""
-    config, truth, rows = setting.config, setting.truth, folder.queried_rows()
+    config, truth, rows = context.config, context.truth, folder.queried_rows()
     about = masks.table.iloc[rows][["image", "mask_id"]]
     if config.query != "classes":
         members, position = members_of(rows, folder.regions())
@@ -103,7 +103,7 @@ def answer(setting: Setting, masks: MaskSet, folder: RoundFolder) -> None:
         labels = counts.argmax(1)  # ties: the lowest class, void last
         folder.write_answers(about.assign(label=np.where(labels == len(masks.classes), 255, labels)))
         return
-    named = named_classes(setting.dataset.train, masks, rows)
+    named = named_classes(context.dataset.train, masks, rows)
     budget, costs = config.masks_per_round(len(masks)), named.sum(1)
     paid = multiclass.within_budget(costs, budget)
     if (clicks := int(costs[:paid].sum())) < budget:
@@ -163,37 +163,37 @@ def apply_answers(number: int, masks: MaskSet, folder: RoundFolder) -> MaskSet:
 
 
 def train(
-    number: int, setting: Setting, masks: MaskSet, previous: Segmenter, model: Segmenter, folder: RoundFolder, seed: int
+    number: int, context: Context, masks: MaskSet, previous: Segmenter, model: Segmenter, folder: RoundFolder, seed: int
 ) -> None:
     """Train `model` on what the answers so far say of pixels, and save it; images without any answer are left out.
 
     `previous` is the model of the last round, which sieves (MerSpx).
     """
-    if setting.config.query == "classes":
-        train_on_classes(number, setting, masks, model, folder, seed)
+    if context.config.query == "classes":
+        train_on_classes(number, context, masks, model, folder, seed)
         return
-    if setting.config.query == "merged" and number > 1:
-        names = write_sieved(number, setting, masks, previous, folder)
-        fit(model, setting, names, folder, seed)
+    if context.config.query == "merged" and number > 1:
+        names = write_sieved(number, context, masks, previous, folder)
+        fit(model, context, names, folder, seed)
     else:
         answered = set(masks.table["image"][masks.queried])
-        split = setting.dataset.train.subset([name for name in masks.names if name in answered])
-        model.fit(split, masks.label_map, seed=seed, progress=setting.progress)
+        split = context.dataset.train.subset([name for name in masks.names if name in answered])
+        model.fit(split, masks.label_map, seed=seed, progress=context.progress)
     model.save(folder.path / "segmenter.safetensors")
 
 
-def fit(model: Segmenter, setting: Setting, names: list[str], folder: RoundFolder, seed: int) -> None:
+def fit(model: Segmenter, context: Context, names: list[str], folder: RoundFolder, seed: int) -> None:
     """Train on the label maps kept in this round's folder."""
     targets = folder.path / TARGETS
     model.fit(
-        setting.dataset.train.subset(names),
+        context.dataset.train.subset(names),
         lambda name: read_label_png(targets / f"{name}.png").astype(np.uint8),
         seed=seed,
-        progress=setting.progress,
+        progress=context.progress,
     )
 
 
-def write_sieved(number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> list[str]:
+def write_sieved(number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> list[str]:
     """MerSpx: keep each answered region's label where the last model finds it likeliest; answers of all rounds are
     sieved anew, later rounds win, void answers say nothing. The probabilities are those of the image's own size, where
     the released code looks them up at half of it. Writes label maps and returns the names of images with answers."""
@@ -201,8 +201,8 @@ def write_sieved(number: int, setting: Setting, masks: MaskSet, model: Segmenter
     answers = [(f.queried_rows(), f.answered_labels(), f.regions()) for f in rounds]
     wanted = [dict(by_image(masks, rows)) for rows, _, _ in answers]
     names = [name for name in masks.names if any(name in of_round for of_round in wanted)]
-    for name in tqdm(names, desc="sieving", leave=False, unit="image", disable=not setting.progress):
-        probs = model.predict(setting.dataset.train.image(name)).flatten(1).cpu().numpy()  # (K, H*W)
+    for name in tqdm(names, desc="sieving", leave=False, unit="image", disable=not context.progress):
+        probs = model.predict(context.dataset.train.image(name)).flatten(1).cpu().numpy()  # (K, H*W)
         index, here = masks.index_map(name), masks.rows(name)
         target = np.full(index.size, 255, dtype=np.uint8)
         for (rows, labels, regions), of_round in zip(answers, wanted, strict=True):
@@ -210,14 +210,14 @@ def write_sieved(number: int, setting: Setting, masks: MaskSet, model: Segmenter
             for query in of_round.get(name, []):
                 pixels = np.flatnonzero(region_map == rows[query])
                 if labels[query] < len(masks.classes):
-                    likely = sieve(probs[labels[query], pixels], merged_area=setting.config.baseline.merged_area)
+                    likely = sieve(probs[labels[query], pixels], merged_area=context.config.baseline.merged_area)
                     target[pixels[likely]] = labels[query]
         write_label_png(folder.path / TARGETS / f"{name}.png", target.reshape(index.shape))
     return names
 
 
 def train_on_classes(
-    number: int, setting: Setting, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int
+    number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int
 ) -> None:
     """MulSpx: stage 1 learns from sets of classes; its prototypes give labels of pixels, from which stage 2 learns,
     void as one of the classes. Both have the same settings; the released code doubles the learning rate in stage 2."""
@@ -227,18 +227,18 @@ def train_on_classes(
     target_of = np.full(len(masks), 255, dtype=np.int32)
     target_of[rows] = multiclass.FIRST_TARGET + np.arange(len(rows))
     chosen = dict(by_image(masks, rows))
-    split = setting.dataset.train.subset([name for name in masks.names if name in chosen])
+    split = context.dataset.train.subset([name for name in masks.names if name in chosen])
     if not (stage_1 := folder.path / STAGE_1).is_file():  # half of the work: not done twice
         seen.fit(
             split,
             lambda name: target_of[masks.rows(name)][masks.index_map(name)],
             seed=seed,
-            progress=setting.progress,
+            progress=context.progress,
             loss=multiclass.multiclass_loss(answers),
         )
         model.save(stage_1)
     model.load(stage_1)
-    for name in tqdm(split.names, desc="localising", leave=False, unit="image", disable=not setting.progress):
+    for name in tqdm(split.names, desc="localising", leave=False, unit="image", disable=not context.progress):
         image, start = split.image(name), masks.rows(name).start
         cosines = model.predict(image).clamp_min(torch.finfo(torch.float32).tiny).log() * TEMPERATURE
         labels = multiclass.localise(
@@ -249,5 +249,5 @@ def train_on_classes(
             answers[chosen[name]],
         )
         write_label_png(folder.path / TARGETS / f"{name}.png", labels)
-    fit(model, setting, list(split.names), folder, seed + 1)
+    fit(model, context, list(split.names), folder, seed + 1)
     model.save(folder.path / "segmenter.safetensors")

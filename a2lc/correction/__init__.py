@@ -1,8 +1,8 @@
 """Correcting labels: the annotators that answer queries, and the Label Correction Module that learns from the
 answers."""
 
-from a2lc.correction.annotators import Annotator, Oracle, Person, Waiting
-from a2lc.correction.guard import GuardReport, LearntFrom, guard_corrections
+from a2lc.correction.annotators import Oracle, Person, Waiting
+from a2lc.correction.guard import Evidence, GuardReport, guard_corrections
 from a2lc.correction.lcm import (
     Corrections,
     LabelCorrectionModule,
@@ -13,12 +13,11 @@ from a2lc.correction.lcm import (
 )
 
 __all__ = [
-    "Annotator",
     "Corrections",
     "GuardReport",
     "LCMSettings",
     "LabelCorrectionModule",
-    "LearntFrom",
+    "Evidence",
     "Oracle",
     "Person",
     "Waiting",

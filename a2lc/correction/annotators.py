@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -12,33 +12,23 @@ from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram
 
 
-class Annotator(Protocol):
-    """Anyone who answers queries."""
-
-    def answer(self, rows: np.ndarray, masks: MaskSet, representative: np.ndarray) -> np.ndarray:
-        """Label the queried masks.
-
-        Args:
-            rows: (B,) row numbers of the queried masks.
-            masks: all masks with their current labels.
-            representative: (M,) flat index y * W + x of each mask's representative pixel, for queries at pixel level;
-                -1 where unknown.
-
-        Returns:
-            (B,) uint8 labels, 0..K-1 or 255 = void.
-        """
-        ...
-
-
 class Waiting(Exception):
-    """A run has to wait for a person; it says for what and goes on when it is started again."""
+    """A run has to wait for a person and goes on when it is started again.
+
+    Attributes:
+        what: for what, ``answers`` or ``approval``.
+    """
+
+    def __init__(self, what: Literal["answers", "approval"]) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 class Person:
     """A person, who answers in their own time: the run stops, and `a2lc.human.Queue` takes the answers."""
 
     def answer(self, rows: np.ndarray, masks: MaskSet, representative: np.ndarray) -> np.ndarray:
-        """Raises `Waiting`; see `Annotator.answer`."""
+        """Raises `Waiting`; see `Oracle.answer`."""
         raise Waiting("answers")
 
 
@@ -63,7 +53,20 @@ class Oracle:
     keep_if_mostly_right: bool = True
 
     def answer(self, rows: np.ndarray, masks: MaskSet, representative: np.ndarray) -> np.ndarray:
-        """Answer by the ground truth; see `Annotator.answer`."""
+        """Answer by the ground truth.
+
+        Args:
+            rows: (B,) row numbers of the queried masks.
+            masks: all masks with their current labels.
+            representative: (M,) flat index y * W + x of each mask's representative pixel, for queries at pixel level;
+                -1 where unknown.
+
+        Returns:
+            (B,) uint8 labels, 0..K-1 or the ignore index for void.
+
+        Raises:
+            ValueError: an image has no ground truth.
+        """
         if self.query == "mask":
             return self.truth.majority[rows]
         labels = self._pixel_truth(rows, masks, representative[rows])

@@ -43,7 +43,7 @@ class GuardReport:
 
 
 @dataclass(frozen=True)
-class LearntFrom:
+class Evidence:
     """What the LCM of one round has learnt from.
 
     Attributes:
@@ -65,7 +65,7 @@ class LearntFrom:
     probabilities: bool = True
 
 
-def guard_corrections(proposed: Corrections, learnt: LearntFrom) -> tuple[Corrections, GuardReport]:
+def guard_corrections(proposed: Corrections, learnt: Evidence) -> tuple[Corrections, GuardReport]:
     """Keep only corrections that are right more often than the old label, both by the 95 % bound against them.
 
     Args:
@@ -107,7 +107,7 @@ class ExpectedAccuracy:
     right: int
 
 
-def expected_accuracy(proposed: Corrections, learnt: LearntFrom) -> ExpectedAccuracy | None:
+def expected_accuracy(proposed: Corrections, learnt: Evidence) -> ExpectedAccuracy | None:
     """How likely the accepted corrections and the labels they replace are right, in order of rows; None where there
     is no correction, no answer to learn from, or features that are no probabilities. See `guard_corrections`."""
     masks, rows = learnt.before, learnt.rows

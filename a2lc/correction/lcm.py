@@ -14,9 +14,8 @@ from torch import nn
 
 from a2lc.correction.mlp import MLPTrainer
 from a2lc.deviations import Deviation
+from a2lc.machine import one_thread, while_memory_lasts
 from a2lc.masks import MaskSet
-from a2lc.memory import while_memory_lasts
-from a2lc.threads import one_thread
 
 AT_ONCE = 1 << 12  # masks that the LCM is applied to at a time
 

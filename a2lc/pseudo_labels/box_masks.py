@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from a2lc.memory import empty_cache, halved
+from a2lc.machine import empty_cache, halved
 from a2lc.pseudo_labels.packages import SAM_ONLY, autocast, require_packages
 from a2lc.pseudo_labels.weights import load_state
 

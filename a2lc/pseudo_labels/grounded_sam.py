@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from a2lc.datasets.base import Classes, Split, bit_palette
-from a2lc.locks import locked
+from a2lc.files import locked
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, check_sam, load_sam
 from a2lc.pseudo_labels.grounding_dino import Detector, input_shape, load_grounding_dino

@@ -26,11 +26,10 @@ from a2lc.datasets.base import Classes, FileSplit, Split
 from a2lc.datasets.listing import index_files
 from a2lc.errors import differences
 from a2lc.files import read_json, read_parquet, remove_leftovers, write_json, write_label_png, write_parquet
-from a2lc.mask_table import new_table
+from a2lc.machine import show_bars, versions_of
 from a2lc.masks import MaskSet
-from a2lc.progress import show_bars
+from a2lc.masks.table import new_table
 from a2lc.pseudo_labels.packages import DISTRIBUTIONS
-from a2lc.versions import versions_of
 
 _PACKAGES = ("a2lc", "torch", "torchvision", *DISTRIBUTIONS, "numpy", "pillow")
 BOX = ("x0", "y0", "x1", "y1")

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from a2lc.datasets.base import Split
-from a2lc.locks import locked
-from a2lc.memory import empty_cache, halved
+from a2lc.files import locked
+from a2lc.machine import empty_cache, halved
 from a2lc.pseudo_labels.box_masks import CHUNK, Painter, check_sam, load_sam, sam_predictor
 from a2lc.pseudo_labels.mask_folder import UNLABELLED, MaskFolder, as_split, shape_columns, table_of
 from a2lc.pseudo_labels.packages import SAM_ONLY, Machine, require_packages

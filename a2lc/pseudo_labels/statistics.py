@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from a2lc.datasets.base import Split
 from a2lc.masks import MaskSet
-from a2lc.metrics import SegmentationScore, truth_histogram
+from a2lc.metrics import SegmentationMetrics, truth_histogram
 
 SIZE_EDGES = np.array([0, 1e-4, 1e-3, 5e-3, 2e-2, 8e-2, np.inf])  # bins of a mask's share of the image
 SIZE_NAMES = ("< 1e-4", "1e-4 - 1e-3", "1e-3 - 5e-3", "5e-3 - 2e-2", "2e-2 - 8e-2", "> 8e-2")
@@ -91,11 +91,11 @@ def coverage(masks: MaskSet, split: Split) -> dict[str, float]:
     }
 
 
-def best_score(masks: MaskSet, split: Split) -> SegmentationScore:
+def best_score(masks: MaskSet, split: Split) -> SegmentationMetrics:
     """Data mIoU that these masks reach once each carries its majority truth: what their borders allow."""
     histogram = truth_histogram(masks, split)
     rows = np.arange(len(masks))
-    return histogram.data_score(masks.relabel(rows, histogram.majority, source="annotator", round=1))
+    return histogram.data_metrics(masks.relabel(rows, histogram.majority, source="annotator", round=1))
 
 
 def error_structure(records: pd.DataFrame) -> dict[str, float]:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from a2lc.errors import nearest
-from a2lc.progress import show_bars
+from a2lc.machine import show_bars
 
 Folder = str | os.PathLike[str] | None
 

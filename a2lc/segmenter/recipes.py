@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from a2lc.machine import one_thread
 from a2lc.segmenter.settings import SegmenterSettings
-from a2lc.threads import one_thread
 
 WEIGHT_DECAY = 0.05  # of muon_onecycle
 ADAMW_SHARE = 0.1  # learning rate of AdamW as a share of Muon's

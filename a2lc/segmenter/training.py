@@ -17,7 +17,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from a2lc.datasets import Split
-from a2lc.memory import is_shortage
+from a2lc.machine import is_shortage
 from a2lc.segmenter.processes import distributed, kernels, mean_over_processes
 from a2lc.segmenter.recipes import RECIPES, Recipe
 from a2lc.segmenter.samples import BATCHES_AHEAD, IGNORE, Labels, Sample, load_batches

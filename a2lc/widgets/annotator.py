@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from a2lc.datasets import Dataset
+from a2lc.paper.tables import caption
 from a2lc.runs import Run
-from a2lc.tables import caption
 from a2lc.widgets.annotator_state import KEYS, AnnotatorState, class_keys
 from a2lc.widgets.front_end import Dialogue, Page, script, style, wrapped
 from a2lc.widgets.panels import class_name

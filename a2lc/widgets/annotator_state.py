@@ -11,7 +11,7 @@ import numpy as np
 
 from a2lc.datasets import Dataset
 from a2lc.human import CONFIRM, SKIP, Query, Queue
-from a2lc.mask_table import VOID
+from a2lc.masks import VOID
 from a2lc.runs import Run
 from a2lc.widgets.mask_pictures import MaskPictures, training_images
 from a2lc.widgets.panels import class_name

@@ -12,10 +12,10 @@ import traitlets
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from a2lc.approval import APPROVED, REJECTED, UNDECIDED
 from a2lc.datasets import Dataset
+from a2lc.human.approval import APPROVED, REJECTED, UNDECIDED
+from a2lc.paper.tables import caption
 from a2lc.runs import Run
-from a2lc.tables import caption
 from a2lc.widgets.approver_state import KEYS, TILES, ApproverState
 from a2lc.widgets.front_end import Dialogue, Page, script, style, wrapped
 from a2lc.widgets.pictures import encode

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from a2lc.approval import APPROVED, CAVEAT, REJECTED, UNDECIDED, Approval
 from a2lc.datasets import Dataset
 from a2lc.figures import confidence_text
+from a2lc.human.approval import APPROVED, CAVEAT, REJECTED, UNDECIDED, Approval
 from a2lc.runs import Run
 from a2lc.widgets.mask_pictures import MaskPictures, training_images
 

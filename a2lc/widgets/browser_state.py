@@ -12,10 +12,9 @@ import pandas as pd
 
 from a2lc.datasets import Dataset
 from a2lc.errors import nearest
-from a2lc.mask_table import AUTOMATIC
-from a2lc.masks import MaskSet
+from a2lc.human.undo import undo_corrections
+from a2lc.masks import AUTOMATIC, MaskSet
 from a2lc.runs import Run
-from a2lc.undo import undo_corrections
 from a2lc.widgets.browser_view import describe, hover_of, legend_of
 from a2lc.widgets.history import Event, Filters, RunHistory, fitting
 from a2lc.widgets.mask_pictures import training_images

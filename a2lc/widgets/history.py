@@ -9,8 +9,7 @@ import numpy as np
 
 from a2lc.baselines.rounds import members_of
 from a2lc.files import read_parquet
-from a2lc.mask_table import AUTOMATIC
-from a2lc.masks import MaskSet
+from a2lc.masks import AUTOMATIC, MaskSet
 from a2lc.runs import Run
 
 SET_BY = {"annotator": ("annotator",), "LCM": AUTOMATIC, "nobody": ("initial",)}

@@ -8,8 +8,8 @@ import numpy as np
 
 from a2lc.datasets import Dataset, load_dataset
 from a2lc.datasets.base import Split
-from a2lc.galleries import crop_around
 from a2lc.masks import MaskSet
+from a2lc.paper.figure4 import crop_around
 from a2lc.runs import Run
 from a2lc.widgets.pictures import GREY, nearest_pixels, outline, smooth
 

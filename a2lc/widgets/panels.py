@@ -11,7 +11,7 @@ import pandas as pd
 
 from a2lc.datasets.base import Classes
 from a2lc.figures import confidence_text
-from a2lc.mask_table import label_names
+from a2lc.masks import label_names
 from a2lc.widgets.history import Event
 from a2lc.widgets.pictures import DIFFERENCES, swatch
 from a2lc.widgets.why import Why

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from a2lc.figures import confidence_text
-from a2lc.tables import caption
+from a2lc.paper.tables import caption
 from a2lc.widgets.browser_state import BrowserState
 from a2lc.widgets.front_end import wrapped
 from a2lc.widgets.panels import WHO, class_name, number

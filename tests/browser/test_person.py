@@ -15,12 +15,12 @@ from small_notebooks import write_notebook
 from small_runs import QUICK
 
 import a2lc
-from a2lc.approval import Approval
-from a2lc.clicks import truth_of
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
-from a2lc.exports import export_folder
 from a2lc.human import Queue
+from a2lc.human.approval import Approval
+from a2lc.human.exports import export_folder
+from a2lc.paper.clicks import truth_of
 from a2lc.pseudo_labels.simulated import simulate_pseudo_labels
 from a2lc.runs import Run, find_runs
 from a2lc.widgets.annotator_state import class_keys

@@ -1,0 +1,149 @@
+"""What the rounds of every method share: the setting of a run, seeds, choosing the highest scores, measuring."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.config import Experiment
+from a2lc.correction import Oracle, Person
+from a2lc.datasets import Dataset
+from a2lc.masks import MaskSet
+from a2lc.metrics import SegmentationMetrics, TruthHistogram, prediction_metrics, truth_histogram
+from a2lc.runs import RoundFolder
+from a2lc.segmenter import Segmenter
+
+SegmenterFactory = Callable[[int], Segmenter]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What stays the same in all rounds of a run.
+
+    Attributes:
+        config: the experiment.
+        dataset: its images.
+        known_truth: ground truth counted per mask; None where a person annotates images without it.
+        annotator: who answers.
+        new_segmenter: number of outputs -> a model without weights.
+        progress: whether to show bars.
+    """
+
+    config: Experiment
+    dataset: Dataset
+    known_truth: TruthHistogram | None
+    annotator: Oracle | Person
+    new_segmenter: SegmenterFactory
+    progress: bool
+
+    def new_model(self) -> Segmenter:
+        """A model without weights, with an output for every class."""
+        return self.new_segmenter(self.config.outputs(len(self.dataset.classes)))
+
+    @property
+    def truth(self) -> TruthHistogram:
+        """The ground truth counted per mask, where an oracle answers.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.known_truth is None:
+            raise ValueError(f"dataset {self.dataset.name!r}: has no ground truth")
+        return self.known_truth
+
+    def data_metrics(self, masks: MaskSet) -> SegmentationMetrics | None:
+        """Data mIoU of these masks' labels; None without ground truth."""
+        return None if self.known_truth is None else self.known_truth.data_metrics(masks)
+
+
+def known_truth(config: Experiment, dataset: Dataset, masks: MaskSet) -> TruthHistogram | None:
+    """The ground truth counted per mask. An oracle needs it; a person does not see it, it only measures, and None
+    where an image has none.
+
+    Raises:
+        ValueError: an image has no ground truth for the oracle.
+    """
+    train = dataset.train
+    if config.annotator == "human" and any(train.ground_truth(name) is None for name in masks.names):
+        return None
+    return truth_histogram(masks, train)
+
+
+def choose_annotator(config: Experiment, dataset: Dataset, truth: TruthHistogram | None) -> Oracle | Person:
+    """Who answers; an oracle needs the ground truth."""
+    if config.annotator == "human" or truth is None:
+        return Person()
+    return Oracle(dataset.train, truth, "pixel" if config.query == "pixel" else "mask", config.keep_if_mostly_right)
+
+
+def select_queries(
+    masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int, budget: int | None = None
+) -> np.ndarray:
+    """Row numbers of the B highest scores (Eq. 13), highest first; equal scores by image name, then mask id.
+
+    Masks with a score of -inf are left out, and those answered in earlier rounds when ``config.non_redundant``. When
+    fewer masks are left than the budget asks for, all of them are taken and a warning says so.
+
+    Args:
+        masks: M masks with the labels of the last round.
+        scores: (M,) their scores.
+        config: decides the budget and whether masks may come again.
+        seed: of random ties.
+        budget: in place of the one in `config`.
+    """
+    budget = config.masks_per_round(len(masks)) if budget is None else budget
+    pool = np.flatnonzero((scores > -np.inf) & ~(masks.queried & config.non_redundant))
+    if budget > len(pool):
+        warnings.warn(
+            f"the budget asks for {budget} masks, {len(pool)} are left: all of them are queried", stacklevel=2
+        )
+    canonical = masks.canonical_order
+    ties, rank = np.zeros(len(masks)), np.argsort(canonical)
+    function = ACQUISITION_FUNCTIONS.get(config.acquisition)  # PixBal is not among them
+    if function is not None and function.random_ties:
+        ties[canonical] = np.random.default_rng(seed).random(len(masks))
+    order = np.lexsort((rank[pool], ties[pool], -scores[pool]))
+    return pool[order[:budget]]
+
+
+def measure(number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> None:
+    """Write Data mIoU and Model mIoU of this round to ``metrics.json``."""
+    clicks = sum(folder.sibling(r).clicks() for r in range(1, number + 1))
+    folder.write_metrics(
+        round=number,
+        clicks=clicks,
+        queried=len(folder.queried_rows()),
+        data=context.data_metrics(masks),
+        model=evaluate(model, context.dataset),
+    )
+
+
+def evaluate(model: Segmenter, dataset: Dataset) -> SegmentationMetrics | None:
+    """Model mIoU on the validation images that have ground truth; None where none has. An output for void is never a
+    prediction."""
+    split, k = dataset.val, len(dataset.classes)
+    split = split.subset([name for name in split.names if split.ground_truth(name) is not None])
+    if len(split) == 0:
+        return None
+    predictions = ((name, model.predict(split.image(name))[:k].argmax(0).cpu().numpy()) for name in split.names)
+    return prediction_metrics(predictions, split, k)
+
+
+def model_miou(dataset: Dataset) -> Callable[[Segmenter], float] | None:
+    """Model mIoU as a function of the model; None where there is nothing to score on."""
+
+    def miou(model: Segmenter) -> float:
+        score = evaluate(model, dataset)
+        return float("nan") if score is None else score.miou
+
+    return miou if any(dataset.val.ground_truth(name) is not None for name in dataset.val.names) else None
+
+
+def round_seeds(seed: int, number: int) -> dict[str, int]:
+    """Independent seeds for each random thing of a round."""
+    names = ("scores", "ties", "lcm", "training")
+    return dict(zip(names, np.random.SeedSequence([seed, number]).generate_state(len(names)).tolist(), strict=True))

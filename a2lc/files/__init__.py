@@ -1,0 +1,47 @@
+"""Files that are whole or not there: JSON, YAML, Parquet, arrays and images, logs that only grow, and locks."""
+
+from a2lc.files.append_log import AppendLog, Record, timestamp
+from a2lc.files.io import (
+    FORMATS,
+    atomic,
+    below,
+    damaged,
+    decoded,
+    pixel_ids,
+    read_arrays,
+    read_image,
+    read_json,
+    read_label_png,
+    read_parquet,
+    read_yaml,
+    remove_leftovers,
+    write_arrays,
+    write_json,
+    write_label_png,
+    write_parquet,
+)
+from a2lc.files.locks import locked
+
+__all__ = [
+    "FORMATS",
+    "AppendLog",
+    "Record",
+    "atomic",
+    "below",
+    "damaged",
+    "decoded",
+    "locked",
+    "pixel_ids",
+    "read_arrays",
+    "read_image",
+    "read_json",
+    "read_label_png",
+    "read_parquet",
+    "read_yaml",
+    "remove_leftovers",
+    "timestamp",
+    "write_arrays",
+    "write_json",
+    "write_label_png",
+    "write_parquet",
+]

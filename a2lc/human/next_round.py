@@ -1,0 +1,47 @@
+"""Going on with a run that waits for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from a2lc.human.approval import Approval
+from a2lc.human.queue import Queue
+from a2lc.runs import Run
+
+if TYPE_CHECKING:
+    from a2lc.context import SegmenterFactory
+
+
+def next_round(
+    run: Run,
+    enough: bool = False,
+    *,
+    device: str = "auto",
+    segmenter: SegmenterFactory | None = None,
+    progress: bool = True,
+) -> Run:
+    """Close the queue or the approval that a run waits for, and play until a person is needed again.
+
+    Args:
+        run: unfinished.
+        enough: go on although not everything was answered or decided: masks without an answer go back to the pool,
+            corrections that were not approved are not made.
+        device, segmenter, progress: as for `a2lc.run`.
+
+    Returns:
+        The run, which waits for answers or for approval of the next round's, or is finished.
+
+    Raises:
+        ValueError: the run is finished; or there is something left to answer or decide, and not `enough`.
+    """
+    import a2lc.rounds  # needs PyTorch, which answering does not
+
+    if run.finished:
+        raise ValueError(f"{run.path}: {run.status}; for more, a2lc.run(config) with more rounds")
+    if run.path.name != run.config.name:
+        raise ValueError(f"{run.path}: this configuration belongs into a folder of name {run.config.name}")
+    if run.waits_for == "answers":
+        Queue(run).close(enough)
+    elif run.waits_for == "approval":
+        Approval(run).close(enough)
+    return a2lc.rounds.run(run.config, run.path.parent, device=device, segmenter=segmenter, progress=progress)

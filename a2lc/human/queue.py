@@ -1,0 +1,300 @@
+"""A person instead of the oracle: the queue of one round.
+
+A run with ``annotator="human"`` stops when it has chosen its queries. `Queue` shows them in order and takes the
+answers; each is a line of ``answers.jsonl`` (`a2lc.runs.answers`) before the call returns, so nothing is lost when a tab is
+closed or a process dies. Two queues of the same round, in two tabs, see each other's answers; the later one about a
+mask wins. As a table to fill in: `a2lc.human.queue_csv`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from a2lc.files import AppendLog, Record, timestamp
+from a2lc.masks import VOID, label_names
+from a2lc.runs.answers import Answer, answers_table, kept, standing
+
+if TYPE_CHECKING:
+    from a2lc.runs import Run
+
+CONFIRM, SKIP = "confirm", "skip"
+WORDS = (CONFIRM, VOID, SKIP)
+"""What one may answer beside a class: the current label is right; no class is; ask somebody else, or later."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """One mask that is asked about.
+
+    Attributes:
+        position: in the queue, counted from 0; the most suspicious mask comes first.
+        row: of the mask table.
+        image, mask_id: the mask.
+        label: its current label, 255 = void.
+        score: of the acquisition function.
+        area: pixels.
+    """
+
+    position: int
+    row: int
+    image: str
+    mask_id: int
+    label: int
+    score: float
+    area: int
+
+
+class Queue:
+    """The queries of the round that a run waits in, and the answers so far.
+
+    Args:
+        run: a run that waits for answers.
+        source: who answers; written with every answer.
+
+    Attributes:
+        round: the round.
+        masks: all masks with the labels before this round.
+        classes: the class list.
+        queries: all queries, in order.
+
+    Raises:
+        ValueError: the run does not wait for answers; or ``answers.jsonl`` holds a line that is damaged (but for the
+            last one, which a warning names), or about a mask that is not asked about.
+    """
+
+    def __init__(self, run: Run, source: str = "person") -> None:
+        if run.waits_for != "answers":
+            raise ValueError(f"{run.path}: expected a run that waits for answers, found one that {run.status}")
+        self.run = run
+        self.source = source
+        self.round = run.finished_rounds + 1
+        self.masks = run.masks(self.round - 1)
+        self.classes = self.masks.classes
+        self._folder = run.folder(self.round)
+        self._log = AppendLog(self._folder.path / "answers.jsonl")
+        rows, scores = self._folder.queried_rows(), self._folder.scores()
+        table = self.masks.table.iloc[rows]
+        columns = (table[name].tolist() for name in ("image", "mask_id", "label", "area"))
+        self.queries = tuple(
+            Query(position, int(row), image, mask_id, label, float(scores[row]), area)
+            for position, (row, image, mask_id, label, area) in enumerate(zip(rows, *columns, strict=True))
+        )
+        self._query_of = {(query.image, query.mask_id): query for query in self.queries}
+        self._since = time.monotonic()
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def __repr__(self) -> str:
+        left = f"{self.answered} answered, {self.skipped} skipped, {len(self.pending)} left"
+        return f"Queue(round {self.round}: {len(self)} masks, {left})"
+
+    # ---------------------------------------------------------------------------------------------- looking
+    def refresh(self) -> None:
+        """Read the answers again: another tab may have added some."""
+        self._set(self._log.read())
+
+    @property
+    def pending(self) -> list[Query]:
+        """The queries that are neither answered nor skipped, in order."""
+        return [query for query in self.queries if (query.image, query.mask_id) not in self._standing]
+
+    @property
+    def current(self) -> Query | None:
+        """The first of those; None when the queue is empty."""
+        return next(iter(self.pending), None)
+
+    @property
+    def answered(self) -> int:
+        """Number of masks answered: the clicks of this round."""
+        return sum(answer.label is not None for answer in self._standing.values())
+
+    @property
+    def skipped(self) -> int:
+        """Number of masks skipped; they cost no click and stay in the pool."""
+        return len(self._standing) - self.answered
+
+    @property
+    def clicks_left(self) -> int:
+        """What is left of the round's budget; skipped masks do not use it up."""
+        return len(self) - self.answered
+
+    @property
+    def seconds_per_answer(self) -> float:
+        """Median over the answers whose time was measured; NaN where there is none."""
+        seconds = [a.seconds for a in self._standing.values() if a.label is not None and a.seconds is not None]
+        return float(np.median(seconds)) if seconds else float("nan")
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row per query: position, image, mask_id, row, area, score, label and answer (class names or void; empty
+        where there is none), state (pending, answered, skipped), source and seconds of the answer."""
+        names, rows = label_names(self.classes), []
+        for query in self.queries:
+            answer = self.answer_to(query)
+            said = "" if answer is None or answer.label is None else names[answer.label]
+            state = "pending" if answer is None else "skipped" if answer.label is None else "answered"
+            about = (answer.source, answer.seconds) if answer else ("", None)
+            mask = (query.position, query.image, query.mask_id, query.row, query.area, query.score)
+            rows.append((*mask, names[query.label], said, state, *about))
+        columns = ["position", "image", "mask_id", "row", "area", "score", "label", "answer", "state"]
+        return pd.DataFrame(rows, columns=[*columns, "source", "seconds"])
+
+    def answer_to(self, query: Query) -> Answer | None:
+        """The answer or skip (label None) that stands for a query."""
+        return self._standing.get((query.image, query.mask_id))
+
+    def top_classes(self, query: Query, most: int = 3) -> list[tuple[str, float]]:
+        """The classes that the model of the last round finds likeliest, with its mean probability over the mask, in
+        [0, 1]; empty where the features kept are no probabilities (``scoring.features``).
+
+        Raises:
+            FileNotFoundError, ValueError: as `RoundFolder.working`.
+        """
+        if self._features.shape[1] != len(self.classes):
+            return []
+        probs = self._features[query.row]
+        return [(self.classes.names[k], float(probs[k])) for k in np.argsort(-probs, kind="stable")[:most]]
+
+    # ---------------------------------------------------------------------------------------------- answering
+    def answer(self, said: str | int, position: int | None = None, *, seconds: float | None = None) -> Query:
+        """Record an answer; it is on disk when this returns.
+
+        Args:
+            said: a class (name or number), ``confirm``, ``void`` or ``skip``.
+            position: which query; the current one by default. One answered or skipped before gets a new answer.
+            seconds: how long it took; by default the time since the last answer, or since this queue was opened.
+
+        Returns:
+            The query that was answered.
+
+        Raises:
+            ValueError: an unknown class (the nearest is suggested), no such position, an empty queue, or a round that
+                has gone on meanwhile.
+            PermissionError: the run's folder cannot be written; nothing was recorded.
+        """
+        query = self.current if position is None else self._at(position)
+        if query is None:
+            raise ValueError(f"round {self.round}: the queue is empty; a position gives a mask a new answer")
+        took = time.monotonic() - self._since if seconds is None else seconds
+        self.answer_many([(query.position, said)], took)
+        self._since = time.monotonic()
+        return query
+
+    def answer_many(self, said: Iterable[tuple[int, str | int]], seconds: float | None = None) -> None:
+        """Record several answers at once: (position, class or word) each; all of them or none. See `answer`."""
+        took = None if seconds is None else round(seconds, 3)
+        given = [(self._at(position), self.label_of(word, self._at(position))) for position, word in said]
+        answers = [self._answer(query, label, took) for query, label in given]
+
+        def add(_: list[Record]) -> list[Record]:
+            self._check_open()
+            return [answer.record() for answer in answers]
+
+        self._set(self._log.update(add))
+
+    def undo(self) -> Query | None:
+        """Take back the last answer or skip of this source; what another source said of the mask then counts.
+
+        Returns:
+            The query it was about; None where there is nothing to take back.
+
+        Raises:
+            ValueError, PermissionError: as `answer`.
+        """
+        taken: list[Query] = []
+
+        def last(records: list[Record]) -> list[Record]:
+            self._check_open()
+            left = kept(map(Answer.of, records))
+            mine = [answer for answer in left if answer.source == self.source and answer.mask in self._query_of]
+            if not mine:
+                return []
+            taken.append(self._query_of[mine[-1].mask])
+            return [self._answer(taken[0], None, None, undo=True).record()]
+
+        self._set(self._log.update(last))
+        self._since = time.monotonic()
+        return taken[0] if taken else None
+
+    def label_of(self, said: str | int, query: Query) -> int | None:
+        """The label that an answer to `query` means: 0..K-1, 255 = void, or None = skip.
+
+        Raises:
+            ValueError: an unknown class; or a word of `WORDS` that is a class as well: its number is clear.
+        """
+        if not isinstance(said, str):
+            if isinstance(said, (int, np.integer)) and 0 <= said < len(self.classes):
+                return int(said)
+            known = f"a name, 0..{len(self.classes) - 1} or {', '.join(WORDS)}"
+            raise ValueError(f"unknown class {said} (expected {known})")
+        if said in WORDS and said in self.classes.names:
+            raise ValueError(f"{said!r} is a class, too: answer with its number {self.classes.index(said)}")
+        words = {CONFIRM: query.label, VOID: self.classes.ignore_index, SKIP: None}
+        return words[said] if said in words else self.classes.index(said)
+
+    def close(self, enough: bool = False) -> None:
+        """End the queue: masks without an answer go back to the pool, and the round may go on.
+
+        Args:
+            enough: although some are neither answered nor skipped.
+
+        Raises:
+            ValueError: some are left, or the round has gone on already.
+            PermissionError: the run's folder cannot be written.
+        """
+
+        def close(records: list[Record]) -> list[Record]:
+            self._check_open()
+            self._set(records)
+            if self.pending and not enough:
+                left = f"{len(self.pending)} of {len(self)} masks are not answered"
+                raise ValueError(f"round {self.round}: {left}; enough=True gives them back to the pool")
+            final = answers_table(map(Answer.of, records))
+            masks = zip(final["image"], final["mask_id"], strict=True)
+            self._folder.write_queries(np.array([self._query_of[mask].row for mask in masks], dtype=np.int64))
+            self._folder.end("answered", seconds=sum(a.seconds or 0.0 for a in self._standing.values()))
+            return []
+
+        self._log.update(close)
+
+    # ---------------------------------------------------------------------------------------------- inside
+    @cached_property
+    def _features(self) -> np.ndarray:
+        """(M, F) float32 features of all masks; where they are mean probabilities, F = K."""
+        return self._folder.working("feature")
+
+    def _at(self, position: int) -> Query:
+        if not 0 <= position < len(self):
+            raise ValueError(f"round {self.round}: expected a position in 0..{len(self) - 1}, found {position}")
+        return self.queries[position]
+
+    def _answer(self, query: Query, label: int | None, seconds: float | None, undo: bool = False) -> Answer:
+        return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, undo)
+
+    def _check_open(self) -> None:
+        if self.run.folder(self.round).done("answered"):
+            raise ValueError(f"{self._folder.path}: this round has gone on, its queue takes no more answers")
+
+    def _set(self, records: list[Record]) -> None:
+        answers = []
+        for number, record in enumerate(records, start=1):
+            where = f"{self._log.path}, line {number}"
+            try:
+                answer = Answer.of(record)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{where}: expected an answer of a person, found {record} ({error})") from error
+            if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
+                raise ValueError(f"{where}: label {answer.label} is no class")
+            if answer.label is not None and answer.mask not in self._query_of:
+                raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")
+            answers.append(answer)
+        self._standing = {mask: a for mask, a in standing(answers).items() if mask in self._query_of}

@@ -1,0 +1,72 @@
+"""The queue without a browser: a table to fill in, for a spreadsheet or an editor."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from a2lc.errors import nearest
+from a2lc.files import atomic
+from a2lc.human import Queue
+from a2lc.human.boxes import boxes_of
+from a2lc.human.checked_csv import Row, read_checked, whole_number
+
+
+def write_queue(queue: Queue, path: str | os.PathLike[str]) -> None:
+    """Write a row per query: image, mask_id, label (current), top (the model's likeliest classes with their
+    probabilities), box (left top right bottom, in pixels), area (pixels) and answer, empty where there is none."""
+    table = queue.table
+    boxes = boxes_of(queue.masks, table["row"].to_numpy(np.int64))
+    top = [" | ".join(f"{name} {p:.2f}" for name, p in queue.top_classes(query)) for query in queue.queries]
+    answers = table["answer"].where(table["state"] != "skipped", "skip")
+    filled = table[["image", "mask_id", "label"]].assign(
+        top=top, box=[" ".join(map(str, box)) for box in boxes.tolist()], area=table["area"], answer=answers
+    )
+    with atomic(path) as temporary:
+        filled.to_csv(temporary, index=False)
+
+
+def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
+    """Take the answers of such a table: a class name, ``confirm``, ``void``, ``skip``, or nothing. Rows whose answer
+    stands already are left out.
+
+    Returns:
+        How many answers were new.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_checked`; rows are bad that name an unknown image, mask or class, a mask
+            that is not in the queue, another current label than the queue's (a file of another round), or two answers
+            for one mask. Nothing is recorded then.
+        PermissionError: the run's folder cannot be written.
+    """
+    wanted = {(query.image, query.mask_id): query.position for query in queue.queries}
+    current = queue.table["label"].tolist()
+    seen: dict[int, str] = {}
+
+    def check(row: Row) -> tuple[int, str]:
+        image, mask_id = row["image"], whole_number(row["mask_id"], "mask_id")
+        if image not in queue.masks.names:
+            raise ValueError(f"unknown image {image!r}{nearest(image, queue.masks.names)}")
+        queue.masks.row(image, mask_id)
+        if (position := wanted.get((image, mask_id))) is None:
+            raise ValueError(f"image {image!r}, mask {mask_id} is not in the queue of round {queue.round}")
+        if row["label"] != current[position]:
+            found = f"the file says {row['label']!r}: is it of another round?"
+            raise ValueError(f"image {image!r}, mask {mask_id} is labelled {current[position]!r} here, {found}")
+        if row["answer"]:
+            queue.label_of(row["answer"], queue.queries[position])
+            if seen.setdefault(position, row["answer"]) != row["answer"]:
+                raise ValueError(f"two answers for image {image!r}, mask {mask_id}")
+        return position, row["answer"]
+
+    given = read_checked(path, ("image", "mask_id", "label", "answer"), check)
+    new = {}
+    for position, said in given:
+        query = queue.queries[position]
+        stands = queue.answer_to(query)
+        if said and (stands is None or stands.label != queue.label_of(said, query)):
+            new[position] = said
+    if new:
+        queue.answer_many(new.items())
+    return len(new)

@@ -1,0 +1,6 @@
+"""Masks, the units of correction: object maps, and one table with a row per mask."""
+
+from a2lc.masks.mask_set import MaskSet
+from a2lc.masks.table import ANSWERED, AUTOMATIC, SOURCES, VOID, label_names
+
+__all__ = ["ANSWERED", "AUTOMATIC", "SOURCES", "VOID", "MaskSet", "label_names"]

@@ -1,0 +1,298 @@
+"""MaskSet: a label map is a lookup table over an object map.
+
+Every step of the method (annotator, LCM, undo) writes labels of *masks*, never of pixels. So the state of a whole
+dataset is one table with a row per mask; the object maps are written once and never change.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from a2lc.datasets.base import Classes
+from a2lc.files import below, read_label_png, write_label_png, write_parquet
+from a2lc.masks.table import (
+    ANSWERED,
+    SOURCES,
+    STATE,
+    areas_of,
+    categorical,
+    check_labels,
+    labels_of,
+    new_table,
+    read_description,
+    read_state,
+    read_table,
+    write_description,
+)
+
+
+class MaskSet:
+    """Object maps of N images and one table with a row per mask.
+
+    Attributes:
+        classes: class names, palette, ignore index.
+        names: the N image names, in the dataset's order.
+        table: a DataFrame with M rows sorted by (image, mask_id); row numbers serve as mask indices everywhere. Its
+            columns: ``image`` (category), ``mask_id`` int32 > 0, ``area`` int64 pixels, ``label`` uint8 (0..K-1, or
+            255 = void), ``initial_label`` uint8, ``source`` (initial, annotator, lcm, or overruled: the
+            LCM after an annotator), ``round`` int16 (of the last change, 0 = never), ``confidence`` float32 (of the
+            LCM, NaN elsewhere).
+        uncovered: the label of pixels that no mask covers (object id 0).
+    """
+
+    def __init__(
+        self,
+        classes: Classes,
+        names: Iterable[str],
+        table: pd.DataFrame,
+        object_maps: Mapping[str, np.ndarray | Path],
+        uncovered: int,
+    ) -> None:
+        self.classes = classes
+        self.names = tuple(names)
+        self.table = table
+        self.uncovered = int(uncovered)
+        self._object_maps = object_maps
+        codes = table["image"].cat.codes.to_numpy()
+        self._bounds = np.searchsorted(codes, np.arange(len(self.names) + 1))  # image i: rows _bounds[i].._bounds[i+1]
+        self._position = {name: i for i, name in enumerate(self.names)}
+
+    # ---------------------------------------------------------------------------------------------- construction
+    @classmethod
+    def from_maps(
+        cls,
+        classes: Classes,
+        names: Iterable[str],
+        object_maps: Mapping[str, np.ndarray | Path],
+        labels: Mapping[str, Mapping[int, int]],
+    ) -> MaskSet:
+        """Build from object maps and one label per mask.
+
+        Args:
+            classes: the class list; uncovered pixels get ``classes.uncovered``.
+            names: image names, in order.
+            object_maps: per image (H, W) integers >= 0, or the PNG file that holds them.
+            labels: per image ``{mask_id: label}`` for every id > 0 of its object map.
+
+        Raises:
+            ValueError: a mask without a label, a label outside 0..K-1 and the ignore index, or a negative id.
+        """
+        names = tuple(names)
+        frames = []
+        for name in names:
+            source = object_maps[name]
+            objects = source if isinstance(source, np.ndarray) else read_label_png(source)
+            ids, sizes = areas_of(objects, name)
+            missing = [int(i) for i in ids if int(i) not in labels[name]]
+            if missing:
+                raise ValueError(f"{name}: masks {missing[:5]} of the object map have no label")
+            values = np.array([labels[name][int(i)] for i in ids], dtype=np.int64)
+            frames.append((ids, sizes, values))
+        return cls(classes, names, new_table(classes, names, frames), object_maps, classes.uncovered)
+
+    @classmethod
+    def from_folders(
+        cls,
+        object_maps: str | os.PathLike[str],
+        labels: str | os.PathLike[str],
+        classes: Classes,
+        names: Iterable[str] | None = None,
+    ) -> MaskSet:
+        """Read the authors' layout: a folder of object maps (``obj_jpg``) and a folder of label maps (``mask_jpg``),
+        PNG files of equal names.
+
+        Args:
+            object_maps: folder of 8- or 16-bit PNGs, 0 = covered by no mask.
+            labels: folder of label PNGs; each mask carries one label.
+            classes: the class list.
+            names: the images to read, or None for every file of `object_maps`.
+
+        Raises:
+            FileNotFoundError: a folder or file is missing.
+            ValueError: sizes differ, a mask carries two labels, a label is outside the class list, or uncovered
+                pixels carry several labels.
+        """
+        object_folder, label_folder = Path(object_maps), Path(labels)
+        for folder in (object_folder, label_folder):
+            if not folder.is_dir():
+                raise FileNotFoundError(f"{folder}: no such folder of PNG files")
+        names = tuple(sorted(path.stem for path in object_folder.glob("*.png")) if names is None else names)
+        if not names:
+            raise ValueError(f"{object_folder}: expected at least one PNG object map, found none")
+        frames, outside, paths = [], set(), {}
+        for name in names:
+            paths[name] = object_folder / f"{name}.png"
+            objects, label_map = read_label_png(paths[name]), read_label_png(label_folder / f"{name}.png")
+            if objects.shape != label_map.shape:
+                raise ValueError(f"{paths[name]}: object map is {objects.shape}, its labels are {label_map.shape}")
+            ids, sizes = areas_of(objects, name)
+            outside |= set(np.unique(label_map[objects == 0]).tolist())
+            frames.append((ids, sizes, labels_of(ids, objects, label_map, f"{label_folder / name}.png")))
+        if len(outside) > 1:
+            raise ValueError(
+                f"{label_folder}: uncovered pixels (object id 0) must carry one label, found {sorted(outside)}"
+            )
+        uncovered = outside.pop() if outside else classes.uncovered
+        return cls(classes, names, new_table(classes, names, frames), paths, uncovered)
+
+    # ---------------------------------------------------------------------------------------------- looking
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"MaskSet({len(self.names)} images, {len(self)} masks, {len(self.classes)} classes)"
+
+    def rows(self, name: str) -> slice:
+        """Row numbers of one image's masks in the table, in order of mask id."""
+        i = self._at(name)
+        return slice(int(self._bounds[i]), int(self._bounds[i + 1]))
+
+    def row(self, name: str, mask_id: int) -> int:
+        """Row number of one mask.
+
+        Raises:
+            ValueError: no such image, or it has no such mask.
+        """
+        rows = self.rows(name)
+        ids = self.table["mask_id"].to_numpy()[rows]
+        position = int(np.searchsorted(ids, mask_id))
+        if position == len(ids) or ids[position] != mask_id:
+            raise ValueError(f"image {name!r} has no mask {mask_id}")
+        return rows.start + position
+
+    @property
+    def queried(self) -> np.ndarray:
+        """(M,) bool: the masks an annotator has answered so far, whether or not the LCM has overruled the answer
+        since."""
+        return self.table["source"].isin(ANSWERED).to_numpy()
+
+    @property
+    def canonical_order(self) -> np.ndarray:
+        """(M,) row numbers sorted by (image name, mask id): random numbers drawn in this order do not depend on the
+        order of images."""
+        name_rank = np.argsort(np.argsort(np.array(self.names)))
+        return np.argsort(name_rank[self.table["image"].cat.codes.to_numpy()], kind="stable")
+
+    def object_map(self, name: str) -> np.ndarray:
+        """(H, W) int32 mask ids, 0 = covered by no mask."""
+        self._at(name)
+        source = self._object_maps[name]
+        return (source if isinstance(source, np.ndarray) else read_label_png(source)).astype(np.int32, copy=False)
+
+    def index_map(self, name: str) -> np.ndarray:
+        """(H, W) int64: for each pixel the position of its mask among the image's rows, or -1 where there is none."""
+        objects = self.object_map(name)
+        ids = self.table["mask_id"].to_numpy()[self.rows(name)]
+        lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int64)
+        lookup[ids] = np.arange(len(ids))
+        return lookup[objects]
+
+    def label_map(self, name: str, index_map: np.ndarray | None = None) -> np.ndarray:
+        """(H, W) uint8 labels: each pixel carries its mask's label, uncovered pixels carry `uncovered`.
+
+        `index_map` saves reading the object map again where the caller has it.
+        """
+        labels = self.table["label"].to_numpy()[self.rows(name)]
+        index = self.index_map(name) if index_map is None else index_map
+        return np.append(labels, np.uint8(self.uncovered))[index]  # index -1 takes the appended label
+
+    # ---------------------------------------------------------------------------------------------- changing
+    def relabel(
+        self, rows: np.ndarray, labels: np.ndarray, *, source: str, round: int, confidence: np.ndarray | float = np.nan
+    ) -> MaskSet:
+        """A new MaskSet in which the given masks carry new labels (the object maps are shared, this one is unchanged).
+
+        Args:
+            rows: (n,) row numbers of the table.
+            labels: (n,) labels in 0..K-1, or 255 for void.
+            source: who says so: ``annotator`` or ``lcm``. Where the LCM changes a mask that an annotator has answered,
+                the table says ``overruled``.
+            round: the round of the change, >= 1.
+            confidence: (n,) confidences in [0, 1] of the LCM; NaN for an annotator.
+
+        Raises:
+            ValueError: an unknown source or a label outside the class list.
+        """
+        if source not in SOURCES:
+            raise ValueError(f"source: expected one of {SOURCES}, found {source!r}")
+        check_labels(np.asarray(labels), self.classes, "relabel")
+        overrules = (source == "lcm") & self.queried[rows]
+        sources = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
+        return self._with(rows, label=labels, source=sources, round=round, confidence=confidence)
+
+    def restored(self, rows: np.ndarray, earlier: pd.DataFrame) -> MaskSet:
+        """A new MaskSet in which the given masks are as they were: (n,) row numbers, and a table with their label,
+        source, round and confidence, n rows."""
+        sources = [SOURCES.index(source) for source in earlier["source"]]
+        return self._with(rows, **{name: earlier[name] for name in STATE if name != "source"}, source=sources)
+
+    def _with(self, rows: np.ndarray, **values: Any) -> MaskSet:
+        """Other values of the columns `STATE` in some rows; sources as positions in `SOURCES`."""
+        state = self._state()
+        for name, column in state.items():
+            column[rows] = values[name]
+        return self._in_state(state)
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """Copies of the columns that change, (M,) each; sources as positions in `SOURCES`."""
+        columns = {name: self.table[name] for name in STATE} | {"source": self.table["source"].cat.codes}
+        return {name: column.to_numpy().copy() for name, column in columns.items()}
+
+    def _in_state(self, state: dict[str, Any]) -> MaskSet:
+        """These masks with such columns."""
+        table = self.table.assign(**state | {"source": categorical(state["source"], SOURCES)})
+        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
+
+    # ---------------------------------------------------------------------------------------------- files
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write object maps (PNG), the table (Parquet) and the classes (JSON) into `folder`, the JSON last: where it
+        is, the rest is whole."""
+        target = Path(folder)
+        for name in self.names:
+            write_label_png(below(target / "object_maps", f"{name}.png"), self.object_map(name))
+        write_parquet(target / "masks.parquet", self.table)
+        write_description(target / "masks.json", self.names, self.classes, self.uncovered)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> MaskSet:
+        """Read what `save` wrote; object maps are read when asked for.
+
+        Raises:
+            FileNotFoundError: `folder` holds no saved MaskSet.
+            ValueError: a file is damaged; the message names it.
+        """
+        source = Path(folder)
+        if not (source / "masks.json").is_file():
+            raise FileNotFoundError(
+                f"{source}: no saved masks here (expected masks.json, masks.parquet and object_maps/)"
+            )
+        names, classes, uncovered = read_description(source / "masks.json")
+        table = read_table(source / "masks.parquet", names, classes)
+        paths = {name: source / "object_maps" / f"{name}.png" for name in names}
+        return cls(classes, names, table, paths, uncovered)
+
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write only the columns that change, in row order: a few kilobytes for thousands of masks."""
+        write_parquet(path, pd.DataFrame(self._state()))
+
+    def with_state(self, path: str | os.PathLike[str]) -> MaskSet:
+        """This mask set with the labels that `save_state` wrote.
+
+        Raises:
+            FileNotFoundError: the file is missing.
+            ValueError: the file is damaged or has another number of masks.
+        """
+        return self._in_state(read_state(path, self.classes, len(self)))
+
+    def _at(self, name: str) -> int:
+        if name not in self._position:
+            raise ValueError(
+                f"image {name!r} is not among these masks ({len(self.names)} images, the first is {self.names[0]!r})"
+            )
+        return self._position[name]

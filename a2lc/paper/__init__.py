@@ -1,0 +1,1 @@
+"""Everything between runs and the paper's tables and figures."""

@@ -1,0 +1,142 @@
+"""The paper's protocols: which runs make which table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.config import METHODS, Experiment
+from a2lc.datasets import load_dataset
+from a2lc.initial import initial_masks
+from a2lc.machine import show_bars
+from a2lc.paper.many import run_many
+from a2lc.runs import Run
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Rows = Mapping[str, Mapping[str, Any]]
+
+TABLE4: Rows = {name: {"method": "a2lc", "acquisition": name} for name in ACQUISITION_FUNCTIONS}
+"""Table 4: all of A²LC with another acquisition function (methods.md 2.11)."""
+
+TABLE5: Rows = {
+    "baseline": {"method": "alc_non_redundant"},
+    "lcm": {"method": "alc_lcm"},
+    "abc": {"method": "alc_abc"},
+    "lcm+abc": {"method": "alc_lcm_abc"},
+    "lcm+abc+mask": {"method": "a2lc"},
+}
+"""Table 5: from ALC without repetition to A²LC, one component after the other."""
+
+CITYSCAPES_SHARE = 100_000 / (2975 * 2048)
+"""Table 2's budget as a share of Cityscapes' superpixels: a click for 1.64 % of them."""
+
+
+def table2(clicks: int, superpixel_rounds: int = 2) -> Rows:
+    """Table 2's rows under one budget (methods.md 6.4).
+
+    ALC and A²LC spend it in one round. Spx and MerSpx ask about random superpixels with the first half, so that there
+    is a model to choose the second; MulSpx' own protocol spends all of it at random; ``mulspx_halves`` is its control.
+
+    Args:
+        clicks: the whole budget.
+        superpixel_rounds: rounds in which Spx, MerSpx and the control spend it.
+    """
+    once = {"rounds": 1, "budget": clicks}
+    halves = {"rounds": superpixel_rounds, "budget": max(1, clicks // superpixel_rounds)}
+    return {
+        "fully_supervised": {"method": "full_supervision", "rounds": 0},
+        "spx": {"method": "spx", **halves},
+        "merspx": {"method": "merspx", **halves},
+        "mulspx": {"method": "mulspx", **once},
+        "mulspx_halves": {"method": "mulspx", **halves},
+        "alc": {"method": "alc", **once},
+        "a2lc": {"method": "a2lc", **once},
+    }
+
+
+def table2_clicks(
+    fields: Mapping[str, Any], runs_dir: str | os.PathLike[str] = "runs", share: float = CITYSCAPES_SHARE
+) -> int:
+    """Table 2's budget for another dataset: clicks for the same share of its superpixels of 32 x 32 pixels.
+
+    Args:
+        fields: names dataset and root.
+        runs_dir: the superpixels are kept in its subfolder ``shared``.
+        share: of the superpixels, in (0, 1).
+    """
+    experiment = Experiment(dataset=fields["dataset"], root=fields.get("root"), method="spx")
+    dataset = load_dataset(experiment.dataset, experiment.root)
+    masks, _ = initial_masks(experiment, dataset, Path(runs_dir), progress=show_bars(True))
+    return max(2, round(share * len(masks)))
+
+
+def run_rows(
+    fields: Mapping[str, Any],
+    rows: Rows,
+    seeds: Iterable[int] = (0,),
+    *,
+    runs_dir: str | os.PathLike[str] = "runs",
+    client: Client | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> dict[str, list[Run]]:
+    """Every row of a table with every seed; from the same pseudo-labels, and per seed the same round-0 model.
+
+    Args:
+        fields: the fields of `Experiment` that all runs share; a row's own win. Rows that bring their own
+            `pseudo_labels` (superpixels, ground truth) do not take these, nor `scoring`.
+        rows: row name -> fields.
+        seeds: one run per row and seed.
+        runs_dir, device, progress: as in `run`.
+        client: of a cluster that plays them, as in `run_many`; None: the cluster that ``A2LC_SCHEDULER`` names; where
+            it is unset, one run after the other in this process.
+
+    Returns:
+        Row name -> its runs, one per seed.
+
+    Raises:
+        ValueError: a field is unknown or wrong; nothing is started then.
+        FailedRuns: some runs failed, the others are finished (`run_many`).
+    """
+    seeds = list(seeds)
+    jobs = [(row, _experiment(fields, own, seed)) for seed in seeds for row, own in rows.items()]
+    experiments = [experiment for _, experiment in jobs]
+    runs = run_many(experiments, runs_dir, client, workers=0, device=device, progress=progress)
+    found: dict[str, list[Run]] = {row: [] for row in rows}
+    for (row, _), run in zip(jobs, runs, strict=True):
+        found[row].append(run)
+    return found
+
+
+def _experiment(fields: Mapping[str, Any], own: Mapping[str, Any], seed: int) -> Experiment:
+    shared = dict(fields)
+    if "pseudo_labels" in METHODS.get(own.get("method", ""), {}):
+        for name in ("pseudo_labels", "scoring"):
+            shared.pop(name, None)
+    return Experiment(**{**shared, **own, "seed": seed})
+
+
+def run_all(
+    fields: dict[str, Any],
+    methods: Iterable[str] = ("alc", "a2lc"),
+    seeds: Iterable[int] = (0, 1, 2),
+    *,
+    runs_dir: str | os.PathLike[str] = "runs",
+    client: Client | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> list[Run]:
+    """Table 1's protocol: `run_rows` with a row per method.
+
+    Args:
+        methods: presets of ``a2lc.config.METHODS``.
+        fields, seeds, runs_dir, client, device, progress: as in `run_rows`.
+    """
+    rows = {method: {"method": method} for method in methods}
+    runs = run_rows(fields, rows, seeds, runs_dir=runs_dir, client=client, device=device, progress=progress)
+    return [run for of_row in runs.values() for run in of_row]

@@ -1,0 +1,193 @@
+"""Executing the notebooks of a profile: tables before the figures that read their runs, several at once where asked.
+One that fails keeps its executed copy, and the others go on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from a2lc.errors import nearest
+from a2lc.files import read_json, read_yaml
+from a2lc.machine import show_bars
+from a2lc.paper.many import SCHEDULER
+from a2lc.paper.notebook import check_parameters, parameters_of, run_notebook
+from a2lc.paper.summary import MINUTES, item_of
+
+ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One notebook to execute.
+
+    Attributes:
+        notebook: its file.
+        parameters: those of the profile that it has.
+        folder: where its results go, ``figures_dir`` of the profile.
+    """
+
+    notebook: Path
+    parameters: dict[str, Any]
+    folder: Path
+
+    @property
+    def output(self) -> Path:
+        """The executed copy."""
+        return self.folder / "executed" / self.notebook.name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes:
+        task: the task.
+        minutes: wall-clock time; finished runs are reused, so this may be far less than computing them took.
+        error: the last line of what went wrong, None where nothing did.
+    """
+
+    task: Task
+    minutes: float
+    error: str | None = None
+
+
+def profile_files(folder: Path, profile: str) -> list[Path]:
+    """The files of a profile: ``<profile>.yaml``, or all ``<profile>_*.yaml`` where one profile has several datasets.
+
+    Raises:
+        FileNotFoundError: there is none; the nearest name is suggested.
+    """
+    found = [*folder.glob(f"{profile}.yaml")] or sorted(folder.glob(f"{profile}_*.yaml"))
+    if not found:
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        raise FileNotFoundError(
+            f"{folder}: no profile {profile!r}{nearest(profile, known)} (known: {', '.join(known) or 'none'})"
+        )
+    return found
+
+
+def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
+    """What a profile executes, in order, every parameter checked before anything starts.
+
+    Args:
+        profile: a name in ``<notebooks>/params``.
+        notebooks: the folder of the notebooks.
+        only: beginnings of notebook names; empty: the quickstart, every table and every figure.
+
+    Raises:
+        FileNotFoundError: no such profile or notebook.
+        ValueError: a profile is damaged, names no ``figures_dir``, a parameter that no notebook has, or one of a wrong
+            type.
+    """
+    every = sorted(notebooks.glob("*.ipynb"), key=lambda path: (path.name.startswith("figure"), path.name))
+    for name in only:
+        if not any(path.name.startswith(name) for path in every):
+            known = [path.stem for path in every]
+            raise FileNotFoundError(
+                f"{notebooks}: no notebook begins with {name!r}{nearest(name, known)} (known: {', '.join(known)})"
+            )
+    chosen = [path for path in every if (path.name.startswith(tuple(only)) if only else any(map(path.match, ITEMS)))]
+    defaults = {path: parameters_of(path) for path in every}
+    tasks = []
+    for file in profile_files(notebooks / "params", profile):
+        values = read_yaml(file)
+        if not isinstance(values.get("figures_dir"), str):
+            raise ValueError(f"{file}: expected figures_dir, a folder, found {values.get('figures_dir')!r}")
+        if unused := set(values) - set().union(*defaults.values()):
+            raise ValueError(f"{file}: no notebook has the parameters {', '.join(sorted(unused))}")
+        for path in chosen:
+            given = {name: value for name, value in values.items() if name in defaults[path]}
+            check_parameters(path, given)
+            tasks.append(Task(path, given, Path(values["figures_dir"])))
+    return tasks
+
+
+def execute(
+    tasks: Sequence[Task], jobs: int = 1, progress: bool = True, scheduler: str | None = None
+) -> Iterator[Outcome]:
+    """Execute tasks in order, `jobs` at once, each in a process of its own, and yield each when it has ended.
+
+    The bar estimates the time left from the minutes that each notebook took last time (``minutes.json``). Kernels show
+    no bars of their own; where several run at once they share the cores, unless ``OMP_NUM_THREADS`` says otherwise.
+
+    Args:
+        tasks: what to execute.
+        jobs: how many at once.
+        progress: whether to show a bar.
+        scheduler: of the cluster that plays the notebooks' runs (`a2lc.paper.cluster.scheduler_at`); None: each kernel plays
+            its own.
+
+    Raises:
+        ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
+    """
+    weights = {task: _expected(task) for task in tasks}
+    waiting, running = deque(tasks), dict[Future[Outcome], tuple[Task, float]]()
+    threads = None if jobs == 1 else str(max(1, (os.cpu_count() or 1) // jobs))
+    context = multiprocessing.get_context("spawn")
+    form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} so far, about {remaining} left{postfix}"
+    bar = tqdm(
+        total=sum(weights.values()), desc="notebooks", bar_format=form, disable=not show_bars(progress), smoothing=0
+    )
+    done = 0.0
+    with (
+        _cluster(scheduler) as address,
+        bar,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(threads, address)) as pool,
+    ):
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                task = waiting.popleft()
+                running[pool.submit(_run, task)] = (task, time.perf_counter())
+            ended, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+            outcomes = [(future.result(), running.pop(future)) for future in ended]
+            done += sum(weights[task] for _, (task, _) in outcomes)
+            minutes = {task: (time.perf_counter() - start) / 60 for task, start in running.values()}
+            bar.n = done + sum(min(spent, 0.95 * weights[task]) for task, spent in minutes.items())
+            about = ", ".join(f"{item_of(task.notebook)} {spent:.1f} min" for task, spent in minutes.items())
+            bar.set_postfix_str(about)
+            yield from (outcome for outcome, _ in outcomes)
+        bar.n = bar.total
+        bar.refresh()
+
+
+def _expected(task: Task) -> float:
+    """Minutes that a task took last time, 1 where it is new."""
+    file = task.folder / MINUTES
+    return float(read_json(file).get(item_of(task.notebook), 1.0)) if file.is_file() else 1.0
+
+
+def _cluster(scheduler: str | None) -> AbstractContextManager[str | None]:
+    if scheduler is None:
+        return nullcontext()
+    from a2lc.paper.cluster import scheduler_at
+
+    return scheduler_at(scheduler)
+
+
+def _prepare(threads: str | None, scheduler: str | None) -> None:
+    os.environ["TQDM_DISABLE"] = "1"
+    if threads is not None:
+        os.environ.setdefault("OMP_NUM_THREADS", threads)
+    if scheduler is not None:
+        os.environ[SCHEDULER] = scheduler
+
+
+def _run(task: Task) -> Outcome:
+    start, error = time.perf_counter(), None
+    try:
+        run_notebook(task.notebook, task.output, task.parameters)
+    except Exception as problem:  # whatever it is, the other notebooks go on
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", str(problem)).strip().splitlines()
+        error = lines[-1] if lines else type(problem).__name__
+    return Outcome(task, (time.perf_counter() - start) / 60, error)

@@ -1,0 +1,222 @@
+"""For the tutorials: maps of numbers, rows of bars, a figure that follows sliders, and who answers where nobody is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ipywidgets import SelectionSlider, interactive
+from matplotlib.figure import Figure
+
+from a2lc.acquisition import Explanation
+from a2lc.datasets import Classes
+from a2lc.human import Queue
+from a2lc.masks import VOID, MaskSet, label_names
+from a2lc.metrics import TruthHistogram
+from a2lc.paper.clicks import truth_of
+
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#999999")
+
+
+def window(inside: np.ndarray, margin: int = 8) -> tuple[slice, slice]:
+    """Rows and columns around the True pixels of an (H, W) bool map, `margin` pixels wider on each side.
+
+    Raises:
+        ValueError: no pixel is True.
+    """
+    if not inside.any():
+        raise ValueError("window: expected at least one True pixel, found none")
+    found = (np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0)))
+    rows, columns = (slice(max(int(at[0]) - margin, 0), int(at[-1]) + 1 + margin) for at in found)
+    return rows, columns
+
+
+def highlight(image: np.ndarray, inside: np.ndarray, paint: tuple[int, int, int] | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 `image`, pale where (H, W) `inside` is False; `paint` is the colour of the True pixels, which
+    otherwise stay as they are."""
+    return np.where(inside[..., None], image if paint is None else paint, 190 + image * 0.25).astype(np.uint8)
+
+
+def image_accuracy(masks: MaskSet, truth: TruthHistogram) -> np.ndarray:
+    """(N,) share of each image's mask pixels whose label is the ground truth, in [0, 1]; void is never right, and an
+    image without masks has 0."""
+    label, k = masks.table["label"].to_numpy(), len(masks.classes)
+    hits = np.where(label < k, truth.counts[np.arange(len(masks)), np.minimum(label, k)], 0)
+    image, n = masks.table["image"].cat.codes.to_numpy(), len(masks.names)
+    return np.bincount(image, hits, n) / np.maximum(np.bincount(image, masks.table["area"], n), 1)
+
+
+def shuffled(labels: np.ndarray, where: np.ndarray, seed: int) -> np.ndarray:
+    """(M,) labels with those at `where` ((M,) bool or row numbers) dealt out among them at random."""
+    dealt = labels.copy()
+    dealt[where] = np.random.default_rng(seed).permutation(labels[where])
+    return dealt
+
+
+def verdicts(masks: MaskSet, name: str, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 picture of one image's masks: green where (M,) `right` is True, red where `wrong` is, else
+    grey."""
+    rows = masks.rows(name)
+    colours = np.full((rows.stop - rows.start + 1, 3), 230, dtype=np.uint8)  # the last is for pixels of no mask, -1
+    colours[:-1][right[rows]], colours[:-1][wrong[rows]] = (0, 150, 60), (220, 30, 30)
+    return colours[masks.index_map(name)]
+
+
+def show_explanation(why: Explanation, image: np.ndarray, classes: Classes, name: str = "mask") -> Figure:
+    """The factors of one mask's score beside the mask, cut out of its (H, W, 3) uint8 image."""
+    inside = ~np.isnan(why.cil)
+    box = window(inside)
+    maps = {"CIL": why.cil, "weight": why.weight, "similarity": why.similarity, "product": why.contribution}
+    panels = {"mask": highlight(image, inside)} | maps
+    row = why.row
+    factors = f"{row['area']} pixels × CIL {row['cil']:.2f} × weight {row['weight']:.2f}"
+    label = label_names(classes)[int(row["label"])]
+    title = f"{name}, labelled {label}: score {row['score']:.1f} ≈ {factors} × similarity {row['similarity']:.2f}"
+    limits = {"product": (0.0, float(np.nanmax(why.contribution)))}
+    return show_numbers({what: values[box] for what, values in panels.items()}, title, limits=limits)
+
+
+def show_numbers(
+    panels: Mapping[str, np.ndarray],
+    title: str = "",
+    columns: int = 5,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> Figure:
+    """Maps of numbers side by side, a colour bar under each; NaN is light grey.
+
+    Args:
+        panels: title -> (H, W) float map, or (H, W, 3) uint8 image, which gets no colour bar.
+        title: over the whole figure.
+        columns: panels per row.
+        limits: title -> (lowest, highest) value of the colours; 0 to 1 where a panel is not named.
+    """
+    rows, columns = -(-len(panels) // columns), min(columns, len(panels))
+    height, width = next(iter(panels.values())).shape[:2]
+    bars = any(panel.ndim == 2 for panel in panels.values())
+    size = (2.5 * columns, rows * (2.5 * min(height / width, 2) + (0.75 if bars else 0.3)) + 0.4 * bool(title))
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    colours = plt.get_cmap("viridis").with_extremes(bad="#e8e8e8")
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (name, panel) in zip(axes.flat, panels.items(), strict=False):
+        axis.set_title(name, fontsize=9)
+        low, high = (limits or {}).get(name, (0.0, 1.0))
+        picture = axis.imshow(panel, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
+        if bars:
+            bar = fig.colorbar(picture, ax=axis, orientation="horizontal", shrink=0.8, pad=0.03)
+            bar.ax.tick_params(labelsize=7)
+            if panel.ndim == 3 and bar.solids is not None:  # keeps its room, so that all panels are of one size
+                bar.ax.tick_params(colors="none")
+                bar.outline.set_visible(False)
+                bar.solids.set_visible(False)
+    fig.suptitle("\n".join(wrap(title, 32 * columns)), fontsize=9)
+    return fig
+
+
+def show_matrices(
+    matrices: Mapping[str, np.ndarray],
+    rows: Sequence[object],
+    columns: Sequence[object],
+    axes_names: tuple[str, str],
+    digits: int | None = None,
+) -> Figure:
+    """Tables of numbers drawn as colours, side by side; each has colours of its own.
+
+    Args:
+        matrices: title -> (n, m) numbers.
+        rows, columns: n and m names.
+        axes_names: what the rows are, what the columns are.
+        digits: writes the numbers into the cells, with so many digits after the point where a matrix has any; None:
+            colours only.
+    """
+    wide, high = 0.36 * len(columns) + 1.6, 0.26 * len(rows) + 1.3
+    if digits is not None:
+        wide, high = 0.6 * len(columns) + 1.4, 0.3 * len(rows) + 1.0
+    fig, axes = plt.subplots(
+        1, len(matrices), figsize=(wide * len(matrices), high), squeeze=False, sharey=True, layout="constrained"
+    )
+    for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=True):
+        picture = axis.imshow(matrix, cmap="cividis", aspect="auto")
+        axis.set_xticks(range(len(columns)), [str(name) for name in columns], fontsize=7)
+        axis.set_yticks(range(len(rows)), [str(name) for name in rows], fontsize=7)
+        if digits is None:
+            axis.tick_params(axis="x", rotation=90)
+            fig.colorbar(picture, ax=axis, shrink=0.8).ax.tick_params(labelsize=7)
+        else:
+            middle = (np.nanmin(matrix) + np.nanmax(matrix)) / 2
+            after = 0 if np.array_equal(matrix, np.round(matrix)) else digits
+            for (y, x), value in np.ndenumerate(matrix):
+                shade = "black" if value > middle else "white"
+                axis.text(x, y, f"{value:.{after}f}", ha="center", va="center", fontsize=7, color=shade)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(axes_names[1], fontsize=8)
+    axes[0, 0].set_ylabel(axes_names[0], fontsize=8)
+    return fig
+
+
+def bar_rows(groups: Mapping[str, Mapping[str, float]], xlabel: str, title: str = "", digits: int = 1) -> Figure:
+    """Horizontal bars with their values written beside them.
+
+    Args:
+        groups: label of a colour -> name of a row -> length; all groups have the same rows. NaN: no bar.
+        xlabel: what the length is.
+        title: over the whole figure.
+        digits: of the values after the point.
+    """
+    names = list(next(iter(groups.values())))
+    thick = 0.8 / len(groups)
+    fig, axis = plt.subplots(figsize=(6.5, 1.1 + 0.13 * len(names) * (len(groups) + 0.7)), layout="constrained")
+    for i, (label, lengths) in enumerate(groups.items()):
+        where = np.arange(len(names)) + (i - (len(groups) - 1) / 2) * thick
+        values = [lengths[name] for name in names]
+        drawn = axis.barh(where, np.nan_to_num(values), thick, label=label, color=_COLOURS[i % len(_COLOURS)])
+        texts = ["" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+        axis.bar_label(drawn, texts, fontsize=7, padding=2)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel(xlabel, fontsize=8)
+    axis.tick_params(axis="x", labelsize=7)
+    axis.margins(x=0.1)
+    axis.spines[["top", "right"]].set_visible(False)
+    if len(groups) > 1:
+        fig.legend(loc="outside lower center", ncols=len(groups), fontsize=8, frameon=False)
+    fig.suptitle("\n".join(wrap(title, 90)), fontsize=9)
+    return fig
+
+
+def answer_by_truth(queue: Queue) -> None:
+    """Stand for a person where nobody is: answer all that is left of a queue with the most frequent ground truth of
+    each mask, void where that is void.
+
+    Raises:
+        ValueError: an image has no ground truth, or the round has gone on.
+    """
+    said = truth_of(queue.run).majority
+    queue.answer_many(
+        (query.position, int(said[query.row]) if said[query.row] < len(queue.classes) else VOID)
+        for query in queue.pending
+    )
+
+
+def sliders(draw: Callable[..., Figure], **choices: Sequence[Any]) -> interactive:
+    """A widget with one slider per name in `choices`; the figure `draw(**chosen)` follows them.
+
+    For a notebook in a browser. Where there is none, call `draw` once instead and save its figure.
+
+    Args:
+        draw: takes one value per name and returns a figure.
+        choices: name -> the values of its slider, in order; it starts at the first.
+
+    Raises:
+        ValueError: a slider without a value.
+    """
+    if empty := [name for name, values in choices.items() if not len(values)]:
+        raise ValueError(f"sliders: expected at least one value, found none for {', '.join(empty)}")
+    made = {
+        name: SelectionSlider(options=list(values), description=name, continuous_update=False)
+        for name, values in choices.items()
+    }
+    return interactive(draw, {"auto_display": True}, **made)

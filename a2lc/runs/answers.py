@@ -1,0 +1,105 @@
+"""What a line of a person's ``answers.jsonl`` says, and which answers stand.
+
+The oracle's lines hold image, mask_id and label. A person's hold more:
+
+    {"image": "a", "mask_id": 7, "label": 3, "position": 0, "time": "2025-...", "seconds": 2.1, "source": "person"}
+
+``label`` is null where the mask was skipped, and in a line with ``"undo": true``, which takes back the latest answer
+that the same source gave about this mask. The later answer about a mask wins, whoever gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from a2lc.files import Record
+
+
+def label_in(value: object) -> int:
+    """A label as a line says it: 0..255. Raises `ValueError` where it is none."""
+    if type(value) is not int or not 0 <= value <= 255:
+        raise ValueError(f"label: expected 0..255, found {value!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One line.
+
+    Attributes:
+        image, mask_id: the mask.
+        label: 0..K-1, 255 = void; None: skipped or, in an undo, nothing.
+        position: of the mask in the round's queue, counted from 0.
+        time: when, UTC in ISO 8601.
+        seconds: how long it took, None where nobody measured.
+        source: who answered.
+        undo: whether this takes an answer back.
+    """
+
+    image: str
+    mask_id: int
+    label: int | None
+    position: int
+    time: str
+    seconds: float | None
+    source: str
+    undo: bool = False
+
+    @property
+    def mask(self) -> tuple[str, int]:
+        """Image and mask id."""
+        return self.image, self.mask_id
+
+    def record(self) -> Record:
+        """As a line of ``answers.jsonl``."""
+        fields = asdict(self)
+        return fields if self.undo else {name: value for name, value in fields.items() if name != "undo"}
+
+    @classmethod
+    def of(cls, record: Record) -> Answer:
+        """Read a line.
+
+        Raises:
+            ValueError, KeyError, TypeError: a field is missing or wrong.
+        """
+        label, seconds, undo = record["label"], record["seconds"], record.get("undo", False)
+        label = None if label is None else label_in(label)
+        if not isinstance(undo, bool) or (undo and label is not None):
+            raise ValueError(f"undo: expected true, without a label, found {undo!r} and label {label!r}")
+        return cls(
+            image=str(record["image"]),
+            mask_id=int(record["mask_id"]),
+            label=label,
+            position=int(record["position"]),
+            time=str(record["time"]),
+            seconds=None if seconds is None else float(seconds),
+            source=str(record["source"]),
+            undo=undo,
+        )
+
+
+def kept(answers: Iterable[Answer]) -> list[Answer]:
+    """The answers and skips that no undo has taken back, oldest first."""
+    left: list[Answer] = []
+    for answer in answers:
+        if not answer.undo:
+            left.append(answer)
+            continue
+        mine = (i for i in reversed(range(len(left))) if (left[i].mask, left[i].source) == (answer.mask, answer.source))
+        if (taken := next(mine, None)) is not None:
+            del left[taken]
+    return left
+
+
+def standing(answers: Iterable[Answer]) -> dict[tuple[str, int], Answer]:
+    """The answer or skip that counts for each mask: the latest of those kept."""
+    return {answer.mask: answer for answer in kept(answers)}
+
+
+def answers_table(answers: Iterable[Answer]) -> pd.DataFrame:
+    """What a person's answers come to: image, mask_id and label of every mask answered, in the order of the queue."""
+    final = sorted((a for a in standing(answers).values() if a.label is not None), key=lambda a: a.position)
+    return pd.DataFrame([(a.image, a.mask_id, a.label) for a in final], columns=["image", "mask_id", "label"])

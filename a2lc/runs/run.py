@@ -1,0 +1,265 @@
+"""A run on disk: one folder, one subfolder per round, stages that are finished one after the other and never done
+twice.
+
+    runs/<dataset>-<method>-s<seed>-<hash8>/
+        config.json  provenance.json
+        round_00/  masks.parquet  segmenter.safetensors  metrics.json  state.json
+        round_01/  scores.parquet  queries.parquet  answers.jsonl  lcm.safetensors  masks.parquet
+        segmenter.safetensors ...
+        of a person's runs also:  proposals.parquet  approvals.jsonl  approved.parquet  (`a2lc.proposals`)
+        undone.jsonl  automatic corrections taken back (`a2lc.runs.decisions`)
+    runs/shared/   initial masks of a dataset, round-0 model of a dataset and seed: what does not depend on the method
+
+Every file is renamed into place when whole, and `state.json` names a stage only after its files are there: a process
+killed anywhere is continued by the same command and ends with the same numbers. How far a round is, and whom it waits
+for, stands in its `state.json` and nowhere else (`a2lc.runs.stage_folder.State`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from a2lc.config import Experiment
+from a2lc.errors import differences
+from a2lc.files import below, damaged, read_json, read_parquet, write_json
+from a2lc.masks import MaskSet
+from a2lc.runs.decisions import labels_after
+from a2lc.runs.round_folder import RoundFolder
+from a2lc.runs.stage_folder import STAGES, WaitsFor
+
+if TYPE_CHECKING:
+    from a2lc.segmenter import Segmenter
+
+SHARED = "shared"
+FORMAT = 2  # of run folders; one that does not say which belongs to the first
+
+
+class Run:
+    """A run, finished or not: what `a2lc.run` returns and `Run.open` finds.
+
+    Attributes:
+        path: the run's folder.
+        config: the `Experiment`. Rounds beyond its ``rounds``, played for someone who asked for more, are not seen.
+    """
+
+    def __init__(self, path: Path, config: Experiment) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Run:
+        """Open an existing run folder.
+
+        Raises:
+            FileNotFoundError: `path` is no run folder.
+            ValueError: its config.json is damaged or not understood; or it was written in another `FORMAT`.
+        """
+        folder = Path(path)
+        if not (folder / "config.json").is_file():
+            raise FileNotFoundError(f"{folder}: no run here (expected config.json)")
+        run = cls(folder, _read_config(folder / "config.json"))
+        run.check_format()
+        return run
+
+    @classmethod
+    def create(cls, config: Experiment, runs_dir: str | os.PathLike[str], provenance: dict[str, Any]) -> Run:
+        """Open the folder of this configuration, making it where it does not exist; one of fewer rounds becomes one of
+        more.
+
+        Args:
+            config: the experiment.
+            runs_dir: the folder of all runs.
+            provenance: package versions, device and data hashes; the hashes must equal those of an existing folder.
+
+        Raises:
+            ValueError: the folder belongs to another configuration or to other data, every differing field is named
+                with both values; or it was written in another `FORMAT`.
+        """
+        run = cls(Path(runs_dir) / config.name, config)
+        file = run.path / "config.json"
+        if file.is_file():
+            run.check_format()
+            found = _read_config(file)
+            wrong, proof = differences(config.identity(), found.identity()), run.path / "provenance.json"
+            if proof.is_file():
+                wrong += differences({"data": provenance["data"]}, {"data": read_json(proof, "data")["data"]})
+            if wrong:
+                raise ValueError(
+                    f"{run.path}: holds another run: {'; '.join(wrong)}. Choose another runs_dir or remove the folder."
+                )
+            if config.rounds <= found.rounds:
+                return run
+        else:
+            write_json(run.path / "provenance.json", provenance | {"format": FORMAT})
+        write_json(file, config.model_dump(mode="json"))
+        return run
+
+    def check_format(self) -> None:
+        """Raise `ValueError` when the folder was written in another `FORMAT`; both are named, and the way out."""
+        file = self.path / "provenance.json"
+        found = read_json(file, "data").get("format", 1) if file.is_file() else 1
+        if found != FORMAT:
+            remedy = f"Read it with the a2lc that is named in {file}, or remove the folder to play the run again"
+            raise ValueError(f"{self.path}: a run in format {found}, this a2lc knows format {FORMAT}. {remedy}")
+
+    def folder(self, round: int) -> RoundFolder:
+        """The files of a round, 0 = before any correction."""
+        return RoundFolder(self.path, round)
+
+    @property
+    def finished_rounds(self) -> int:
+        """Number of finished correction rounds; -1 when even round 0 is not there."""
+        finished = -1
+        while finished < self.config.rounds and self.folder(finished + 1).done("trained"):
+            finished += 1
+        return finished
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rounds are done, or no mask is left to ask about."""
+        played = self.finished_rounds
+        return played >= self.config.rounds or (played >= 0 and self.folder(played).state.exhausted)
+
+    @property
+    def waits_for(self) -> WaitsFor | None:
+        """What a person has to do before the next round can be finished: answer its queue (`a2lc.human.Queue`) or
+        look at the LCM's corrections (`a2lc.human.Approval`); None where nobody is waited for."""
+        return None if self.finished else self.folder(self.finished_rounds + 1).state.waits_for
+
+    @property
+    def last_labels(self) -> int:
+        """The last round whose labels are there; its model may still have to be trained."""
+        following = self.finished_rounds + 1
+        played = following <= self.config.rounds and self.folder(following).done("corrected")
+        return following if played else following - 1
+
+    @property
+    def status(self) -> str:
+        """Where the run stands, in a few words."""
+        if self.finished:
+            return f"finished after round {self.finished_rounds}"
+        what = f"waits for {self.waits_for}" if self.waits_for else "goes on when it is started again"
+        return f"round {self.finished_rounds + 1} of {self.config.rounds} {what}"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {self.status})"
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """A row per finished round: round, clicks, data_miou, model_miou, n_auto, lcm_oa_before, lcm_oa_after,
+        seconds per stage; NaN where there is nothing to measure (superpixels have neither labels nor model in round
+        0)."""
+        rows = []
+        for number in range(self.finished_rounds + 1):
+            folder = self.folder(number)
+            metrics = read_json(folder.path / "metrics.json", "round")
+            seconds = {f"seconds_{stage}": folder.state.finished.get(stage, float("nan")) for stage in STAGES}
+            numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
+            rows.append({name: float("nan") if value is None else value for name, value in numbers.items()} | seconds)
+        return pd.DataFrame(rows)
+
+    def metrics(self, round: int) -> dict[str, Any]:
+        """Everything measured in a round, per class where it has classes.
+
+        Raises:
+            FileNotFoundError: the round is not finished.
+            ValueError: its file is damaged.
+        """
+        return read_json(self._existing(round, "metrics.json"))
+
+    def masks(self, round: int | None = None) -> MaskSet:
+        """The masks after a round (None: after the last finished one), less what was undone since.
+
+        Raises:
+            FileNotFoundError: the round has no masks yet.
+            ValueError: a file is damaged.
+        """
+        number = self.finished_rounds if round is None else round
+        self._existing(number, "masks.parquet")
+        return labels_after(MaskSet.load(self._shared()), self.folder(number))
+
+    def scores(self, round: int) -> pd.DataFrame:
+        """Score of every mask in a round: image, mask_id, score; -inf for superpixels merged into another's region.
+
+        Raises:
+            FileNotFoundError: the round has no scores yet.
+            ValueError: a file is damaged.
+        """
+        self._existing(round, "scores.parquet")
+        return self.masks(0).table[["image", "mask_id"]].assign(score=self.folder(round).scores())
+
+    def queries(self, round: int) -> pd.DataFrame:
+        """The masks queried in a round, highest score first: image, mask_id, row, score, label (before) and answer;
+        also classes, the list of all answered, where a query asks for them (K = void; `answer` is then 255 unless one
+        class was answered). Of a person's queue those that were answered.
+
+        Raises:
+            FileNotFoundError: the round has no queries, or they have no answers yet.
+            ValueError: a file is damaged, or the answers are about other masks.
+        """
+        queries, folder = read_parquet(self._existing(round, "queries.parquet"), "row", "score"), self.folder(round)
+        if not folder.done("answered"):
+            raise FileNotFoundError(f"{folder.path}: the queries of this round have no answers yet")
+        rows, masks, answers = folder.queried_rows(), self.masks(round - 1).table, folder.read_answers()
+        before = masks.iloc[rows][["image", "mask_id", "label"]].reset_index(drop=True)
+        more = {"classes": answers["classes"]} if "classes" in answers else {}
+        return before.assign(row=rows, score=queries["score"].to_numpy(), answer=folder.answered_labels(masks), **more)
+
+    def segmenter(self, round: int, device: str = "auto") -> Segmenter:
+        """The segmentation model trained in a round, with its weights.
+
+        Args:
+            round: from 0, the model trained on the first labels.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            FileNotFoundError: the round has no model (yet).
+            ValueError: its file is damaged, or this machine lacks the device.
+        """
+        from a2lc.segmenter import build_segmenter  # needs PyTorch, which a look at a run does not
+
+        weights = self._existing(round, "segmenter.safetensors")
+        settings = self.config.segmenter.model_copy(update={"keep": "last"})  # nothing is trained here
+        model = build_segmenter(settings, self.config.outputs(len(self.masks(0).classes)), device)
+        model.load(weights)
+        return model
+
+    def _shared(self) -> Path:
+        """The folder of the masks that the run began with."""
+        file = self.path / "provenance.json"
+        name = read_json(file, "masks")["masks"]
+        if not isinstance(name, str):
+            raise damaged(file, f"expected the name of the masks, found {name!r}")
+        return below(self.path.parent / SHARED, name)
+
+    def _existing(self, round: int, name: str) -> Path:
+        path = self.folder(round).path / name
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: round {round} has no {name}; finished are rounds 0 to {self.finished_rounds}"
+            )
+        return path
+
+
+def _read_config(file: Path) -> Experiment:
+    try:
+        return Experiment(**read_json(file, "dataset"))
+    except ValueError as error:
+        if str(file) in str(error):
+            raise
+        raise damaged(file, str(error)) from error
+
+
+def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:
+    """All runs below a folder, by name.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    if not Path(runs_dir).is_dir():
+        raise FileNotFoundError(f"{runs_dir}: no such folder of runs")
+    return [Run.open(path.parent) for path in sorted(Path(runs_dir).glob("*/config.json"))]
