@@ -1,5 +1,5 @@
-"""Command line: ``a2lc run | status | regenerate | doctor``, what makes masks (`cli_masks`) and what people do
-(`cli_human`)."""
+"""Command line: ``a2lc run | status | regenerate | doctor``, what makes masks (`a2lc.pseudo_labels.cli`) and what
+people do (`a2lc.human.cli`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a2lc import cli_human, cli_masks
 from a2lc.config import METHODS
+from a2lc.human import cli as cli_human
+from a2lc.pseudo_labels import cli as cli_masks
 
 if TYPE_CHECKING:
     import pandas as pd

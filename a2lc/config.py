@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from a2lc.acquisition import ScoringSettings, get_acquisition_function
-from a2lc.baselines.settings import BaselineSettings
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
 from a2lc.deviations import Deviation
-from a2lc.errors import nearest
+from a2lc.errors import explained, nearest
 from a2lc.files import read_yaml
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.segmenter import SegmenterSettings
@@ -67,6 +66,22 @@ without repetition by LCM, ABC and both to A²LC, which queries at mask level; t
 """
 
 
+class BaselineSettings(BaseModel):
+    """Settings of MerSpx and MulSpx (methods.md 6.2 and 6.3).
+
+    Attributes:
+        epsilon: MerSpx merges neighbours whose Jensen-Shannon distance is below this, >= 0; none is above 0.83.
+        merged_area: MerSpx sieves the pixels of regions of at least so many pixels: twice a superpixel's area.
+        nu: MulSpx: how much less PixBal counts frequent classes; 6 on Cityscapes, 12 on PASCAL VOC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epsilon: float = Field(0.1, ge=0)
+    merged_area: int = Field(512, ge=1)
+    nu: float = Field(6.0, ge=0)
+
+
 class Experiment(BaseModel):
     """One run of one method on one dataset.
 
@@ -91,7 +106,7 @@ class Experiment(BaseModel):
             code does.
         annotator: who answers: the ``oracle``, who looks at the ground truth, or a ``human``; then the run stops where
             answers are needed (`a2lc.human.Queue`), and needs no ground truth.
-        approval: whether the LCM's corrections wait until a person has looked at them (`a2lc.human.approval.Approval`); by
+        approval: whether the LCM's corrections wait until a person has looked at them (`a2lc.human.Approval`); by
             default where a human answers.
         pseudo_labels: where the masks and first labels come from.
         scoring: choices in the scores that paper and released code make differently.
@@ -138,7 +153,7 @@ class Experiment(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(_explain(error)) from None
+            raise ValueError(explained(error, Experiment)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -274,24 +289,3 @@ def read_fields(path: str | Path) -> dict[str, Any]:
 def fingerprint(value: Any) -> str:
     """First eight hexadecimal digits of the SHA-256 of `value` as canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(map(str, problem["loc"]))
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            known = _fields_at(problem["loc"][:-1])
-            message = f"no such field{nearest(problem['loc'][-1], known)} (known: {', '.join(known)})"
-        found = "" if "found" in message or problem["type"] == "extra_forbidden" else f", found {problem['input']!r}"
-        lines.append(f"{where}: {message}{found}" if where else message)
-    return "; ".join(dict.fromkeys(lines))
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Experiment
-    for part in location:
-        kind = model.model_fields[part].annotation
-        model = next(k for k in (*get_args(kind), kind) if k is not type(None))  # of X | None: X
-    return list(model.model_fields)

@@ -20,8 +20,7 @@ from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
-from a2lc.runs import SHARED, RoundFolder
-from a2lc.runs.stage_folder import StageFolder
+from a2lc.runs import SHARED, RoundFolder, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings
 
 _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")

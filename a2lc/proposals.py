@@ -1,8 +1,8 @@
 """The LCM under approval: a round lays its corrections before a person and goes on with what was approved.
 
 The round stops with ``proposals.parquet``, a row per correction. The person decides by `a2lc.human.Approval`, which
-writes ``approved.parquet``. What was rejected the LCM never touches again; what was left undecided may be proposed again
-in a later round.
+writes ``approved.parquet``. What was rejected the LCM never touches again; what was left undecided may be proposed
+again in a later round.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def scoring(device: torch.device) -> dict[str, float]:
         function.score(mask_statistics(probs, index, labels, weights, function.needs), rng)
 
     def score_all() -> None:
-        statistics = mask_statistics(probs, index, labels, weights, needs={"uncertainty", "representative", "components"})
+        statistics = mask_statistics(
+            probs, index, labels, weights, needs={"uncertainty", "representative", "components"}
+        )
         for function in ACQUISITION_FUNCTIONS.values():
             function.score(statistics, rng)
 

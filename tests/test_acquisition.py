@@ -231,7 +231,9 @@ def test_squashed_scores_keep_the_features_of_the_image_itself() -> None:
         model, split, masks, np.ones(3), ref_squash=True, needs={"representative", "uncertainty"}, progress=False
     )
     index, labels = masks.index_map("a"), masks.label_map("a")
-    wanted = mask_statistics(predict_squashed(model, image), index, labels, np.ones(3), needs={"representative", "uncertainty"})
+    wanted = mask_statistics(
+        predict_squashed(model, image), index, labels, np.ones(3), needs={"representative", "uncertainty"}
+    )
     assert (squashed.feature == native.feature).all() and (squashed.feature != wanted.feature).any()
     for name in ("sim", "abc", "cil", "lcil", "entropy", "dominant", "representative", "sim_pixel"):
         assert (getattr(squashed, name) == getattr(wanted, name)).all()

@@ -1,5 +1,3 @@
-from .rarity import ClassWeights as ClassWeights
-from .rarity import class_weights as class_weights
 from .explain import Explanation as Explanation
 from .explain import explain_mask as explain_mask
 from .functions import ACQUISITION_FUNCTIONS as ACQUISITION_FUNCTIONS
@@ -8,6 +6,8 @@ from .functions import get_acquisition_function as get_acquisition_function
 from .gather import gather_statistics as gather_statistics
 from .one_pass import mask_statistics as mask_statistics
 from .one_pass import score_masks as score_masks
+from .rarity import ClassWeights as ClassWeights
+from .rarity import class_weights as class_weights
 from .settings import Need as Need
 from .settings import ScoringSettings as ScoringSettings
 from .squash import predict_squashed as predict_squashed

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from tqdm.auto import tqdm
 
+from a2lc.acquisition.one_pass import mask_statistics
 from a2lc.acquisition.penultimate import with_penultimate_features
 from a2lc.acquisition.settings import Need
 from a2lc.acquisition.squash import predict_squashed
-from a2lc.acquisition.one_pass import mask_statistics
 from a2lc.acquisition.statistics import MaskStatistics
 from a2lc.datasets import Split
 from a2lc.masks import MaskSet

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from a2lc.deviations import Deviation
 
-
 Need = Literal["uncertainty", "representative", "components", "softmin"]
 """What is computed of masks only where somebody reads it: entropy, margin and bvsb; ALC's representative pixel;
 connected components of the prediction for the adjusted IoU; CIL pooled by softmin."""

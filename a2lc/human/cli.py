@@ -80,7 +80,9 @@ def next_round(
     device: Device = "auto",
 ) -> None:
     """Go on with a run: what is not answered goes back to the pool, what is not approved is not corrected."""
-    _say(_open(run_folder).next_round(enough, device=device))
+    from a2lc.human import next_round as go_on
+
+    _say(go_on(_open(run_folder), enough, device=device))
 
 
 @app.command()

@@ -9,8 +9,8 @@ A folder of changes stands for itself:
     before/<name>.png     the label files as they were, byte for byte
     about.json            the run, the round and the classes
 
-Only pixels of these masks are written, into a file that is otherwise as it was (`a2lc.human.png`). A label file that is not
-the one the list was made from is never touched: its SHA-256 is in the list.
+Only pixels of these masks are written, into a file that is otherwise as it was (`a2lc.human.png`). A label file that
+is not the one the list was made from is never touched: its SHA-256 is in the list.
 """
 
 from __future__ import annotations

@@ -125,8 +125,8 @@ def execute(
         tasks: what to execute.
         jobs: how many at once.
         progress: whether to show a bar.
-        scheduler: of the cluster that plays the notebooks' runs (`a2lc.paper.cluster.scheduler_at`); None: each kernel plays
-            its own.
+        scheduler: of the cluster that plays the notebooks' runs (`a2lc.paper.cluster.scheduler_at`); None: each kernel
+            plays its own.
 
     Raises:
         ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.

@@ -1,4 +1,5 @@
-"""README's table of switches, made from the fields of the configuration; ``python -m a2lc.paper.switches`` rewrites it."""
+"""README's table of switches, made from the fields of the configuration; rewritten by
+``python -m a2lc.paper.switches``."""
 
 from __future__ import annotations
 

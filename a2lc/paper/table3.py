@@ -153,10 +153,11 @@ def right_by_confidence(corrections: pd.DataFrame) -> pd.DataFrame:
         corrections: what `corrections_of` returns, of one or more runs.
 
     Returns:
-        A row per interval that occurs: interval (`confidence_intervals`), n, confidence (its mean), right_before and right_after, and the 95 % Wilson interval of right_after as
-        right_low and right_high; shares in percent. Masks of one image are alike, so the interval is rather too narrow.
+        A row per interval that occurs: interval (`confidence_intervals`), n, confidence (its mean), right_before and
+        right_after, and the 95 % Wilson interval of right_after as right_low and right_high; shares in
+        percent. Masks of one image are alike, so the interval is rather too narrow.
     """
-    intervals = confidence_intervals(corrections["confidence"].to_numpy())
+    intervals = pd.CategoricalIndex(confidence_intervals(corrections["confidence"].to_numpy()))
     rows = []
     for interval, part in corrections.groupby(intervals, observed=True):
         claimed, before, after = (
