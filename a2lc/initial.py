@@ -21,7 +21,7 @@ from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.runs import SHARED, RoundFolder, StageFolder
-from a2lc.segmenter import Segmenter, SegmenterSettings
+from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
 
 _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
 
@@ -113,7 +113,8 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
             remove_leftovers(path)
             write_json(settings, training)
             seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
-            model.fit(dataset.train, masks.label_map, seed=seed, progress=context.progress)
+            labels = ignoring_void(masks.label_map, dataset.classes)
+            model.fit(dataset.train, labels, seed=seed, progress=context.progress)
             model.save(path / "segmenter.safetensors")
             scores = {"data": context.data_metrics(masks), "model": evaluate(model, dataset)}
             kept.write_metrics(round=0, clicks=0, queried=0, **scores)

@@ -34,7 +34,7 @@ from a2lc.masks import MaskSet
 from a2lc.proposals import approved_corrections
 from a2lc.runs import STAGES, RoundFolder, Run
 from a2lc.runs.decisions import labels_after, vetoed
-from a2lc.segmenter import Segmenter, build_segmenter, with_features
+from a2lc.segmenter import Segmenter, build_segmenter, ignoring_void, with_features
 from a2lc.segmenter.processes import first_process_plays
 
 
@@ -135,8 +135,8 @@ def play_round(
 
     # 3. The annotator answers, one click per mask. A person does so while the run waits (`a2lc.human.Queue`).
     if folder.begin("answered", bar):
-        labels = context.annotator.answer(rows, masks, folder.working("representative"))
-        folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=labels))
+        answers = context.annotator.answer(rows, masks, folder.working("representative"))
+        folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=answers))
         folder.end("answered")
 
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
@@ -152,7 +152,8 @@ def play_round(
     if folder.begin("trained", bar):
         if config.segmenter.start == "previous":
             model.load(folder.sibling(number - 1).path / "segmenter.safetensors")
-        model.fit(context.dataset.train, masks.label_map, seed=seeds["training"], progress=context.progress)
+        labels = ignoring_void(masks.label_map, masks.classes)
+        model.fit(context.dataset.train, labels, seed=seeds["training"], progress=context.progress)
         model.save(folder.path / "segmenter.safetensors")
         measure(number, context, masks, model, folder)
         folder.end("trained")

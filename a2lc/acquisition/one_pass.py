@@ -17,7 +17,7 @@ import torch
 
 from a2lc.acquisition.functions import get_acquisition_function
 from a2lc.acquisition.pixels import Pixels, adjusted_iou, plurality, representative_pixels, segment_sums
-from a2lc.acquisition.settings import Need, ScoringSettings
+from a2lc.acquisition.settings import UNCERTAINTY, Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
 
 
@@ -26,7 +26,7 @@ def mask_statistics(
     index_map: np.ndarray,
     label_map: np.ndarray,
     class_weights: np.ndarray | None = None,
-    needs: Collection[Need] = ("uncertainty",),
+    needs: Collection[Need] = (UNCERTAINTY,),
     ignore_index: int = 255,
 ) -> MaskStatistics:
     """Reduce one image's softmax map to per-mask statistics.

@@ -13,6 +13,9 @@ Need = Literal["uncertainty", "representative", "components", "softmin"]
 connected components of the prediction for the adjusted IoU; CIL pooled by softmin."""
 
 
+UNCERTAINTY: Need = "uncertainty"
+
+
 class ScoringSettings(BaseModel):
     """Choices in scoring; the defaults score as the released code does, at the images' own size.
 

@@ -30,7 +30,7 @@ from a2lc.datasets import Split
 from a2lc.files import read_label_png, write_label_png
 from a2lc.masks import MaskSet
 from a2lc.runs import RoundFolder
-from a2lc.segmenter import Segmenter, with_features
+from a2lc.segmenter import IGNORE, Segmenter, ignoring_void, with_features
 from a2lc.segmenter.head import TEMPERATURE
 
 TARGETS = "targets"  # label maps that no table of masks can hold, kept until the round is trained
@@ -95,13 +95,13 @@ def score(number: int, context: Context, masks: MaskSet, model: Segmenter, folde
 def answer(context: Context, masks: MaskSet, folder: RoundFolder) -> None:
     """Write the answers, a row per query, and cut the queries to those that were paid for (MulSpx)."""
     config, truth, rows = context.config, context.truth, folder.queried_rows()
-    about = masks.table.iloc[rows][["image", "mask_id"]]
+    about, void = masks.table.iloc[rows][["image", "mask_id"]], masks.classes.ignore_index
     if config.query != "classes":
         members, position = members_of(rows, folder.regions())
         counts = np.zeros((len(rows), truth.counts.shape[1]), dtype=np.int64)
         np.add.at(counts, position, truth.counts[members])
         labels = counts.argmax(1)  # ties: the lowest class, void last
-        folder.write_answers(about.assign(label=np.where(labels == len(masks.classes), 255, labels)))
+        folder.write_answers(about.assign(label=np.where(labels == len(masks.classes), void, labels)))
         return
     named = named_classes(context.dataset.train, masks, rows)
     budget, costs = config.masks_per_round(len(masks)), named.sum(1)
@@ -109,7 +109,7 @@ def answer(context: Context, masks: MaskSet, folder: RoundFolder) -> None:
     if (clicks := int(costs[:paid].sum())) < budget:
         warnings.warn(f"the budget asks for {budget} clicks, {clicks} are left: all of them are made", stacklevel=2)
     single = (costs == 1) & ~named[:, -1]
-    labels = np.where(single, named.argmax(1), 255)
+    labels = np.where(single, named.argmax(1), void)
     lists = pd.Series([np.flatnonzero(classes).tolist() for classes in named], index=about.index)
     folder.write_queries(rows[:paid])
     folder.write_answers(about.assign(label=labels, classes=lists)[:paid])
@@ -178,7 +178,7 @@ def train(
     else:
         answered = set(masks.table["image"][masks.queried])
         split = context.dataset.train.subset([name for name in masks.names if name in answered])
-        model.fit(split, masks.label_map, seed=seed, progress=context.progress)
+        model.fit(split, ignoring_void(masks.label_map, masks.classes), seed=seed, progress=context.progress)
     model.save(folder.path / "segmenter.safetensors")
 
 
@@ -204,7 +204,7 @@ def write_sieved(number: int, context: Context, masks: MaskSet, model: Segmenter
     for name in tqdm(names, desc="sieving", leave=False, unit="image", disable=not context.progress):
         probs = model.predict(context.dataset.train.image(name)).flatten(1).cpu().numpy()  # (K, H*W)
         index, here = masks.index_map(name), masks.rows(name)
-        target = np.full(index.size, 255, dtype=np.uint8)
+        target = np.full(index.size, IGNORE, dtype=np.uint8)
         for (rows, labels, regions), of_round in zip(answers, wanted, strict=True):
             region_map = regions[here][index].ravel()  # covers the whole image: superpixels leave nothing out
             for query in of_round.get(name, []):
@@ -224,7 +224,7 @@ def train_on_classes(
     seen, rounds = with_features(model), [folder.sibling(r) for r in range(1, number + 1)]
     rows = np.concatenate([f.queried_rows() for f in rounds])
     answers = np.concatenate([f.named_classes(len(masks.classes)) for f in rounds])
-    target_of = np.full(len(masks), 255, dtype=np.int32)
+    target_of = np.full(len(masks), IGNORE, dtype=np.int32)
     target_of[rows] = multiclass.FIRST_TARGET + np.arange(len(rows))
     chosen = dict(by_image(masks, rows))
     split = context.dataset.train.subset([name for name in masks.names if name in chosen])

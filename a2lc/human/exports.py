@@ -16,6 +16,8 @@ from a2lc.datasets.base import Split
 from a2lc.files import atomic, write_label_png
 from a2lc.masks import MaskSet
 
+VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
+
 
 def export_png(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     """Write ``mask_jpg/`` (label PNGs with the palette) and ``obj_jpg/`` (object maps, 16 bits where ids exceed 255),
@@ -36,7 +38,9 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     """
     target, classes = Path(folder), masks.classes
     for name in masks.names:
-        write_label_png(target / "SegmentationClass" / f"{name}.png", masks.label_map(name), classes.palette)
+        labels = masks.label_map(name)
+        labels[labels == classes.ignore_index] = VOC_VOID
+        write_label_png(target / "SegmentationClass" / f"{name}.png", labels, classes.palette)
         write_label_png(target / "SegmentationObject" / f"{name}.png", masks.object_map(name))
     colours = (",".join(map(str, colour)) for colour in classes.palette.tolist())
     lines = ["# label:color_rgb:parts:actions"]

@@ -123,7 +123,7 @@ class AnnotatorState:
 
     # ---------------------------------------------------------------------------------------------- looking
     def view(self) -> dict[str, Any]:
-        """What is shown, as JSON values; classes are numbers, 255 = void, and names."""
+        """What is shown, as JSON values; classes are numbers, the ignore index = void, and names."""
         queue, query = self.queue, self.query
         seconds = queue.seconds_per_answer
         counts = {"total": len(queue), "answered": queue.answered, "skipped": queue.skipped}
