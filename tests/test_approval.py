@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, Run
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import CAVEAT, Approval
 from a2lc.human.cli import app
 from a2lc.human.undo import automatic_corrections, undo_corrections
@@ -23,7 +23,7 @@ from a2lc.runs.decisions import vetoed
 
 
 def go_on(run: Run, **options: bool) -> Run:
-    return run.next_round(device="cpu", progress=False, **options)
+    return next_round(run, device="cpu", progress=False, **options)
 
 
 def answer_like(queue: Queue, oracle: pd.DataFrame) -> None:

@@ -285,7 +285,7 @@ def test_merged_statistics_are_those_of_the_merged_map() -> None:
 
 
 def scored(folder: Path, number: int, method: str, seed: int = 0, **fields: Any) -> tuple[np.ndarray, np.ndarray]:
-    context, written = context_of(method, **fields), RoundFolder(folder / f"round_{number:02d}")
+    context, written = context_of(method, **fields), RoundFolder(folder, number)
     module.score(number, context, MASKS, Fake(context.config.outputs(3)), written, seed)  # type: ignore[arg-type]
     return written.scores(), written.regions()
 
@@ -330,7 +330,7 @@ def test_mulspx_scores_by_pixbal(nu: float, tmp_path: Path) -> None:
 
 def answered(folder: Path, method: str, rows: np.ndarray, regions: np.ndarray, **fields: Any) -> RoundFolder:
     """A round in which these superpixels, or roots of regions, were asked about."""
-    written = RoundFolder(folder / "round_01")
+    written = RoundFolder(folder, 1)
     scores = np.linspace(1, 0, len(MASKS), dtype=np.float32)
     written.write_table("scores.parquet", pd.DataFrame({"score": scores, "region": regions.astype(np.int32)}))
     written.write_queries(rows)
@@ -387,7 +387,7 @@ def test_later_answers_win_but_void_says_nothing(tmp_path: Path) -> None:
     every = np.arange(len(MASKS))
     masks = MASKS.relabel(every[:9], np.array([0, 1, 2] * 3), source="annotator", round=1)
     regions = np.where(every < 12, every // 4 * 4, every)  # 0..3, 4..7 and 8..11
-    folder = RoundFolder(tmp_path / "round_02")
+    folder = RoundFolder(tmp_path, 2)
     folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
     folder.write_queries(np.array([8, 0, 4]))
     folder.write_answers(MASKS.table.iloc[[8, 0, 4]][["image", "mask_id"]].assign(label=[255, 255, 1]))
@@ -402,7 +402,7 @@ def test_sieving_redoes_all_rounds_and_later_rounds_win(tmp_path: Path) -> None:
     rounds = [np.arange(len(MASKS)), neighbours_in_pairs()]
     asked = [rng.permutation(np.unique(regions))[:16] for regions in rounds]
     for number, (regions, rows) in enumerate(zip(rounds, asked, strict=True), start=1):
-        folder = RoundFolder(tmp_path / f"round_{number:02d}")
+        folder = RoundFolder(tmp_path, number)
         folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
         folder.write_queries(rows)
         module.answer(context, MASKS, folder)
@@ -448,7 +448,7 @@ def test_images_without_an_answer_are_left_out(method: str, tmp_path: Path) -> N
             pass
 
     masks = MASKS.relabel(rows, np.array([1, 255]), source="annotator", round=1)
-    context, folder = context_of(method), RoundFolder(tmp_path / "round_01")
+    context, folder = context_of(method), RoundFolder(tmp_path, 1)
     module.train(1, context, masks, Fake(3), Trained(3), folder, 0)  # type: ignore[arg-type]
     [(name, labels)] = trained
     assert name == "a" and (labels == np.where(pixels_of(rows[:1], "a"), 1, 255)).all()
@@ -458,7 +458,7 @@ def test_answers_of_two_kinds_in_one_file_are_refused(tmp_path: Path) -> None:
     one = '{"image": "a", "mask_id": 1, "label": 0}'
     (tmp_path / "answers.jsonl").write_text(f'{one}\n{{"classes": [1], {one[1:]}\n')
     with pytest.raises(ValueError, match=r"answers\.jsonl, line 2: expected image, mask_id and label"):
-        RoundFolder(tmp_path).read_answers()
+        RoundFolder(tmp_path, 1).read_answers()
 
 
 # --------------------------------------------------------------------------------------------------------- whole runs

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.files import AppendLog
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.boxes import boxes_of
 from a2lc.human.cli import app
 from a2lc.human.queue_csv import read_queue, write_queue
@@ -393,7 +393,7 @@ def test_closing_gives_the_rest_back_to_the_pool(run: Run) -> None:
     asked = run.queries(1)
     assert asked["row"].tolist() == [queue.queries[p].row for p in (2, 4)]
     assert asked["answer"].tolist() == [255, queue.classes.index("road")]
-    assert run.folder(1).clicks() == 2 and run.folder(1).seconds["answered"] == 5.0
+    assert run.folder(1).clicks() == 2 and run.folder(1).state.finished["answered"] == 5.0
     for late in (lambda: queue.answer("road"), queue.undo, queue.close):
         with pytest.raises(ValueError, match="round_01: this round has gone on, its queue takes no more answers"):
             late()
@@ -415,9 +415,7 @@ def test_killed_while_closing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     queue = Queue(run)
     for position, said in ((5, "road"), (1, "skip"), (3, "car")):
         queue.answer(said, position)
-    monkeypatch.setattr(
-        "a2lc.runs.round_folder.RoundFolder.end", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
+    monkeypatch.setattr("a2lc.runs.RoundFolder.end", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         queue.close(enough=True)
     monkeypatch.undo()
@@ -549,4 +547,4 @@ def test_who_answers_is_part_of_the_identity() -> None:
 def test_a_run_folder_of_another_name_is_not_continued(run: Run, tmp_path: Path) -> None:
     moved = Run(tmp_path / "mine", run.config)
     with pytest.raises(ValueError, match=f"belongs into a folder of name {run.config.name}"):
-        moved.next_round()
+        next_round(moved)

@@ -35,7 +35,7 @@ from tqdm import tqdm
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.files import read_arrays, read_json, read_label_png, read_parquet, write_arrays, write_json
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
 from a2lc.runs import FORMAT, STAGES, RoundFolder
 
@@ -101,7 +101,7 @@ def go_on(fields: dict[str, Any], runs_dir: Path, tiny: bool = True) -> Run:
                 queue.answer("void" if label == 255 else label)
         elif run.waits_for == "approval":
             Approval(run).approve()
-        run = run.next_round(device="cpu", segmenter=segmenter, progress=False)
+        run = next_round(run, device="cpu", segmenter=segmenter, progress=False)
     return run
 
 

@@ -15,7 +15,7 @@ from small_runs import QUICK, hand_made_run
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.datasets import load_dataset
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import APPROVED, REJECTED, UNDECIDED
 from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
@@ -40,7 +40,7 @@ def proposed(asked: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.open(runs / asked.path.name)
     queue = Queue(run)
     queue.answer_many((query.position, queue.top_classes(query)[0][0]) for query in queue.queries)
-    return run.next_round(device="cpu", progress=False)
+    return next_round(run, device="cpu", progress=False)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_the_end_of_the_queue(state: AnnotatorState, run: Run) -> None:
     with pytest.raises(ValueError, match="nothing is asked"):
         state.answer("void")
     assert state.step(-1) == "" and state.view()["query"]["said"] == "skipped"
-    assert state.enough() == "The queue is closed. Go on with run.next_round() in the next cell."
+    assert state.enough() == "The queue is closed. Go on with a2lc.human.next_round(run) in the next cell."
     assert state.closed and Run.open(run.path).waits_for is None
     with pytest.raises(ValueError, match="this round has gone on"):
         state.undo()
@@ -265,8 +265,10 @@ def test_only_what_is_approved_is_corrected_and_rejections_hold(approver: Approv
     approver.decide(REJECTED)
     rejected = approver.approval.table.iloc[0]
     left = len(approver.approval.table) - 1
-    assert approver.enough() == f"{left} corrections will be made. Go on with run.next_round() in the next cell."
-    after = approver.run.next_round(device="cpu", progress=False).masks(1)
+    assert (
+        approver.enough() == f"{left} corrections will be made. Go on with a2lc.human.next_round(run) in the next cell."
+    )
+    after = next_round(approver.run, device="cpu", progress=False).masks(1)
     assert (after.table["source"] == "lcm").sum() == left
     assert vetoed(approver.run.path, after)[after.row(rejected["image"], int(rejected["mask_id"]))]
 

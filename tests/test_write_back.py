@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 import a2lc
 from a2lc import Classes, Experiment, Run, load_dataset
 from a2lc.files import read_label_png
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.cli import app
 from a2lc.human.exports import export_coco, export_voc, run_lengths
 from a2lc.human.png import read_ids, with_ids
@@ -88,7 +88,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Run:
     queue = Queue(run)
     for position, query in enumerate(queue.queries):
         queue.answer(("confirm", "void", *[(query.label + 1) % 3] * 3)[position])
-    return run.next_round(device="cpu", progress=False)
+    return next_round(run, device="cpu", progress=False)
 
 
 def header(data: bytes) -> tuple[int, ...]:

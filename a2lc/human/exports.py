@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.base import Split
-from a2lc.files import atomic, write_label_png
+from a2lc.files import atomic, write_json, write_label_png
 from a2lc.masks import MaskSet
 
 VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
@@ -52,7 +52,7 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
 
 
 def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) -> None:
-    """Write images and labels as a dataset of one's own (`a2lc.datasets.folder`): ``classes.txt``, ``images/``,
+    """Write images and labels as a dataset of one's own (`a2lc.datasets.folder`): ``classes.json``, ``images/``,
     ``labels/`` with the palette, and ``ground_truth/`` where the split has it.
 
     Args:
@@ -67,10 +67,8 @@ def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) 
         write_label_png(target / "labels" / f"{name}.png", masks.label_map(name), classes.palette)
         if (truth := split.ground_truth(name)) is not None:
             write_label_png(target / "ground_truth" / f"{name}.png", truth, classes.palette)
-    rows = zip(classes.names, classes.palette.tolist(), strict=False)
-    lines = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in rows]
-    with atomic(target / "classes.txt") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = dict(zip(classes.names, classes.palette.tolist(), strict=True))
+    write_json(target / "classes.json", {"classes": rows, "ignore_index": classes.ignore_index})
 
 
 def export_coco(

@@ -1,9 +1,9 @@
 """A person instead of the oracle: the queue of one round.
 
 A run with ``annotator="human"`` stops when it has chosen its queries. `Queue` shows them in order and takes the
-answers; each is a line of ``answers.jsonl`` (`a2lc.runs.answers`) before the call returns, so nothing is lost when a
-tab is closed or a process dies. Two queues of the same round, in two tabs, see each other's answers; the later one about a
-mask wins. As a table to fill in: `a2lc.human.queue_csv`.
+answers; each is a line of ``answers.jsonl`` (`a2lc.runs.answers`) before the call returns, so nothing is lost when
+a tab is closed or a process dies. Two queues of the same round, in two tabs, see each other's answers; the later one
+about a mask wins. As a table to fill in: `a2lc.human.queue_csv`.
 """
 
 from __future__ import annotations

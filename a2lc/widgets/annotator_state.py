@@ -119,7 +119,7 @@ class AnnotatorState:
             )
         self.queue.close(enough=True)
         self.query, self.closed = None, True
-        return "The queue is closed. Go on with run.next_round() in the next cell."
+        return "The queue is closed. Go on with a2lc.human.next_round(run) in the next cell."
 
     # ---------------------------------------------------------------------------------------------- looking
     def view(self) -> dict[str, Any]:

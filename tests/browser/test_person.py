@@ -17,7 +17,7 @@ from small_runs import QUICK
 import a2lc
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
 from a2lc.human.exports import export_folder
 from a2lc.paper.clicks import truth_of
@@ -156,7 +156,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     approval = Run.open(runs / answers.path.name)
     queue = Queue(approval)
     queue.answer_many((query.position, queue.top_classes(query)[0][0]) for query in queue.queries)
-    return {"answers": answers, "approval": approval.next_round(device="cpu", progress=False)}
+    return {"answers": answers, "approval": next_round(approval, device="cpu", progress=False)}
 
 
 @pytest.fixture
