@@ -152,7 +152,7 @@ def doctor(
     """Say what this machine has: packages, device, cores, memory, disk, optional parts, pretrained weights."""
     import torch
 
-    from a2lc.pseudo_labels.grounded_sam import grounded_sam_status
+    from a2lc.pseudo_labels.label_images import grounded_sam_status
     from a2lc.segmenter import resolve_device
 
     rows = {"python": platform.python_version()}

@@ -43,8 +43,8 @@ from a2lc.human.exports import export_png
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import grounded_sam, mask_folder, weights
 from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam
-from a2lc.pseudo_labels.grounded_sam import INPUT_SIZES, Models, Settings
 from a2lc.pseudo_labels.grounding_dino import Detections, Detector, _best_of_prompts, input_shape, load_grounding_dino
+from a2lc.pseudo_labels.label_images import INPUT_SIZES, Models, Settings
 from a2lc.pseudo_labels.packages import half_precision, require_packages
 from a2lc.pseudo_labels.prompts import build_prompt
 
@@ -485,7 +485,7 @@ import torch
 from pathlib import Path
 from tiny_grounded_sam import INPUT_SIZE, tiny_dino, tiny_sam
 from a2lc.pseudo_labels import grounded_sam
-from a2lc.pseudo_labels.grounded_sam import Models
+from a2lc.pseudo_labels.label_images import Models
 models = Models(tiny_dino(Path({bert!r})), tiny_sam(), {{"random": "1"}})
 grounded_sam({folder!r}, {names!r}, {out!r}, box_threshold=0.5, input_size=INPUT_SIZE, models=models)
 """

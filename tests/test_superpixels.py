@@ -22,7 +22,8 @@ from a2lc.datasets import load_dataset
 from a2lc.datasets.base import Split
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import superpixels as module
-from a2lc.pseudo_labels.superpixels import SuperpixelSettings, partition, superpixels
+from a2lc.pseudo_labels.settings import SuperpixelSettings
+from a2lc.pseudo_labels.superpixels import partition, superpixels
 
 cv2 = pytest.importorskip("cv2")
 TOY = load_dataset("toy", n_train=3, n_val=1)

@@ -7,7 +7,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from a2lc.pseudo_labels.superpixels import SuperpixelSettings
+
+class SuperpixelSettings(BaseModel):
+    """How images are cut.
+
+    Attributes:
+        algorithm: ``seeds`` (all three baselines) or ``slic`` (scikit-image's, without smoothing).
+        side: the square root of the mean area wanted, in pixels, >= 4: 32 for Spx and MulSpx, 16 for MerSpx.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    algorithm: Literal["seeds", "slic"] = "seeds"
+    side: int = Field(32, ge=4, strict=True)
 
 
 class PseudoLabels(BaseModel):

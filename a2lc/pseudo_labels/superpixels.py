@@ -22,36 +22,22 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from skimage.exposure import equalize_hist
 from skimage.segmentation import slic
 from tqdm.auto import tqdm
 
 from a2lc.datasets.base import Classes, Split
 from a2lc.masks import MaskSet
+from a2lc.pseudo_labels.settings import SuperpixelSettings
 
 LEVELS, PRIOR, BINS, ITERATIONS = 5, 3, 10, 10  # of SEEDS
 SLIC_TRIES = 4
 WORKER_BYTES = 2**29  # Python, PyTorch and an image in a process of its own
 FEW_PIXELS = 2**21  # of a split: cut in this process before others have started
-
-
-class SuperpixelSettings(BaseModel):
-    """How images are cut.
-
-    Attributes:
-        algorithm: ``seeds`` (all three baselines) or ``slic`` (scikit-image's, without smoothing).
-        side: the square root of the mean area wanted, in pixels, >= 4: 32 for Spx and MulSpx, 16 for MerSpx.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    algorithm: Literal["seeds", "slic"] = "seeds"
-    side: int = Field(32, ge=4, strict=True)
 
 
 def partition(

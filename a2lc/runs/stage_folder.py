@@ -51,7 +51,9 @@ class State:
             raise damaged(path, f"expected the seconds of each finished stage, found {str(seconds)[:60]}")
         state = cls(**{name: found[name] for name in asdict(cls()) if name in found})
         if state.waits_for not in (None, *get_args(WaitsFor)):
-            raise damaged(path, f"waits_for: expected {', '.join(get_args(WaitsFor))} or null, found {state.waits_for!r}")
+            raise damaged(
+                path, f"waits_for: expected {', '.join(get_args(WaitsFor))} or null, found {state.waits_for!r}"
+            )
         for name in ("approved", "exhausted"):
             if not isinstance(getattr(state, name), bool):
                 raise damaged(path, f"{name}: expected true or false, found {getattr(state, name)!r}")
