@@ -21,7 +21,7 @@ from a2lc.context import (
     choose_annotator,
     known_truth,
     measure,
-    model_miou,
+    model_factory,
     round_seeds,
     select_queries,
 )
@@ -34,7 +34,7 @@ from a2lc.masks import MaskSet
 from a2lc.proposals import approved_corrections
 from a2lc.runs import STAGES, RoundFolder, Run
 from a2lc.runs.decisions import labels_after, vetoed
-from a2lc.segmenter import Segmenter, build_segmenter, ignoring_void, with_features
+from a2lc.segmenter import Segmenter, ignoring_void
 from a2lc.segmenter.processes import first_process_plays
 
 
@@ -64,17 +64,15 @@ def run(
     """
     progress = show_bars(progress)
     dataset = load_dataset(config.dataset, config.root)
-    factory = segmenter or (lambda outputs: build_segmenter(config.segmenter, outputs, device, model_miou(dataset)))
+    new_model = model_factory(config, dataset, device, segmenter)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
-    model = factory(config.outputs(len(dataset.classes)))
-    if config.needs_features:
-        with_features(model)
+    model = new_model()
     result = Run.create(config, runs_dir, run_provenance(dataset, masks, shared, model))
     if result.finished or result.waits_for:
         result.folder(config.rounds).clean()
         return result
     truth = known_truth(config, dataset, masks)
-    context = Context(config, dataset, truth, choose_annotator(config, dataset, truth), factory, progress)
+    context = Context(config, dataset, truth, choose_annotator(config, dataset, truth), new_model, progress)
     with locked(result.path):
         remove_leftovers(result.path)
         if config.from_superpixels:
@@ -97,30 +95,30 @@ def play_rounds(context: Context, masks: MaskSet, model: Segmenter, result: Run)
                 break
             folder = result.folder(number)
             try:
-                masks, model = play(number, context, masks, model, folder, bar)
+                masks, model = play(context, masks, model, folder, bar)
             except Waiting as waiting:
                 folder.change(waits_for=waiting.what)
                 break
 
 
 def play_round(
-    number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
+    context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
 ) -> tuple[MaskSet, Segmenter]:
     """One round: masks and model of round r-1 in, masks and model of round r out. A finished stage is read, not
     repeated.
 
     Args:
-        number: r, counted from 1.
         context: configuration, data and annotator.
         masks: M masks with the labels of round r-1.
         model: the segmenter theta of round r-1.
-        folder: the files of this round.
+        folder: the files of round r, counted from 1.
         bar: advances by one per stage.
 
     Raises:
         Waiting: a person has to answer the queries or to approve of the corrections first.
     """
-    config, seeds = context.config, round_seeds(context.config.seed, number)
+    config, number = context.config, folder.number
+    seeds = round_seeds(config.seed, number)
 
     # 1. Score every mask with the model of the last round (Eq. 7-12): one forward pass per image serves all below.
     if folder.begin("scored", bar):
@@ -142,7 +140,7 @@ def play_round(
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
     if folder.begin("corrected", bar):
         answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=number)
-        corrected = correct(number, context, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
+        corrected = correct(context, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
         corrected.save_state(folder.path / "masks.parquet")
         folder.end("corrected")
     masks = labels_after(masks, folder)
@@ -155,7 +153,7 @@ def play_round(
         labels = ignoring_void(masks.label_map, masks.classes)
         model.fit(context.dataset.train, labels, seed=seeds["training"], progress=context.progress)
         model.save(folder.path / "segmenter.safetensors")
-        measure(number, context, masks, model, folder)
+        measure(context, masks, model, folder)
         folder.end("trained")
     else:
         model.load(folder.path / "segmenter.safetensors")
@@ -191,14 +189,14 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
 
 
 def correct(
-    number: int, context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
+    context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
 ) -> MaskSet:
     """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing.
 
     `before` and `masks` are the masks without and with this round's answers. Raises `Waiting` where a person has to
     approve of the corrections first.
     """
-    config, feature = context.config, folder.working("feature")
+    config, number, feature = context.config, folder.number, folder.working("feature")
     labels = masks.table["label"].to_numpy()[rows]
     known = labels < len(masks.classes)
     if not known.any():

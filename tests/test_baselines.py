@@ -286,7 +286,7 @@ def test_merged_statistics_are_those_of_the_merged_map() -> None:
 
 def scored(folder: Path, number: int, method: str, seed: int = 0, **fields: Any) -> tuple[np.ndarray, np.ndarray]:
     context, written = context_of(method, **fields), RoundFolder(folder, number)
-    module.score(number, context, MASKS, Fake(context.config.outputs(3)), written, seed)  # type: ignore[arg-type]
+    module.score(context, MASKS, Fake(context.config.outputs(3)), written, seed)  # type: ignore[arg-type]
     return written.scores(), written.regions()
 
 
@@ -355,7 +355,7 @@ def test_one_click_tells_the_most_frequent_class_of_a_region(method: str, tmp_pa
         assert label == dominant(TILES.truth[image], inside, 3)
         assert (image, mask_id) == tuple(MASKS.table.iloc[row][["image", "mask_id"]])
     assert 255 in set(answers["label"])
-    table = module.apply_answers(1, MASKS, folder).table
+    table = module.apply_answers(MASKS, folder).table
     said = dict(zip(rows.tolist(), folder.answered_labels().tolist(), strict=True))
     assert table["label"].tolist() == [said.get(int(r), 255) for r in regions]
     assert (table["source"] == "annotator").tolist() == np.isin(regions, rows).tolist()
@@ -378,7 +378,7 @@ def test_mulspx_asks_for_all_classes_until_the_budget_is_exceeded(tmp_path: Path
     before = (folder.path / "answers.jsonl").read_text()
     module.answer(context_of("mulspx"), MASKS, folder)  # interrupted before its end was noted: the queries are cut
     assert (folder.path / "answers.jsonl").read_text() == before and len(folder.queried_rows()) == paid
-    table = module.apply_answers(1, MASKS, folder).table
+    table = module.apply_answers(MASKS, folder).table
     assert set(np.flatnonzero(table["source"] == "annotator")) == set(rows[:paid])
 
 
@@ -391,7 +391,7 @@ def test_later_answers_win_but_void_says_nothing(tmp_path: Path) -> None:
     folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
     folder.write_queries(np.array([8, 0, 4]))
     folder.write_answers(MASKS.table.iloc[[8, 0, 4]][["image", "mask_id"]].assign(label=[255, 255, 1]))
-    table = module.apply_answers(2, masks, folder).table
+    table = module.apply_answers(masks, folder).table
     assert table["label"][:13].tolist() == [0, 1, 2, 0, 1, 1, 1, 1, 2, 255, 255, 255, 255]
     assert (table["source"] == "annotator").tolist() == (every < 12).tolist()
 
@@ -406,7 +406,7 @@ def test_sieving_redoes_all_rounds_and_later_rounds_win(tmp_path: Path) -> None:
         folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
         folder.write_queries(rows)
         module.answer(context, MASKS, folder)
-    names = module.write_sieved(2, context, MASKS, Fake(3), folder)  # type: ignore[arg-type]
+    names = module.write_sieved(context, MASKS, Fake(3), folder)  # type: ignore[arg-type]
     assert names == [n for n in MASKS.names if n in {image_of(row) for row in np.concatenate(asked)}]
     removed = 0
     for name in names:
@@ -449,7 +449,7 @@ def test_images_without_an_answer_are_left_out(method: str, tmp_path: Path) -> N
 
     masks = MASKS.relabel(rows, np.array([1, 255]), source="annotator", round=1)
     context, folder = context_of(method), RoundFolder(tmp_path, 1)
-    module.train(1, context, masks, Fake(3), Trained(3), folder, 0)  # type: ignore[arg-type]
+    module.train(context, masks, Fake(3), Trained(3), folder, 0)  # type: ignore[arg-type]
     [(name, labels)] = trained
     assert name == "a" and (labels == np.where(pixels_of(rows[:1], "a"), 1, 255)).all()
 

@@ -25,8 +25,8 @@ def check(code: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import a2lc; a2lc.Experiment(dataset='toy', method='alc', segmenter={'iterations': 3}, correction={'guard': True})",
-        "import a2lc; a2lc.MaskSet, a2lc.Run, a2lc.find_runs, a2lc.load_dataset, a2lc.Classes, a2lc.Dataset, a2lc.data_miou",
+        "import a2lc; a2lc.Experiment(dataset='toy', segmenter={'iterations': 3}, correction={'guard': True})",
+        "from a2lc import Classes, Dataset, MaskSet, Run, data_miou, find_runs, load_dataset",
         "from a2lc.human import Approval, Queue, automatic_corrections, next_round, undo_corrections",
         "from a2lc.acquisition import ACQUISITION_FUNCTIONS, class_weights, get_acquisition_function",
         "from a2lc.correction import LCMSettings, Oracle; from a2lc.segmenter import SegmenterSettings",
