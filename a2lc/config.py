@@ -7,16 +7,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from a2lc.acquisition import ScoringSettings, get_acquisition_function
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
-from a2lc.deviations import Deviation
-from a2lc.errors import explained, nearest
+from a2lc.errors import nearest
 from a2lc.files import read_yaml
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.segmenter import SegmenterSettings
+from a2lc.settings import Deviation, Settings
 
 PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
@@ -66,7 +66,7 @@ without repetition by LCM, ABC and both to A²LC, which queries at mask level; t
 """
 
 
-class BaselineSettings(BaseModel):
+class BaselineSettings(Settings):
     """Settings of MerSpx and MulSpx (methods.md 6.2 and 6.3).
 
     Attributes:
@@ -75,14 +75,12 @@ class BaselineSettings(BaseModel):
         nu: MulSpx: how much less PixBal counts frequent classes; 6 on Cityscapes, 12 on PASCAL VOC.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     epsilon: float = Field(0.1, ge=0)
-    merged_area: int = Field(512, ge=1)
+    merged_area: int = Field(512, ge=1, strict=True)
     nu: float = Field(6.0, ge=0)
 
 
-class Experiment(BaseModel):
+class Experiment(Settings):
     """One run of one method on one dataset.
 
     Attributes:
@@ -115,12 +113,10 @@ class Experiment(BaseModel):
         segmenter: network, size and training of the segmentation model.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     dataset: str = "toy"
     root: Path | None = None
     method: str = "a2lc"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, strict=True)
     rounds: int = Field(5, ge=0, strict=True)
     budget: int | float = 0.09
     acquisition: str
@@ -146,14 +142,6 @@ class Experiment(BaseModel):
     correction: LCMSettings = LCMSettings()
     baseline: BaselineSettings = BaselineSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
-
-    def __init__(self, **fields: Any) -> None:
-        """Raises `ValueError` naming every field that is unknown or wrong, with the nearest name or what was
-        expected."""
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise ValueError(explained(error, Experiment)) from None
 
     @model_validator(mode="before")
     @classmethod

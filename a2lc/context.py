@@ -15,7 +15,7 @@ from a2lc.datasets import Dataset
 from a2lc.masks import MaskSet
 from a2lc.metrics import SegmentationMetrics, TruthHistogram, prediction_metrics, truth_histogram
 from a2lc.runs import RoundFolder
-from a2lc.segmenter import Segmenter, build_segmenter, with_features
+from a2lc.segmenter import Segmenter, build_segmenter, resolve_device, with_features
 
 SegmenterFactory = Callable[[int], Segmenter]
 """Number of outputs -> a model without weights: how users bring a model of their own."""
@@ -63,8 +63,12 @@ def model_factory(
     """What makes the run's models: the user's own `segmenter`, or the network of the configuration.
 
     The function raises `ValueError` where a model lacks a method that the configuration needs.
+
+    Raises:
+        ValueError: an unknown device, or one that this machine lacks.
     """
     outputs = config.outputs(len(dataset.classes))
+    resolve_device(device)
 
     def new_model() -> Segmenter:
         if segmenter is None:

@@ -142,7 +142,7 @@ def _count(index: np.ndarray, truth: np.ndarray, n: int, classes: Classes) -> tu
 
 def data_miou(masks: MaskSet, split: Split) -> float:
     """Mean IoU in [0, 1] of the pseudo-labels against the ground truth of `split`; void and unlabelled pixels are not
-    counted.
+    counted, and where nothing is left the result is NaN.
 
     Raises:
         ValueError: an image has no ground truth.

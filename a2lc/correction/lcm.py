@@ -48,10 +48,14 @@ def train_lcm(
         seed: seeds initial weights and the order of batches; the global random state is left alone.
 
     Raises:
-        ValueError: no labelled mask to learn from.
+        ValueError: no labelled mask to learn from, or a label outside 0..K-1 (void).
     """
     if len(labels) == 0:
         raise ValueError("the LCM needs at least one answered mask that is not void")
+    if wrong := sorted({int(label) for label in labels if not 0 <= label < num_classes}):
+        raise ValueError(
+            f"labels: the LCM learns classes 0..{num_classes - 1}, found {wrong[0]}; leave void answers out"
+        )
     counts = np.bincount(labels, minlength=num_classes)
     inverse = np.divide(len(labels), counts, out=np.zeros(num_classes), where=counts > 0)
     weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)

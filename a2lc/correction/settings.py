@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from a2lc.deviations import Deviation
+from a2lc.settings import Deviation, Settings
 
 
-class LCMSettings(BaseModel):
+class LCMSettings(Settings):
     """Settings of the LCM; the defaults are those behind the paper's Cityscapes numbers.
 
     Attributes:
@@ -26,8 +26,6 @@ class LCMSettings(BaseModel):
         epochs, batch_size, learning_rate: of Adam; the network is trained anew in every round.
         guard: beyond the paper: correct only where held-out answers say that it helps (`correction/guard.py`).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     thresholds: Annotated[
         tuple[float, ...],
@@ -51,8 +49,8 @@ class LCMSettings(BaseModel):
         Literal["ever", "round"],
         Deviation("D14", "this round's answers stay", "answers of all rounds stay"),
     ] = "ever"
-    epochs: int = Field(100, gt=0)
-    batch_size: int = Field(8, gt=0)
+    epochs: int = Field(100, gt=0, strict=True)
+    batch_size: int = Field(8, gt=0, strict=True)
     learning_rate: float = Field(1e-4, gt=0)
     guard: Annotated[
         bool, Deviation("ours", "–", "–; beyond both: the LCM acts only where held-out answers say that it helps")

@@ -217,8 +217,10 @@ class MaskSet:
             confidence: (n,) confidences in [0, 1] of the LCM; NaN for an annotator.
 
         Raises:
-            ValueError: an unknown source or a label outside the class list.
+            ValueError: an unknown source, a label outside the class list, or a round < 1.
         """
+        if round < 1:
+            raise ValueError(f"round: expected the round of the change, >= 1, found {round}")
         if source not in SOURCES:
             raise ValueError(f"source: expected one of {SOURCES}, found {source!r}")
         check_labels(np.asarray(labels), self.classes, "relabel")

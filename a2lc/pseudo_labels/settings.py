@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from a2lc.settings import Settings
 
 
-class SuperpixelSettings(BaseModel):
+class SuperpixelSettings(Settings):
     """How images are cut.
 
     Attributes:
@@ -16,13 +18,11 @@ class SuperpixelSettings(BaseModel):
         side: the square root of the mean area wanted, in pixels, >= 4: 32 for Spx and MulSpx, 16 for MerSpx.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     algorithm: Literal["seeds", "slic"] = "seeds"
     side: int = Field(32, ge=4, strict=True)
 
 
-class PseudoLabels(BaseModel):
+class PseudoLabels(Settings):
     """Where masks and their first labels come from.
 
     Attributes:
@@ -34,8 +34,6 @@ class PseudoLabels(BaseModel):
         superpixels: how images are cut up, for ``superpixels``, and for ``own_labels`` where wanted.
         min_area: of ``own_labels``: smaller regions, in pixels, belong to no mask and stay as they are.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
     seed: int = 0
