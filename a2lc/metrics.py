@@ -21,9 +21,9 @@ class SegmentationMetrics:
     """What a confusion matrix says of labels or predictions.
 
     Attributes:
-        miou: mean IoU in [0, 1] over the classes that occur in labels or ground truth.
+        miou: mean IoU in [0, 1] over the classes that occur in labels or ground truth; NaN where no pixel is counted.
         per_class: (K,) IoU in [0, 1]; NaN for classes that occur in neither.
-        accuracy: share of counted pixels that are right, in [0, 1].
+        accuracy: share of counted pixels that are right, in [0, 1]; NaN where none is counted.
     """
 
     miou: float
@@ -37,18 +37,23 @@ def confusion_matrix(labels: np.ndarray, truth: np.ndarray, num_classes: int) ->
 
     Source: the released code, ``metrics/stream_metrics.py`` of ngbrjyj/A2LC.
 
+    Args:
+        labels: (H, W) integers.
+        truth: (H, W) integers.
+        num_classes: K.
+
     Raises:
         ValueError: labels and ground truth differ in size.
     """
     if labels.shape != truth.shape:
         raise ValueError(f"labels and ground truth differ in size: {labels.shape} and {truth.shape}")
-    valid = (labels < num_classes) & (truth < num_classes)
+    valid = (labels >= 0) & (labels < num_classes) & (truth >= 0) & (truth < num_classes)
     pairs = truth[valid].astype(np.int64) * num_classes + labels[valid]
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def segmentation_metrics(confusion: np.ndarray) -> SegmentationMetrics:
-    """IoU = intersection / union per class and their mean (Everingham et al. 2015)."""
+    """IoU = intersection / union per class and their mean (Everingham et al. 2015), of a `confusion_matrix` (K, K)."""
     hits = np.diag(confusion).astype(float)
     union = confusion.sum(0) + confusion.sum(1) - hits
     per_class = np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
@@ -73,7 +78,7 @@ class TruthHistogram:
     uncovered: np.ndarray
 
     def data_metrics(self, masks: MaskSet) -> SegmentationMetrics:
-        """Data mIoU of these masks' current labels against the ground truth, without reading an image."""
+        """Data mIoU of the current labels of the M masks against the ground truth, without reading an image."""
         k = self.counts.shape[1] - 1
         by_label = np.zeros((256, k), dtype=np.int64)  # (label, ground truth)
         np.add.at(by_label, masks.table["label"].to_numpy(), self.counts[:, :k])
@@ -110,7 +115,7 @@ def truth_histogram(masks: MaskSet, split: Split) -> TruthHistogram:
 
 
 def image_histogram(masks: MaskSet, name: str, truth: np.ndarray) -> TruthHistogram:
-    """The same for the masks of one image.
+    """The same for the n masks of one image, in table order.
 
     Args:
         masks: the masks.
@@ -118,7 +123,7 @@ def image_histogram(masks: MaskSet, name: str, truth: np.ndarray) -> TruthHistog
         truth: (H, W) uint8 its ground truth.
 
     Raises:
-        ValueError: sizes differ.
+        ValueError: no such image, or sizes differ.
     """
     index, rows = masks.index_map(name), masks.rows(name)
     if truth.shape != index.shape:
@@ -145,7 +150,7 @@ def data_miou(masks: MaskSet, split: Split) -> float:
     counted, and where nothing is left the result is NaN.
 
     Raises:
-        ValueError: an image has no ground truth.
+        ValueError: an image has no ground truth, or its size differs from the object map's.
     """
     return truth_histogram(masks, split).data_metrics(masks).miou
 
@@ -153,7 +158,12 @@ def data_miou(masks: MaskSet, split: Split) -> float:
 def prediction_metrics(
     predictions: Iterable[tuple[str, np.ndarray]], split: Split, num_classes: int
 ) -> SegmentationMetrics:
-    """Model mIoU: predicted label maps, ``(name, (H, W) integers)``, against the ground truth of `split`.
+    """Model mIoU: predicted label maps against the ground truth of `split`.
+
+    Args:
+        predictions: image name and (H, W) integers; those outside 0..K-1 are not counted.
+        split: where the ground truth is read.
+        num_classes: K.
 
     Raises:
         ValueError: an image has no ground truth, or its prediction another size.

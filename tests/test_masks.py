@@ -93,6 +93,8 @@ def test_background_class_on_uncovered_pixels(tmp_path: Path) -> None:
         ([[1, 2]], [[0, 7]], "label 7 is outside the class list"),
         ([[1, 2]], [[0], [1]], "object map is"),
         ([[0, 0]], [[0, 1]], "uncovered pixels"),
+        ([[0, 1]], [[7, 1]], "uncovered pixels: label 7 is outside the class list"),
+        ([[0, 1]], [[300, 1]], "uncovered pixels: label 300 is outside the class list"),
     ],
 )
 def test_folders_that_do_not_fit(tmp_path: Path, objects: list, labels: list, message: str) -> None:
@@ -121,6 +123,27 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
         masks.label_map("z")
     with pytest.raises(ValueError, match=r"masks \[2\] of the object map have no label"):
         MaskSet.from_maps(CLASSES, ["a"], {"a": np.array([[1, 2]])}, {"a": {1: 0}})
+
+
+def test_what_is_missing_is_named() -> None:
+    objects = {"a": np.array([[1, 2]])}
+    with pytest.raises(ValueError, match=r"a: masks \[1, 2\] of the object map have no label"):
+        MaskSet.from_maps(CLASSES, ["a"], objects, {})
+    with pytest.raises(ValueError, match="b: expected an object map, found none"):
+        MaskSet.from_maps(CLASSES, ["a", "b"], objects, {"a": {1: 0, 2: 0}})
+    with pytest.raises(ValueError, match="expected at least one image, found none"):
+        MaskSet.from_maps(CLASSES, [], objects, {})
+
+
+@pytest.mark.parametrize("source", ["initial", "overruled", "nobody"])
+def test_only_annotator_and_lcm_change_labels(source: str) -> None:
+    with pytest.raises(ValueError, match=f"source: expected annotator or lcm, found '{source}'"):
+        example().relabel(np.array([0]), np.array([1]), source=source, round=1)
+
+
+def test_ids_that_are_no_class_are_not_counted() -> None:
+    labels, truth = np.array([[-1, 0, 1, 3, 2]]), np.array([[0, -1, 1, 0, 2]])
+    assert confusion_matrix(labels, truth, 3).tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
 maps = hnp.arrays(np.uint8, st.just((5, 6)), elements=st.sampled_from([0, 1, 2, 255]))

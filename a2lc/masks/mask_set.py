@@ -35,6 +35,8 @@ from a2lc.masks.table import (
 class MaskSet:
     """Object maps of N images and one table with a row per mask.
 
+    It is made by `from_maps`, `from_folders` or `load`.
+
     Attributes:
         classes: class names, palette, ignore index.
         names: the N image names, in the dataset's order.
@@ -81,18 +83,22 @@ class MaskSet:
             labels: per image ``{mask_id: label}`` for every id > 0 of its object map.
 
         Raises:
-            ValueError: a mask without a label, a label outside 0..K-1 and the ignore index, or a negative id.
+            ValueError: no image, an image without object map, a mask without a label, a label outside 0..K-1 and the
+                ignore index, or a negative id; or a PNG file is damaged.
+            FileNotFoundError: a PNG file is missing.
         """
         names = tuple(names)
         frames = []
         for name in names:
-            source = object_maps[name]
+            if (source := object_maps.get(name)) is None:
+                raise ValueError(f"{name}: expected an object map, found none")
             objects = source if isinstance(source, np.ndarray) else read_label_png(source)
             ids, sizes = areas_of(objects, name)
-            missing = [int(i) for i in ids if int(i) not in labels[name]]
+            of_mask = labels.get(name, {})
+            missing = [int(i) for i in ids if int(i) not in of_mask]
             if missing:
                 raise ValueError(f"{name}: masks {missing[:5]} of the object map have no label")
-            values = np.array([labels[name][int(i)] for i in ids], dtype=np.int64)
+            values = np.array([of_mask[int(i)] for i in ids], dtype=np.int64)
             frames.append((ids, sizes, values))
         return cls(classes, names, new_table(classes, names, frames), object_maps, classes.uncovered)
 
@@ -115,8 +121,8 @@ class MaskSet:
 
         Raises:
             FileNotFoundError: a folder or file is missing.
-            ValueError: sizes differ, a mask carries two labels, a label is outside the class list, or uncovered
-                pixels carry several labels.
+            ValueError: there is no PNG; a file is damaged, sizes differ, a mask carries two labels, a label (also of
+                uncovered pixels) is outside the class list, or uncovered pixels carry several labels.
         """
         object_folder, label_folder = Path(object_maps), Path(labels)
         for folder in (object_folder, label_folder):
@@ -138,6 +144,7 @@ class MaskSet:
             raise ValueError(
                 f"{label_folder}: uncovered pixels (object id 0) must carry one label, found {sorted(outside)}"
             )
+        check_labels(np.array([*outside]), classes, f"{label_folder}, uncovered pixels")
         uncovered = outside.pop() if outside else classes.uncovered
         return cls(classes, names, new_table(classes, names, frames), paths, uncovered)
 
@@ -149,7 +156,11 @@ class MaskSet:
         return f"MaskSet({len(self.names)} images, {len(self)} masks, {len(self.classes)} classes)"
 
     def rows(self, name: str) -> slice:
-        """Row numbers of one image's masks in the table, in order of mask id."""
+        """Row numbers of one image's masks in the table, in order of mask id.
+
+        Raises:
+            ValueError: no such image.
+        """
         i = self._at(name)
         return slice(int(self._bounds[i]), int(self._bounds[i + 1]))
 
@@ -174,19 +185,25 @@ class MaskSet:
 
     @property
     def canonical_order(self) -> np.ndarray:
-        """(M,) row numbers sorted by (image name, mask id): random numbers drawn in this order do not depend on the
-        order of images."""
+        """(M,) int64 row numbers sorted by (image name, mask id): random numbers drawn in this order do not depend on
+        the order of images."""
         name_rank = np.argsort(np.argsort(np.array(self.names)))
         return np.argsort(name_rank[self.table["image"].cat.codes.to_numpy()], kind="stable")
 
     def object_map(self, name: str) -> np.ndarray:
-        """(H, W) int32 mask ids, 0 = covered by no mask."""
+        """(H, W) int32 mask ids, 0 = covered by no mask.
+
+        Raises:
+            FileNotFoundError: the image's object map is missing.
+            ValueError: no such image, or its object map is damaged.
+        """
         self._at(name)
         source = self._object_maps[name]
         return (source if isinstance(source, np.ndarray) else read_label_png(source)).astype(np.int32, copy=False)
 
     def index_map(self, name: str) -> np.ndarray:
-        """(H, W) int64: for each pixel the position of its mask among the image's rows, or -1 where there is none."""
+        """(H, W) int64: for each pixel the position of its mask among the image's rows, or -1 where there is none;
+        errors are those of `object_map`."""
         objects = self.object_map(name)
         ids = self.table["mask_id"].to_numpy()[self.rows(name)]
         lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int64)
@@ -194,9 +211,12 @@ class MaskSet:
         return lookup[objects]
 
     def label_map(self, name: str, index_map: np.ndarray | None = None) -> np.ndarray:
-        """(H, W) uint8 labels: each pixel carries its mask's label, uncovered pixels carry `uncovered`.
+        """(H, W) uint8 labels: each pixel carries its mask's label, uncovered pixels carry `uncovered`; errors are
+        those of `object_map`.
 
-        `index_map` saves reading the object map again where the caller has it.
+        Args:
+            name: the image.
+            index_map: (H, W) of `index_map`, so that the object map is not read again.
         """
         labels = self.table["label"].to_numpy()[self.rows(name)]
         index = self.index_map(name) if index_map is None else index_map
@@ -217,12 +237,12 @@ class MaskSet:
             confidence: (n,) confidences in [0, 1] of the LCM; NaN for an annotator.
 
         Raises:
-            ValueError: an unknown source, a label outside the class list, or a round < 1.
+            ValueError: another source, a label outside the class list, or a round < 1.
         """
         if round < 1:
             raise ValueError(f"round: expected the round of the change, >= 1, found {round}")
-        if source not in SOURCES:
-            raise ValueError(f"source: expected one of {SOURCES}, found {source!r}")
+        if source not in ("annotator", "lcm"):
+            raise ValueError(f"source: expected annotator or lcm, found {source!r}")
         check_labels(np.asarray(labels), self.classes, "relabel")
         overrules = (source == "lcm") & self.queried[rows]
         sources = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
@@ -254,7 +274,11 @@ class MaskSet:
     # ---------------------------------------------------------------------------------------------- files
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write object maps (PNG), the table (Parquet) and the classes (JSON) into `folder`, the JSON last: where it
-        is, the rest is whole."""
+        is, the rest is whole.
+
+        Raises:
+            ValueError: a mask id > 65535, which no PNG holds, or a name that leads out of `folder`.
+        """
         target = Path(folder)
         for name in self.names:
             write_label_png(below(target / "object_maps", f"{name}.png"), self.object_map(name))
@@ -266,7 +290,7 @@ class MaskSet:
         """Read what `save` wrote; object maps are read when asked for.
 
         Raises:
-            FileNotFoundError: `folder` holds no saved MaskSet.
+            FileNotFoundError: `folder` holds no saved MaskSet, or not all of it.
             ValueError: a file is damaged; the message names it.
         """
         source = Path(folder)
@@ -288,7 +312,7 @@ class MaskSet:
 
         Raises:
             FileNotFoundError: the file is missing.
-            ValueError: the file is damaged or has another number of masks.
+            ValueError: the file is damaged, has another number of masks, or labels outside the class list.
         """
         return self._in_state(read_state(path, self.classes, len(self)))
 

@@ -47,7 +47,7 @@ def categorical(codes: np.ndarray, categories: Iterable[str]) -> pd.Categorical[
 
 
 def areas_of(objects: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Ids > 0 of an object map (H, W) and their pixel counts, (n,) each.
+    """Ids > 0 of an object map (H, W) and their pixel counts, (n,) int64 each.
 
     Raises:
         ValueError: not two-dimensional, not integers, or a negative id; the message begins with `name`.
@@ -83,7 +83,7 @@ def labels_of(ids: np.ndarray, objects: np.ndarray, label_map: np.ndarray, name:
 
 
 def check_labels(labels: np.ndarray, classes: Classes, where: str) -> None:
-    """Raise `ValueError`, beginning with `where`, when a label is neither a class nor the ignore index."""
+    """Raise `ValueError`, beginning with `where`, when one of (n,) labels is neither a class nor the ignore index."""
     wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != classes.ignore_index)]
     if wrong.size:
         allowed = f"0..{len(classes) - 1} or {classes.ignore_index}"
@@ -93,11 +93,18 @@ def check_labels(labels: np.ndarray, classes: Classes, where: str) -> None:
 def new_table(
     classes: Classes, names: tuple[str, ...], frames: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 ) -> pd.DataFrame:
-    """The table of masks that nobody has corrected yet; per image ids, areas and labels, (n,) each.
+    """The table of masks that nobody has corrected yet (`MaskSet.table`).
+
+    Args:
+        classes: the class list.
+        names: the images.
+        frames: per image ids, areas and labels, (n,) each.
 
     Raises:
-        ValueError: a label is outside the class list.
+        ValueError: no image, or a label is outside the class list.
     """
+    if not names:
+        raise ValueError("names: expected at least one image, found none")
     for name, (_, _, labels) in zip(names, frames, strict=True):
         check_labels(labels, classes, name)
     counts = [len(ids) for ids, _, _ in frames]
@@ -134,6 +141,7 @@ def read_description(path: Path) -> tuple[tuple[str, ...], Classes, int]:
     """Image names, classes and the label of uncovered pixels, of the ``masks.json`` of `MaskSet.save`.
 
     Raises:
+        FileNotFoundError: the file is missing.
         ValueError: it is damaged; the message names it.
     """
     about = read_json(path, "names", "class_names", "palette", "ignore_index", "background", "uncovered")
@@ -175,6 +183,11 @@ def read_table(path: Path, names: tuple[str, ...], classes: Classes) -> pd.DataF
 
 def read_state(path: str | os.PathLike[str], classes: Classes, masks: int) -> dict[str, np.ndarray]:
     """The columns `STATE`, (M,) each, that `MaskSet.save_state` wrote; sources as positions in `SOURCES`.
+
+    Args:
+        path: the file.
+        classes: what labels may be.
+        masks: M.
 
     Raises:
         FileNotFoundError: the file is missing.
