@@ -127,11 +127,20 @@ def test_explanation_adds_up_to_the_score(image: tuple[np.ndarray, ...]) -> None
         assert why.row["area"] == (object_map == mask_id).sum() and 0 <= why.row["similarity"] <= 1 + 1e-9
     with pytest.raises(ValueError, match="mask_id: expected an id > 0 of the object map, found 12345"):
         explain_mask(probs, object_map, label_map, 12345)
+    with pytest.raises(
+        ValueError, match=r"expected probs \(K, H, W\), object map \(H, W\) and label map \(H, W\), found"
+    ):
+        explain_mask(probs, object_map, label_map[:, 1:], 12345)
 
 
 def test_entropy_of_even_odds_is_one() -> None:
     scores = score_masks(torch.full((2, 3, 3), 0.5), np.ones((3, 3), int), np.zeros((3, 3), np.uint8), "entropy")
     assert scores == {1: pytest.approx(1.0)}
+
+
+def test_nothing_is_second_best_to_certainty() -> None:
+    probs = torch.zeros(2, 3, 3).index_fill_(0, torch.tensor(0), 1.0)
+    assert score_masks(probs, np.ones((3, 3), int), np.zeros((3, 3), np.uint8), "bvsb") == {1: 0.0}
 
 
 def test_large_masks_add_up_exactly() -> None:
@@ -245,6 +254,8 @@ def test_squashed_scores_keep_the_features_of_the_image_itself() -> None:
         ({"function": "abcd"}, "did you mean 'abc'"),
         ({"label_map": np.full((3, 3), 9, np.uint8)}, "labels must lie in 0..1 or be 255, found 9"),
         ({"object_map": np.ones((2, 3), int)}, "expected probs"),
+        ({"object_map": np.full((3, 3), -1)}, "object_map: expected ids >= 0, found -1"),
+        ({"class_weights": np.ones(3)}, r"class_weights: expected \(2,\), a weight per class, found \(3,\)"),
     ],
 )
 def test_bad_input_is_named(change: dict, message: str) -> None:

@@ -14,8 +14,8 @@ class Explanation:
     """The factors of one mask's score; the score is the sum over its pixels of cil * weight * similarity.
 
     Attributes:
-        row: area (pixels), label, dominant prediction, the means over the mask of cil, weight and similarity (each in
-            [0, 1]), and the score (in [0, area]).
+        row: area (pixels), label (the most frequent one), dominant (the class predicted most), the means over the mask
+            of cil, weight and similarity (each in [0, 1]), and the score (in [0, area]).
         cil: (H, W) 1 - p[label] of each pixel (Eq. 10), NaN outside the mask.
         weight: (H, W) adaptive class weight of each pixel's label (Eq. 9), NaN outside.
         similarity: (H, W) cosine similarity to the mean over m' (Eq. 12), NaN outside.
@@ -43,15 +43,18 @@ def explain_mask(
 
     Args:
         probs: (K, H, W) softmax probabilities.
-        object_map: (H, W) mask ids.
+        object_map: (H, W) integer mask ids.
         label_map: (H, W) uint8 pseudo-labels, 0..K-1 or void (then each pixel's prediction takes its place).
         mask_id: an id of `object_map`, > 0.
         class_weights: (K,) weights of Eq. 9.
 
     Raises:
-        ValueError: the object map has no such mask, or the weights are not K.
+        ValueError: shapes do not fit, also of the weights, or the object map has no such mask.
     """
     p = torch.as_tensor(probs).detach().cpu().double().numpy()
+    if p.ndim != 3 or not p.shape[1:] == object_map.shape == label_map.shape:
+        shapes = f"{p.shape}, {object_map.shape} and {label_map.shape}"
+        raise ValueError(f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}")
     inside = object_map == mask_id
     if mask_id <= 0 or not inside.any():
         raise ValueError(f"mask_id: expected an id > 0 of the object map, found {mask_id}")

@@ -22,7 +22,7 @@ class AcquisitionFunction:
     Attributes:
         name: its name in `ACQUISITION_FUNCTIONS`.
         score: ``score(statistics, rng) -> (n,) float64``; `rng` is seeded by (seed, round).
-        needs: which of the statistics that are computed on demand it reads.
+        needs: which of the statistics that are computed on demand it reads (`Need`).
         random_ties: equal scores are ordered by a seeded random number instead of by (image, mask id).
     """
 
@@ -124,7 +124,7 @@ def aiou(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
 
 @acquisition_function("bvsb", needs={"uncertainty"})
 def bvsb(statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
-    """Best versus second best: mean of p2 / p1, in (0, 1] (Cai et al. 2021)."""
+    """Best versus second best: mean of p2 / p1, in [0, 1] (Cai et al. 2021)."""
     return statistics.bvsb
 
 

@@ -46,6 +46,9 @@ def gather_statistics(
 
     Returns:
         Statistics of all M masks in table order, and the seconds spent in reading and predicting images.
+
+    Raises:
+        ValueError: as `mask_statistics`; the split has no such image; `penultimate` of a model without features.
     """
     every: MaskStatistics | None = None
     predicting, void = 0.0, masks.classes.ignore_index

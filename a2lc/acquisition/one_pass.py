@@ -1,6 +1,6 @@
 """One pass over an image: from a softmax map to the statistics and scores of its masks.
 
-Two identities turn the formulas into a few sums over segments (`pixels.py`), without loops over pixels:
+Two identities turn the formulas into a few sums over segments (`a2lc.acquisition.pixels`), without loops over pixels:
 
 - sums are taken per pair of (mask, predicted class); over all pairs of a mask they give the mean over the mask, the
   pair of the dominant prediction gives the mean over m';
@@ -41,6 +41,7 @@ def mask_statistics(
 
     Raises:
         ValueError: shapes do not fit, also of the weights, or a label is neither a class nor `ignore_index`.
+        RuntimeError: not enough memory for one pixel.
     """
     if probs.ndim != 3 or not tuple(probs.shape[1:]) == index_map.shape == label_map.shape:
         shapes = f"{tuple(probs.shape)}, {index_map.shape} and {label_map.shape}"
@@ -129,8 +130,8 @@ def score_masks(
         ``{mask_id: score}`` for every id > 0.
 
     Raises:
-        ValueError: unknown function, shapes that do not fit, a negative id, or a label that is neither a class nor
-            `ignore_index`.
+        ValueError: unknown function, shapes that do not fit, also of the weights, a negative id, or a label that is
+            neither a class nor `ignore_index`.
     """
     chosen = get_acquisition_function(function, scoring)
     if np.min(object_map, initial=0) < 0:

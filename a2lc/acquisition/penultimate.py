@@ -24,7 +24,7 @@ def with_penultimate_features(
     Args:
         statistics: of the image's n masks.
         features: (C, H, W) float32.
-        probs: (K, H, W) probabilities, for CIL and the predicted class.
+        probs: (K, H, W) probabilities on the same device, for CIL and the predicted class.
         index_map: (H, W) position of each pixel's mask, -1 = none.
         label_map: (H, W) uint8 pseudo-labels, 0..K-1 or void.
         class_weights: (K,) weights of Eq. 9.

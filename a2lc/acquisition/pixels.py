@@ -1,4 +1,4 @@
-"""Sums over the pixels of masks, in blocks that fit the cache: the tensor code under `statistics.py`."""
+"""Sums over the pixels of masks, in blocks that fit the cache: the tensor code under `one_pass`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Block:
     mask: torch.Tensor  # (b,) int64 mask of each pixel, n = none
     p: torch.Tensor  # (b, K) float32 probabilities
     inverse_norm: torch.Tensor  # (b,) 1 / |p|
-    first: torch.Tensor  # (b,) largest probability
+    first: torch.Tensor  # (b,) float32 largest probability
     predicted: torch.Tensor  # (b,) int64 its class; ties go to the lowest class
     given: torch.Tensor  # (b,) int64 effective label: the pseudo-label, or the prediction where that is void
 
@@ -47,7 +47,7 @@ class Pixels:
 
     @staticmethod
     def of(probs: torch.Tensor, index_map: np.ndarray, label_map: np.ndarray) -> Pixels:
-        """From a softmax map (K, H, W), positions of masks (H, W), -1 = none, and pseudo-labels (H, W)."""
+        """From a softmax map (K, H, W), positions of masks (H, W), -1 = none, and pseudo-labels (H, W), >= K = void."""
         n = int(index_map.max(initial=-1)) + 1
         flat = probs.detach().float().reshape(probs.shape[0], -1)  # (K, H*W)
         maps = (np.where(index_map < 0, n, index_map), label_map)
@@ -58,7 +58,11 @@ class Pixels:
         return Pixels(n, flat, index, labels, first, predicted, block)
 
     def reduced(self, function: Callable[..., T], *arguments: Any) -> T:
-        """``function(pixels, *arguments)``, in smaller blocks where memory runs out."""
+        """``function(pixels, *arguments)``, in smaller blocks where memory runs out.
+
+        Raises:
+            RuntimeError: not enough memory for one pixel.
+        """
         device = self.probs.device
         return while_memory_lasts(
             lambda block: function(replace(self, block=block), *arguments), self.block, device, "scoring a pixel"
@@ -67,7 +71,7 @@ class Pixels:
     def blocks(self) -> Iterator[Block]:
         """Yield the pixels in blocks that stay in a processor's cache.
 
-        Float32 sums over a block are exact to about 1e-5, sums of blocks are taken in float64.
+        Float32 sums over a block are exact to about 1e-5, sums of blocks are taken in float64 (float32 on MPS).
         """
         pixels = (self.index, self.labels, self.first, self.predicted)
         for start in range(0, len(self.index), self.block):
@@ -147,8 +151,13 @@ def representative_pixels(
 
     Source: ``acq_on_sam.py:61-78`` of ml-postech/active-label-correction.
 
+    Args:
+        pixels: of one image.
+        mu: (n, K) mean probability over the pixels of each mask that predict D(m).
+        dominant: (n,) D(m).
+
     Returns:
-        Flat index (n,), the pixel's unit vector (n, K) and its CIL (n,).
+        Flat index (n,) int64, the pixel's unit vector (n, K) and its CIL (n,) in [0, 1], float64.
     """
     n, device, none = pixels.n, pixels.probs.device, pixels.index.numel()
     means = np.append(mu, np.zeros((1, mu.shape[1])), 0)  # what no mask covers is near nothing
@@ -173,7 +182,15 @@ def representative_pixels(
 
 
 def plurality(index_map: np.ndarray, label_map: np.ndarray, inside: np.ndarray, n: int) -> np.ndarray:
-    """(n,) most frequent label of each mask's pixels among `inside` (H, W) bool; ties go to the lowest label."""
+    """(n,) most frequent label of each mask's pixels among `inside`; ties go to the lowest label, and a mask without
+    such a pixel has 0.
+
+    Args:
+        index_map: (H, W) position of each pixel's mask, -1 = none.
+        label_map: (H, W) labels in 0..255.
+        inside: (H, W) bool, True for pixels of masks only.
+        n: number of masks.
+    """
     pairs = index_map[inside] * 256 + label_map[inside]
     return np.bincount(pairs, minlength=n * 256).reshape(n, 256).argmax(1)
 
@@ -189,6 +206,9 @@ def adjusted_iou(predicted: np.ndarray, index_map: np.ndarray, label_map: np.nda
         index_map: (H, W) position of each pixel's mask, -1 = none.
         label_map: (H, W) pseudo-labels.
         given: (n,) class of each mask.
+
+    Returns:
+        (n,) float64 in [0, 1].
     """
     components = connected_components(predicted, background=-1, connectivity=2)  # (H, W), 1..C
     n, c = len(given), int(components.max()) + 1

@@ -16,7 +16,7 @@ class ClassWeights:
 
     Attributes:
         weights: (K,) float64 in [0, 1]; the rarest class present has 1, absent classes have 0.
-        rarity: (K,) class rarity scores of Eq. 7, in [0, 1].
+        rarity: (K,) float64 class rarity scores of Eq. 7, in [0, 1].
         kl: imbalance score of Eq. 8, natural logarithm, >= 0; 0 when the classes of the uniform distribution cover
             equally many pixels.
         pixel_counts: (K,) int64 pixels of the counted masks, by pseudo-label.

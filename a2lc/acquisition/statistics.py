@@ -10,22 +10,25 @@ import numpy as np
 @dataclass(frozen=True)
 class MaskStatistics:
     """Per-mask statistics, one row per mask in table order; numbers as defined in Eq. 1 and 10-12 and methods of the
-    baselines.
+    baselines, float64 where nothing else is said.
 
     Attributes:
         area: (n,) int64 pixels.
-        label: (n,) uint8 current label; the ignore index = void.
+        label: (n,) uint8 current label, of several the most frequent one; the ignore index = void.
         dominant: (n,) int64 most frequent predicted class D(m); ties go to the lowest class.
-        entropy: (n,) mean over the mask of the Shannon entropy divided by log K, in [0, 1].
+        entropy: (n,) mean over the mask of the Shannon entropy divided by log K, in [0, 1]; NaN when not asked for, as
+            margin and bvsb.
         margin: (n,) mean of 1 - (largest - second largest probability), in [0, 1].
-        bvsb: (n,) mean of second largest / largest probability, in (0, 1].
+        bvsb: (n,) mean of second largest / largest probability, in [0, 1].
         lcil: (n,) mean of the pixel CIL 1 - p[label], in [0, 1] (Eq. 10); void masks take each pixel's own prediction
             as label.
-        cil: (n,) 1 - mu[label], mu the mean probability over m' = pixels that predict D(m); in [0, 1].
+        cil: (n,) 1 - mu[label], mu the mean probability over m' = pixels that predict D(m), whose most frequent label
+            counts, D(m) where that is void; in [0, 1].
         sim: (n,) sum of CIL x cosine similarity to mu, in [0, area] (Eq. 12 with w = 1).
         abc: (n,) the same with each pixel's class weight, in [0, area] (Eq. 12).
-        feature: (n, K) mean probability over the mask: the LCM's input (Eq. 1).
-        representative: (n,) flat index y * W + x of the pixel of m' most similar to mu (ALC's queried pixel); -1 when
+        feature: (n, K) float32 mean probability over the mask: the LCM's input (Eq. 1); or (n, C), see
+            `with_penultimate_features`.
+        representative: (n,) int64 flat index y * W + x of the pixel of m' most similar to mu (ALC's queried pixel); -1 when
             not asked for.
         cil_pixel: (n,) CIL at the representative pixel; NaN when not asked for.
         sim_pixel: (n,) sum of CIL x cosine similarity to the representative pixel (SIM as in ALC); NaN when not asked
@@ -56,7 +59,8 @@ class MaskStatistics:
         return len(self.area)
 
     def with_representative_similarity(self) -> MaskStatistics:
-        """The same with SIM and CIL taken at the representative pixel, as in ALC (Kim et al. 2024)."""
+        """The same with SIM and CIL taken at the representative pixel, as in ALC (Kim et al. 2024); NaN where it was
+        not asked for."""
         return replace(self, sim=self.sim_pixel, cil=self.cil_pixel)
 
     def take(self, rows: np.ndarray) -> MaskStatistics:
