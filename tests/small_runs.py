@@ -1,10 +1,11 @@
 """Small runs: folders made by hand, where every label, answer and score is known and nothing is trained; fields of runs
-that take seconds; and the files of a folder, to be compared."""
+that take seconds, with their seeds; and the files of a folder, to be compared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,24 @@ from a2lc.masks import MaskSet
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import SHARED, Run
 
-EAGER = {"thresholds": [0.1], "learning_rate": 0.003}  # of an LCM that corrects many masks after few epochs
+
+def seeded(seed: int = 0) -> int:
+    """The seed of a small run, shifted by ``A2LC_TEST_SEED_SHIFT``: no test may hang on what one seed gives."""
+    return seed + int(os.environ.get("A2LC_TEST_SEED_SHIFT") or 0)
+
+
+def network(**settings: Any) -> dict[str, Any]:
+    """Settings of a small network, in the precision that ``A2LC_TEST_PRECISION`` names, if any: float32, bfloat16."""
+    precision = os.environ.get("A2LC_TEST_PRECISION")
+    return {"precision": precision, **settings} if precision else settings
+
+
+EAGER = {"thresholds": [0.0], "tail_ratio": 0.0, "learning_rate": 0.003}  # of an LCM that corrects, sure or not
 QUICK: dict[str, Any] = {
+    "seed": seeded(),
     "rounds": 2,
     "budget": 60,
-    "segmenter": {"iterations": 4},
+    "segmenter": network(iterations=4),
     "correction": {"epochs": 20, **EAGER},
 }
 

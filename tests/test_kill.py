@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import EAGER, TRUTH, contents, dataset_folder
+from small_runs import EAGER, TRUTH, contents, dataset_folder, network, seeded
 from tqdm import tqdm
 
 import a2lc
@@ -42,9 +42,10 @@ from a2lc.runs import FORMAT
 
 SETTINGS = {
     "dataset": "folder",
+    "seed": seeded(),
     "rounds": 2,
     "budget": 2,
-    "segmenter": {"iterations": 1},
+    "segmenter": network(iterations=1),
     "correction": {"epochs": 2, **EAGER},
 }
 PACKAGE = str(Path(a2lc.__file__).parent)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripted import lcm_of, told
 from small_runs import QUICK, hand_made_run
 
 import a2lc
@@ -40,7 +41,8 @@ def proposed(asked: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.open(runs / asked.path.name)
     queue = Queue(run)
     queue.answer_many((query.position, queue.top_classes(query)[0][0]) for query in queue.queries)
-    return run.next_round(device="cpu", progress=False)
+    with lcm_of(told(1)):
+        return run.next_round(device="cpu", progress=False)
 
 
 @pytest.fixture
@@ -266,7 +268,8 @@ def test_only_what_is_approved_is_corrected_and_rejections_hold(approver: Approv
     rejected = approver.approval.table.iloc[0]
     left = len(approver.approval.table) - 1
     assert approver.enough() == f"{left} corrections will be made. Go on with run.next_round() in the next cell."
-    after = approver.run.next_round(device="cpu", progress=False).masks(1)
+    with lcm_of(told(1)):
+        after = approver.run.next_round(device="cpu", progress=False).masks(1)
     assert (after.table["source"] == "lcm").sum() == left
     assert vetoed(approver.run.path, after)[after.row(rejected["image"], int(rejected["mask_id"]))]
 
