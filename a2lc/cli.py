@@ -105,7 +105,7 @@ def regenerate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Reproduce: write results to OUT/<name of the profile's figures_dir> and play all runs anew in OUT/runs, "
+            help="Reproduce: write results to OUT/<name of the profile's figures_dir>, play all runs anew in OUT/runs, "
             "and leave the profile's own folders alone. Killed, the same command goes on."
         ),
     ] = None,
@@ -166,8 +166,8 @@ def compare(
     """Say of two folders of results, number by number, whether one reproduces the other.
 
     Tolerances are those measured for the first folder (its tolerances.csv); a number without one has to be equal. Shown
-    are all headline numbers, and of each table the number that is furthest off. Ends with status 1 where a number differs
-    or something is missing.
+    are all headline numbers, and of each table the number that is furthest off. Ends with status 1 where a number
+    differs or something is missing.
     """
     import a2lc
     from a2lc.comparison import FAILED, made_differently, report

@@ -156,7 +156,7 @@ def _numbers(
     committed: dict[str, float], now: dict[str, float], tolerances: pd.DataFrame | None
 ) -> list[dict[str, Any]]:
     """The rows of one file, whose bytes differ."""
-    tolerance: dict[str, float] = {} if tolerances is None else tolerances["tolerance"].to_dict()
+    tolerance = {} if tolerances is None else dict(zip(tolerances.index, tolerances["tolerance"], strict=True))
     sometimes = set() if tolerances is None else set(tolerances.index[tolerances["runs"] < tolerances["of"]])
     rows = []
     for name in dict.fromkeys([*committed, *now]):
