@@ -1,3 +1,4 @@
+from .comparison import compare as compare
 from .config import Experiment as Experiment
 from .datasets import Classes as Classes
 from .datasets import Dataset as Dataset

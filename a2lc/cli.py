@@ -102,6 +102,13 @@ def regenerate(
     only: Annotated[
         str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. table4,figure5.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Reproduce: write results to OUT/<name of the profile's figures_dir>, play all runs anew in OUT/runs, "
+            "and leave the profile's own folders alone. Killed, the same command goes on."
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks executed at once; runs they share are played once.")] = 1,
     scheduler: Annotated[
         str | None,
@@ -111,13 +118,14 @@ def regenerate(
         ),
     ] = None,
 ) -> None:
-    """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir.
+    """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir, or below
+    --out.
 
     Tables come before the figures that read their runs; tutorials are executed only when named.
     """
     from tqdm.auto import tqdm
 
-    from a2lc.regenerate import execute, plan
+    from a2lc.regenerate import execute, plan, redirected
     from a2lc.segmenter import resolve_device
     from a2lc.summary import item_of, write_minutes, write_summary
 
@@ -128,7 +136,10 @@ def regenerate(
             raise ValueError(str(error)) from error
     names = [] if only is None else [name.strip() for name in only.split(",")]
     failures: dict[Path, dict[str, str]] = {}
-    for outcome in execute(plan(profile, notebooks, names), jobs, scheduler=scheduler):
+    tasks = plan(profile, notebooks, names)
+    if out is not None:
+        tasks = redirected(tasks, out)
+    for outcome in execute(tasks, jobs, scheduler=scheduler):
         task, item = outcome.task, item_of(outcome.task.notebook)
         failed = failures.setdefault(task.folder, {})
         if outcome.error is None:
@@ -142,6 +153,35 @@ def regenerate(
         typer.echo(f"summary: {folder / 'README.md'}")
     if any(failures.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    committed: Annotated[Path, typer.Argument(help="Folder of results to compare with, e.g. paper_figures/toy.")],
+    now: Annotated[Path, typer.Argument(help="The other folder, e.g. reproduced/toy.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every number and file, not only what matters most.")
+    ] = False,
+) -> None:
+    """Say of two folders of results, number by number, whether one reproduces the other.
+
+    Tolerances are those measured for the first folder (its tolerances.csv); a number without one has to be equal. Shown
+    are all headline numbers, and of each table the number that is furthest off. Ends with status 1 where a number
+    differs or something is missing.
+    """
+    import a2lc
+    from a2lc.comparison import FAILED, made_differently, report
+
+    table = a2lc.compare(committed, now)
+    typer.echo(report(table, every))
+    for part, sentences in made_differently(committed, now).items():
+        if sentences:
+            typer.echo(f"{'made with' if part == 'computed' else 'other settings'}: {'; '.join(sentences)}")
+    failed = int(table["verdict"].isin(FAILED).sum())
+    typer.echo(
+        f"{now}: " + (f"NOT reproduced, {failed} of {len(table)} fail" if failed else f"{committed} is reproduced")
+    )
+    raise typer.Exit(int(failed > 0))
 
 
 @app.command()

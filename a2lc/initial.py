@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,7 @@ from a2lc.round_folder import RoundFolder
 from a2lc.runs import SHARED
 from a2lc.segmenter import Segmenter, SegmenterSettings
 from a2lc.setting import Setting, score_model
-from a2lc.versions import versions_of
-
-_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
+from a2lc.versions import surroundings
 
 
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
@@ -152,8 +149,7 @@ def describe(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmenter) -
             "segmenter": type(model).__qualname__,
         },
         "masks": shared.name,
-        "packages": versions_of(_PACKAGES),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+        **surroundings(),
         "device": str(getattr(model, "device", "unknown")),
+        "precision": getattr(model, "precision", "unknown"),
     }

@@ -11,18 +11,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from a2lc.errors import nearest
-from a2lc.files import read_json, read_yaml
+from a2lc.errors import differences, nearest
+from a2lc.files import read_json, read_yaml, write_json
 from a2lc.many import SCHEDULER
 from a2lc.notebook import check_parameters, parameters_of, run_notebook
 from a2lc.progress import show_bars
 from a2lc.summary import MINUTES, item_of
+from a2lc.versions import surroundings
 
 ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
 
@@ -111,6 +112,34 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
             check_parameters(path, given)
             tasks.append(Task(path, given, Path(values["figures_dir"])))
     return tasks
+
+
+def redirected(tasks: Sequence[Task], out: Path) -> list[Task]:
+    """The same tasks with results in ``<out>/<name of their folder>`` and all runs in ``<out>/runs``.
+
+    Runs that other versions, other code or another processor made are not taken for this machine's own: `out` notes
+    what it belongs to (``made_with.json``), and is refused to others.
+
+    Raises:
+        ValueError: `out` belongs to others; the message says in what they differ.
+    """
+    file, mine = out / "made_with.json", surroundings()
+    mine.pop("threads")  # of this process, not of the kernels
+    if file.is_file():
+        if wrong := differences(mine, read_json(file)):
+            raise ValueError(f"{out}: holds runs made otherwise: {'; '.join(wrong)}. Remove it or name another folder")
+    elif (out / "runs").exists():
+        raise ValueError(f"{out}: holds runs, and {file.name} does not say by what they were made; name another folder")
+    else:
+        write_json(file, mine)
+    moved = []
+    for task in tasks:
+        folder = out.resolve() / task.folder.name
+        places = {"runs_dir": str(out.resolve() / "runs"), "figures_dir": str(folder)}
+        known = parameters_of(task.notebook)
+        parameters = task.parameters | {name: place for name, place in places.items() if name in known}
+        moved.append(replace(task, parameters=parameters, folder=folder))
+    return moved
 
 
 def execute(

@@ -134,6 +134,14 @@ def test_nothing_is_started_when_a_parameter_is_wrong(notebooks: Path) -> None:
     assert not (notebooks.parent / "results").exists()
 
 
+def test_a_reproduction_leaves_the_profiles_folders_alone(notebooks: Path) -> None:
+    root = notebooks.parent
+    ran = regenerate(notebooks, "--only", "table1", "--out", "again")
+    assert ran.returncode == 0, ran.stderr
+    assert {path.name for path in (root / "again" / "results").iterdir()} >= {"table1_headline.json", "README.md"}
+    assert {path.name for path in root.iterdir()} == {"notebooks", "again"}
+
+
 def test_a_dead_kernel_is_a_failure(notebooks: Path) -> None:
     write_notebook(notebooks / "table1_rounds.ipynb", "import os\nos._exit(1)", parameters=PARAMETERS)
     (outcome,) = execute(plan("toy", notebooks, ["table1"]), progress=False)
