@@ -40,12 +40,12 @@ def has_front_end() -> bool:
 
 def script(name: str) -> str:
     """A module of ours for the browser, after the functions that all of them share."""
-    return "\n".join((_STATIC / file).read_text() for file in ("common.js", name))
+    return "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in ("common.js", name))
 
 
 def style(name: str) -> str:
     """A style sheet of ours, after the rules that all widgets share."""
-    return "\n".join((_STATIC / file).read_text() for file in ("common.css", name))
+    return "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in ("common.css", name))
 
 
 class WidgetOrFigure(ABC):
