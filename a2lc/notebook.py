@@ -12,7 +12,28 @@ import papermill
 
 from a2lc.errors import nearest
 
+PROJECT = "A2LC_PROJECT"  # an environment variable: the project of the kernels that `a2lc regenerate` starts
 CELL_TIMEOUT = 24 * 3600  # seconds; a stuck kernel must not hold a batch for ever
+
+
+def project_folder(notebook: str | os.PathLike[str] | None = None) -> Path:
+    """The project: the folder that holds ``notebooks/``. Relative paths in notebooks' parameters start there.
+
+    It is the folder that the environment variable ``A2LC_PROJECT`` names; else the nearest one above the notebook, or
+    at or above the current folder, that holds ``notebooks/params``; else the checkout that a2lc is imported from; else
+    the current folder.
+
+    Args:
+        notebook: where a runner says that the notebook lies, if it does.
+    """
+    if named := os.environ.get(PROJECT):
+        return Path(named).resolve()
+    here, checkout = Path.cwd(), Path(__file__).resolve().parents[1]
+    above = [folder for file in (notebook,) if file for folder in Path(file).resolve().parents]
+    for folder in (*above, here, *here.parents, checkout):
+        if (folder / "notebooks" / "params").is_dir():
+            return folder
+    return here
 
 
 def parameters_of(notebook: str | os.PathLike[str]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.experiments import table2
 from a2lc.files import read_yaml
-from a2lc.notebook import check_parameters, parameters_of, run_notebook
+from a2lc.notebook import check_parameters, parameters_of, project_folder, run_notebook
 from a2lc.switches import switches_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,3 +140,26 @@ def test_errors_are_one_line(arguments: list[str], message: str, tmp_path: Path)
 def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     told = a2lc_command("doctor", cwd=tmp_path).stdout
     assert "torch" in told and "device" in told and "groundingdino" in told
+
+
+def project(folder: Path) -> Path:
+    (folder / "notebooks" / "params").mkdir(parents=True)
+    return folder
+
+
+def test_the_project_is_the_nearest_folder_with_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outer = project(tmp_path / "outer")
+    inner, elsewhere = project(outer / "inner"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for start, wanted in ((outer, outer), (inner / "notebooks" / "params", inner), (elsewhere, ROOT)):
+        monkeypatch.chdir(start)
+        assert project_folder() == wanted
+    assert project_folder(inner / "notebooks" / "x.ipynb") == inner  # where the runner says so
+    monkeypatch.setenv("A2LC_PROJECT", str(outer))
+    assert project_folder(inner / "notebooks" / "x.ipynb") == outer  # the name of a folder wins
+
+
+def test_without_any_project_it_is_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2lc.notebook.__file__", str(tmp_path / "site-packages" / "a2lc" / "notebook.py"))
+    monkeypatch.chdir(tmp_path)
+    assert project_folder() == tmp_path
