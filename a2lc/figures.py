@@ -49,7 +49,7 @@ _MARKERS, _LINES = "^osvDPX<>*d", ("-", "--", ":", "-.")
 METRIC_TITLE = {"data_miou": "Data mIoU (%)", "model_miou": "Model mIoU (%)"}
 
 
-def save_figure(fig: Figure, name: str, folder: str | os.PathLike[str], numbers: Any) -> Figure:
+def save_figure(fig: Figure, name: str, folder: str | os.PathLike[str], numbers: Any, alt: str = "") -> Figure:
     """Write ``<name>.png``, ``<name>.pdf`` and ``<name>.json``, the numbers that are plotted.
 
     Args:
@@ -57,12 +57,21 @@ def save_figure(fig: Figure, name: str, folder: str | os.PathLike[str], numbers:
         name: file name without suffix.
         folder: made where it does not exist.
         numbers: JSON values, for instance ``table.to_dict("records")``.
+        alt: what the picture shows, for those who do not see it; a notebook keeps it beside the picture. Empty: the
+            figure's title.
     """
     for suffix, about in (("png", {}), ("pdf", {"CreationDate": None})):  # the same figure is the same file
         with atomic(Path(folder) / f"{name}.{suffix}") as temporary:
             fig.savefig(temporary, bbox_inches="tight", dpi=150, metadata=about)
     write_json(Path(folder) / f"{name}.json", numbers)
     plt.close(fig)
+    return with_alt(fig, alt or fig.get_suptitle())
+
+
+def with_alt(fig: Figure, alt: str) -> Figure:
+    """The figure, shown in a notebook with this alternative text (``metadata["image/png"]["alt"]`` of the output)."""
+    about = {"image/png": {"alt": " ".join(alt.split())}}
+    setattr(fig, "_repr_mimebundle_", lambda **_: ({}, about))  # noqa: B010  IPython adds the picture itself
     return fig
 
 
