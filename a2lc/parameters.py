@@ -68,7 +68,7 @@ class Parameter:
             return [_of_type(item, of) for item in values]
         except (ValueError, yaml.YAMLError):
             like = f"expected {self.kind} like {self.default!r}"
-            raise ValueError(f"{self.name}: {like}, found {value!r}; with papermill: {self.to_type}") from None
+            raise ValueError(f"{self.name}: {like}, found {value!r} (with papermill: {self.to_type})") from None
 
 
 def _of_type(value: Any, kind: str) -> Any:
@@ -166,10 +166,8 @@ def read_profile(file: str | os.PathLike[str]) -> dict[str, Any]:
     """
     values = read_yaml(file)
     if set(values) != {PROFILE} or not isinstance(values[PROFILE], dict):
-        others = ", ".join(name for name in values if name != PROFILE) or repr(values.get(PROFILE))
-        raise ValueError(
-            f"{file}: expected one mapping named {PROFILE}, found {others}; indent them below '{PROFILE}:'"
-        )
+        found = ", ".join(name for name in values if name != PROFILE) or repr(values.get(PROFILE))
+        raise ValueError(f"{file}: expected '{PROFILE}:' and all parameters indented below it, found {found}")
     return values[PROFILE]
 
 

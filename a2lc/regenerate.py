@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -144,7 +145,10 @@ def execute(
 
     Raises:
         ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
+        OSError: a task's folder cannot be written; nothing is started.
     """
+    for folder in {task.folder for task in tasks}:
+        _check_writable(folder)
     weights = {task: _expected(task) for task in tasks}
     waiting, running = deque(tasks), dict[Future[Outcome], tuple[Task, float]]()
     threads = None if jobs == 1 else str(max(1, (os.cpu_count() or 1) // jobs))
@@ -173,6 +177,14 @@ def execute(
             yield from (outcome for outcome, _ in outcomes)
         bar.n = bar.total
         bar.refresh()
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder}: results cannot be written here ({error.strerror})") from error
 
 
 def _expected(task: Task) -> float:
