@@ -20,13 +20,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test reproduce clean
+.PHONY: help setup lint test notebooks reproduce clean
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA)"
 	@echo "make reproduce  set up, then every table and figure on the embedded data; results in paper_figures/toy/"
 	@echo "make test       set up, then lint, types, unit tests and the notebooks"
 	@echo "make lint       ruff and mypy only"
+	@echo "make notebooks  execute all notebooks in place with their defaults, as they are committed"
 	@echo "make clean      remove .venv, caches and builds; runs and results stay"
 
 setup: $(STAMP)
@@ -51,6 +52,10 @@ test: lint
 ifneq ($(OTHER_NOTEBOOKS),)
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
 endif
+
+# without the times of execution, which would change with every run
+notebooks: $(STAMP)
+	$(RUN) $(QUIET) jupyter nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(QUICKSTART) $(OTHER_NOTEBOOKS)
 
 reproduce: $(STAMP)
 	$(RUN) a2lc regenerate --profile toy --jobs 2

@@ -98,7 +98,9 @@ def status(runs_dir: RunsDir = Path("runs")) -> None:
 @app.command()
 def regenerate(
     profile: Annotated[str, typer.Option(help="A file in notebooks/params: smoke, toy, camvid, paper, ...")] = "toy",
-    notebooks: Annotated[Path, typer.Option(help="Folder of the notebooks and their params/.")] = Path("notebooks"),
+    notebooks: Annotated[
+        Path | None, typer.Option(help="Folder of the notebooks and their params/, where not the project's.")
+    ] = None,
     only: Annotated[
         str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. table4,figure5.")
     ] = None,
@@ -113,13 +115,16 @@ def regenerate(
 ) -> None:
     """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir.
 
-    Tables come before the figures that read their runs; tutorials are executed only when named.
+    Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
+    profile are relative to the project, which holds the notebooks' folder, wherever this is typed.
     """
     from tqdm.auto import tqdm
 
+    from a2lc.notebook import project_folder
+    from a2lc.parameters import item_of
     from a2lc.regenerate import execute, plan
     from a2lc.segmenter import resolve_device
-    from a2lc.summary import item_of, write_minutes, write_summary
+    from a2lc.summary import write_minutes, write_summary
 
     if scheduler is not None:
         try:
@@ -128,7 +133,8 @@ def regenerate(
             raise ValueError(str(error)) from error
     names = [] if only is None else [name.strip() for name in only.split(",")]
     failures: dict[Path, dict[str, str]] = {}
-    for outcome in execute(plan(profile, notebooks, names), jobs, scheduler=scheduler):
+    tasks = plan(profile, notebooks or project_folder() / "notebooks", names)
+    for outcome in execute(tasks, jobs, scheduler=scheduler):
         task, item = outcome.task, item_of(outcome.task.notebook)
         failed = failures.setdefault(task.folder, {})
         if outcome.error is None:

@@ -19,13 +19,6 @@ MINUTES = "minutes.json"
 HEADLINE = "_headline.json"
 
 
-def item_of(notebook: Path) -> str:
-    """What a notebook's files begin with: ``table1`` of ``table1_rounds.ipynb``, ``quickstart`` of
-    ``00_quickstart.ipynb``."""
-    first, _, rest = notebook.stem.partition("_")
-    return rest if first.isdigit() else first
-
-
 def save_headline(
     item: str, folder: str | os.PathLike[str], caption: str, numbers: Mapping[str, tuple[float, float | None]]
 ) -> None:
