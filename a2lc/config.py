@@ -15,9 +15,11 @@ from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
 from a2lc.deviations import Deviation
 from a2lc.errors import nearest
+from a2lc.extras import JOBLIB, KNEED, SEEDS
 from a2lc.files import read_yaml
 from a2lc.methods import METHODS
 from a2lc.notebook import project_folder
+from a2lc.notebook_files import notebooks_of
 from a2lc.parameters import PROFILE, parameters_by_item, read_profile
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.segmenter import SegmenterSettings
@@ -167,6 +169,13 @@ class Experiment(BaseModel):
         return self.pseudo_labels.kind == "superpixels"
 
     @property
+    def optional_modules(self) -> tuple[str, ...]:
+        """What its rounds import of the extra ``superpixels``."""
+        cut = self.pseudo_labels.superpixels
+        seeds = (SEEDS,) if cut is not None and cut.algorithm == "seeds" else ()
+        return (*seeds, *((JOBLIB,) if cut is not None else ()), *((KNEED,) if self.query == "merged" else ()))
+
+    @property
     def needs_features(self) -> bool:
         """Whether the model must show what its last layer sees (`FeatureSegmenter`)."""
         return self.query == "classes" or self.scoring.features == "penultimate"
@@ -228,7 +237,7 @@ def read_fields(path: str | Path) -> dict[str, Any]:
         FileNotFoundError, ValueError: as `a2lc.files.read_yaml`, `a2lc.parameters.read_profile`.
     """
     values, fields = read_yaml(path), Experiment.model_fields
-    known = parameters_by_item(project_folder(path) / "notebooks")
+    known = parameters_by_item(notebooks_of(project_folder(path)))
     of_notebooks = {*known, *(name for names in known.values() for name in names)} - set(fields)
     if PROFILE not in values and not of_notebooks & set(values):
         return values

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from a2lc.notebook_files import notebooks_of
 from a2lc.parameters import INJECTED, PROFILE, declared, item_of, parameters_by_item, parameters_of, settle
 
 PROJECT = "A2LC_PROJECT"  # an environment variable: the project of the kernels that `a2lc regenerate` starts
@@ -54,7 +55,7 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
     """
     source, given = last_parameters(_cells_run())
     project = project_folder(next((namespace[name] for name in SAID_BY_RUNNERS if namespace.get(name)), None))
-    known = parameters_by_item(project / "notebooks") if namespace.get(PROFILE) or given else {}
+    known = parameters_by_item(notebooks_of(project)) if namespace.get(PROFILE) or given else {}
     namespace.update(settle(item, declared(source), namespace, given, known))
     os.chdir(project)
 

@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 from a2lc.errors import nearest
 from a2lc.files import read_json
 from a2lc.many import SCHEDULER
-from a2lc.notebook import PROJECT, check_kernel, run_notebook
+from a2lc.notebook import PROJECT, check_kernel, project_folder, run_notebook
+from a2lc.notebook_files import PACKAGED
 from a2lc.parameters import Parameter, item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
 from a2lc.progress import show_bars
 from a2lc.summary import MINUTES
@@ -105,6 +106,7 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
                 f"{notebooks}: no notebook begins with {name!r}{nearest(name, known)} (known: {', '.join(known)})"
             )
     chosen = [path for path in every if (path.name.startswith(tuple(only)) if only else any(map(path.match, ITEMS)))]
+    project = project_folder() if notebooks == PACKAGED else notebooks.parent
     parameters, tasks = parameters_by_item(notebooks), []
     for file in profile_files(notebooks / "params", profile):
         values = read_profile(file)
@@ -116,7 +118,7 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
                 given = _given(path, values, parameters)
             except ValueError as error:
                 raise ValueError(f"{file}: {error}") from error
-            tasks.append(Task(path, given, notebooks.parent, notebooks.parent / values["figures_dir"]))
+            tasks.append(Task(path, given, project, project / values["figures_dir"]))
     return tasks
 
 
