@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints lint test reproduce clean
+.PHONY: help setup constraints lint test notebooks reproduce clean
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
@@ -34,6 +34,7 @@ help:
 	@echo "make test       set up, then lint, types, unit tests and the notebooks"
 	@echo "make lint       ruff and mypy only"
 	@echo "make constraints  write the versions that .venv holds into constraints.txt"
+	@echo "make notebooks  execute all notebooks in place with their defaults, as they are committed"
 	@echo "make clean      remove .venv, caches and builds; runs and results stay"
 
 setup:
@@ -66,6 +67,10 @@ test: lint
 ifneq ($(OTHER_NOTEBOOKS),)
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
 endif
+
+# without the times of execution, which would change with every run
+notebooks: $(STAMP)
+	$(RUN) $(QUIET) jupyter nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(QUICKSTART) $(OTHER_NOTEBOOKS)
 
 reproduce: $(STAMP)
 	$(RUN) OMP_NUM_THREADS=1 a2lc regenerate --profile toy --jobs 2 --out $(REPRODUCED)

@@ -1,35 +1,39 @@
-"""Command line: ``a2lc run | status | regenerate | doctor``, what makes masks (`cli_masks`) and what people do
-(`cli_human`)."""
+"""Command line: ``a2lc run | status | regenerate``, what makes masks (`cli_masks`), what people do (`cli_human`) and
+what is around (`cli_setup`)."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import platform
-import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a2lc import cli_human, cli_masks
+from a2lc import __version__, cli_human, cli_masks, cli_setup
+from a2lc.extras import MissingExtraError
 from a2lc.methods import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+    from a2lc.runs import Run
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"a2lc {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Active and automated label correction for semantic segmentation (A²LC)."""
 
 
@@ -74,31 +78,39 @@ def run(
 
 @app.command()
 def status(runs_dir: RunsDir = Path("runs")) -> None:
-    """List runs: rounds done, clicks, Data and Model mIoU of the last finished round."""
+    """List all runs: rounds done, clicks, Data and Model mIoU of the last finished round. Those that cannot be read are
+    marked, and the reasons follow."""
     import pandas as pd
 
-    from a2lc.runs import find_runs
+    from a2lc.runs import Run, run_folders
 
-    rows = []
-    for found in find_runs(runs_dir):
-        row: dict[str, Any] = {
-            "run": found.path.name,
-            "rounds": f"{max(found.finished_rounds, 0)}/{found.config.rounds}",
-        }
-        if len(found.summary):
-            last = found.summary.iloc[-1]
-            row |= {"clicks": int(last["clicks"]), "data_miou": last["data_miou"], "model_miou": last["model_miou"]}
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    typer.echo(
-        table.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-") if rows else f"{runs_dir}: no runs"
-    )
+    rows, reasons = [], []
+    for folder in run_folders(runs_dir):
+        try:
+            rows.append({"run": folder.name} | _standing(Run.open(folder)))
+        except (ValueError, OSError) as error:
+            rows.append({"run": folder.name, "rounds": "unreadable"})
+            reasons.append(f"unreadable: {error}")
+    table = pd.DataFrame(rows, columns=["run", "rounds", "clicks", "data_miou", "model_miou"])
+    table = table.astype({"clicks": "Int64", "data_miou": float, "model_miou": float})
+    text = table.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
+    typer.echo("\n".join([text, *reasons]) if rows else f"{runs_dir}: no runs")
+
+
+def _standing(run: Run) -> dict[str, Any]:
+    """How far a run is, and its last numbers."""
+    summary, numbers = run.summary, ["clicks", "data_miou", "model_miou"]
+    last = summary.iloc[-1] if len(summary) else {}
+    return {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}"} | {name: last.get(name) for name in numbers}
 
 
 @app.command()
 def regenerate(
     profile: Annotated[str, typer.Option(help="A file in notebooks/params: smoke, toy, camvid, paper, ...")] = "toy",
-    notebooks: Annotated[Path, typer.Option(help="Folder of the notebooks and their params/.")] = Path("notebooks"),
+    notebooks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the notebooks and their params/; else the project's, else a2lc's own."),
+    ] = None,
     only: Annotated[
         str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. table4,figure5.")
     ] = None,
@@ -121,22 +133,23 @@ def regenerate(
     """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir, or below
     --out.
 
-    Tables come before the figures that read their runs; tutorials are executed only when named.
+    Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
+    profile are relative to the project, which holds the notebooks' folder, wherever this is typed.
     """
     from tqdm.auto import tqdm
 
+    from a2lc.notebook import project_folder
+    from a2lc.notebook_files import notebooks_of
+    from a2lc.parameters import item_of
     from a2lc.regenerate import execute, plan, redirected
     from a2lc.segmenter import resolve_device
-    from a2lc.summary import item_of, write_minutes, write_summary
+    from a2lc.summary import write_minutes, write_summary
 
     if scheduler is not None:
-        try:
-            import a2lc.cluster  # noqa: F401
-        except ImportError as error:
-            raise ValueError(str(error)) from error
+        import a2lc.cluster  # noqa: F401 (where it is missing, nothing is begun)
     names = [] if only is None else [name.strip() for name in only.split(",")]
     failures: dict[Path, dict[str, str]] = {}
-    tasks = plan(profile, notebooks, names)
+    tasks = plan(profile, notebooks or notebooks_of(project_folder()), names)
     if out is not None:
         tasks = redirected(tasks, out)
     for outcome in execute(tasks, jobs, scheduler=scheduler):
@@ -184,55 +197,6 @@ def compare(
     raise typer.Exit(int(failed > 0))
 
 
-@app.command()
-def doctor(
-    weights: Annotated[Path | None, typer.Option(help="Folder of pretrained weights, where not the usual one.")] = None,
-) -> None:
-    """Say what this machine has: packages, device, cores, memory, disk, optional parts, pretrained weights."""
-    import torch
-
-    from a2lc.pseudo_labels.grounded_sam import grounded_sam_status
-    from a2lc.segmenter import resolve_device
-
-    rows = {"python": platform.python_version()}
-    rows |= {
-        name: version(name) for name in ("a2lc", "torch", "torchvision", "numpy", "pandas", "papermill", "jupyterlab")
-    }
-    device = resolve_device("auto")
-    rows |= {"device": f"{device} (what auto takes)", **_accelerators()}
-    rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
-    rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
-    optional = {
-        "cv2.ximgproc": ("createSuperpixelSEEDS", "SEEDS superpixels"),
-        "kneed": ("KneeLocator", "sieving of MerSpx"),
-        "joblib": ("Parallel", "superpixels in parallel"),
-    }
-    for module, (name, use) in optional.items():
-        try:
-            present = hasattr(importlib.import_module(module), name)
-        except ImportError:
-            present = False
-        rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[superpixels]')"
-    rows |= grounded_sam_status(weights, device)
-    width = max(map(len, rows))
-    for name, value in rows.items():
-        typer.echo(f"{name:{width}} {value}")
-
-
-def _accelerators() -> dict[str, str]:
-    """Which devices besides the CPU are usable, and what to do where they are not."""
-    import torch
-
-    if torch.cuda.is_available():
-        cuda = f"usable: {torch.cuda.get_device_name()}"
-    elif torch.version.cuda is None:
-        cuda = "not usable: this torch is built without CUDA; the wheel of PyPI for Linux has it"
-    else:
-        cuda = f"not usable: torch for CUDA {torch.version.cuda} finds no NVIDIA GPU; ask nvidia-smi about the driver"
-    mps = "usable" if torch.backends.mps.is_available() else "not usable: needs an Apple computer with its own GPU"
-    return {"cuda": cuda, "mps": mps}
-
-
 def _number(text: str) -> int | float:
     try:
         return int(text)
@@ -249,14 +213,15 @@ def _summary(table: pd.DataFrame) -> str:
     return table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-")
 
 
-app.registered_commands += cli_masks.app.registered_commands + cli_human.app.registered_commands
+for _more in (cli_masks, cli_human, cli_setup):
+    app.registered_commands += _more.app.registered_commands
 
 
 def main() -> None:
     """Entry point: errors that name what is wrong are printed in one line, without a traceback."""
     try:
-        app()
-    except (ValueError, OSError) as error:
+        app(prog_name="a2lc")
+    except (ValueError, OSError, MissingExtraError) as error:
         typer.echo(f"a2lc: {error}", err=True)
         raise SystemExit(2) from None
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.base import Split
-from a2lc.files import atomic, write_label_png
+from a2lc.files import atomic, write_label_png, write_text
 from a2lc.masks import MaskSet
 
 
@@ -43,8 +43,7 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     lines += [f"{name}:{colour}::" for name, colour in zip(classes.names, colours, strict=True)]
     texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
     for path, content in texts.items():
-        with atomic(target / path) as temporary:
-            temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
+        write_text(target / path, "\n".join(content) + "\n")
 
 
 def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) -> None:
@@ -65,8 +64,7 @@ def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) 
             write_label_png(target / "ground_truth" / f"{name}.png", truth, classes.palette)
     rows = zip(classes.names, classes.palette.tolist(), strict=False)
     lines = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in rows]
-    with atomic(target / "classes.txt") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(target / "classes.txt", "\n".join(lines) + "\n")
 
 
 def export_coco(
@@ -116,8 +114,7 @@ def export_coco(
                 )
     categories = [{"id": k + 1, "name": name, "supercategory": ""} for k, name in enumerate(masks.classes.names)]
     found: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    write_text(path, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
     return {"images": len(images), "annotations": len(annotations)}
 
 

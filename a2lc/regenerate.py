@@ -13,16 +13,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from tqdm.auto import tqdm
 
 from a2lc.errors import differences, nearest
-from a2lc.files import read_json, read_yaml, write_json
+from a2lc.files import read_json, write_json
 from a2lc.many import SCHEDULER
-from a2lc.notebook import check_parameters, parameters_of, run_notebook
+from a2lc.notebook import PROJECT, check_kernel, project_folder, run_notebook
+from a2lc.notebook_files import PACKAGED
+from a2lc.parameters import Parameter, item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
 from a2lc.progress import show_bars
-from a2lc.summary import MINUTES, item_of
+from a2lc.summary import MINUTES
 from a2lc.versions import surroundings
 
 ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
@@ -35,11 +38,13 @@ class Task:
     Attributes:
         notebook: its file.
         parameters: those of the profile that it has.
+        project: the folder that relative paths in parameters start from, which holds the notebooks' folder.
         folder: where its results go, ``figures_dir`` of the profile.
     """
 
     notebook: Path
     parameters: dict[str, Any]
+    project: Path
     folder: Path
 
     @property
@@ -87,10 +92,13 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
         only: beginnings of notebook names; empty: the quickstart, every table and every figure.
 
     Raises:
-        FileNotFoundError: no such profile or notebook.
+        FileNotFoundError: no such profile, notebook or folder.
         ValueError: a profile is damaged, names no ``figures_dir``, a parameter that no notebook has, or one of a wrong
-            type.
+            type; a notebook's kernel is not installed.
     """
+    if not notebooks.is_dir():
+        raise FileNotFoundError(f"{notebooks}: no such folder; say where the notebooks are with --notebooks")
+    notebooks = notebooks.resolve()
     every = sorted(notebooks.glob("*.ipynb"), key=lambda path: (path.name.startswith("figure"), path.name))
     for name in only:
         if not any(path.name.startswith(name) for path in every):
@@ -99,18 +107,19 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
                 f"{notebooks}: no notebook begins with {name!r}{nearest(name, known)} (known: {', '.join(known)})"
             )
     chosen = [path for path in every if (path.name.startswith(tuple(only)) if only else any(map(path.match, ITEMS)))]
-    defaults = {path: parameters_of(path) for path in every}
-    tasks = []
+    project = project_folder() if notebooks == PACKAGED else notebooks.parent
+    parameters, tasks = parameters_by_item(notebooks), []
     for file in profile_files(notebooks / "params", profile):
-        values = read_yaml(file)
+        values = read_profile(file)
         if not isinstance(values.get("figures_dir"), str):
             raise ValueError(f"{file}: expected figures_dir, a folder, found {values.get('figures_dir')!r}")
-        if unused := set(values) - set().union(*defaults.values()):
-            raise ValueError(f"{file}: no notebook has the parameters {', '.join(sorted(unused))}")
         for path in chosen:
-            given = {name: value for name, value in values.items() if name in defaults[path]}
-            check_parameters(path, given)
-            tasks.append(Task(path, given, Path(values["figures_dir"])))
+            check_kernel(path)
+            try:
+                given = _given(path, values, parameters)
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from error
+            tasks.append(Task(path, given, project, project / values["figures_dir"]))
     return tasks
 
 
@@ -142,6 +151,14 @@ def redirected(tasks: Sequence[Task], out: Path) -> list[Task]:
     return moved
 
 
+def _given(notebook: Path, profile: dict[str, Any], known: dict[str, dict[str, Parameter]]) -> dict[str, Any]:
+    """What a profile gives to a notebook, checked and converted."""
+    item, parameters = item_of(notebook), parameters_of(notebook)
+    given = profile_for(item, profile, {**known, item: parameters})
+    settled = settle(item, parameters, given, given, {})
+    return {name: settled[name] for name in given}
+
+
 def execute(
     tasks: Sequence[Task], jobs: int = 1, progress: bool = True, scheduler: str | None = None
 ) -> Iterator[Outcome]:
@@ -159,7 +176,10 @@ def execute(
 
     Raises:
         ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
+        OSError: a task's folder cannot be written; nothing is started.
     """
+    for folder in {task.folder for task in tasks}:
+        _check_writable(folder)
     weights = {task: _expected(task) for task in tasks}
     waiting, running = deque(tasks), dict[Future[Outcome], tuple[Task, float]]()
     threads = None if jobs == 1 else str(max(1, (os.cpu_count() or 1) // jobs))
@@ -190,6 +210,14 @@ def execute(
         bar.refresh()
 
 
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder}: results cannot be written here ({error.strerror})") from error
+
+
 def _expected(task: Task) -> float:
     """Minutes that a task took last time, 1 where it is new."""
     file = task.folder / MINUTES
@@ -214,6 +242,7 @@ def _prepare(threads: str | None, scheduler: str | None) -> None:
 
 def _run(task: Task) -> Outcome:
     start, error = time.perf_counter(), None
+    os.environ[PROJECT] = str(task.project)  # of this process, which starts one kernel after the other
     try:
         run_notebook(task.notebook, task.output, task.parameters)
     except Exception as problem:  # whatever it is, the other notebooks go on

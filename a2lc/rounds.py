@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
 from a2lc.correction import LearntFrom, Waiting, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
+from a2lc.extras import require
 from a2lc.files import remove_leftovers, write_arrays, write_json
 from a2lc.initial import describe, initial_masks, initial_model, unlabelled
 from a2lc.locks import locked
@@ -25,7 +27,7 @@ from a2lc.masks import MaskSet
 from a2lc.progress import show_bars
 from a2lc.round_folder import STAGES, RoundFolder
 from a2lc.runs import Run
-from a2lc.segmenter import Segmenter, build_segmenter, with_features
+from a2lc.segmenter import Segmenter, build_segmenter, resolve_device, with_features
 from a2lc.segmenter.processes import first_process_plays
 from a2lc.setting import (
     SegmenterFactory,
@@ -60,10 +62,14 @@ def run(
 
     Raises:
         ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
-            the configuration needs.
+            the configuration needs; this machine lacks the device.
+        MissingExtraError: a package that the configuration needs is missing; nothing is begun.
         FileNotFoundError: the dataset is not where `config.root` says.
     """
     progress = show_bars(progress)
+    if segmenter is None:
+        resolve_device(device)
+    check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)
     factory = segmenter or (lambda outputs: build_segmenter(config.segmenter, outputs, device, model_miou(dataset)))
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
@@ -84,6 +90,13 @@ def run(
             initial_model(model, setting, masks, shared, result.folder(0))
         play_rounds(setting, masks, model, result)
     return result
+
+
+def check_packages(experiments: Iterable[Experiment], runs_dir: str | os.PathLike[str]) -> None:
+    """Raise `MissingExtraError` where a package is missing that an unfinished run needs."""
+    for config in experiments:
+        if config.optional_modules and not Run(Path(runs_dir) / config.name, config).finished:
+            require(*config.optional_modules)
 
 
 def play_rounds(setting: Setting, masks: MaskSet, model: Segmenter, result: Run) -> None:

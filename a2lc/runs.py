@@ -27,7 +27,7 @@ from a2lc.errors import differences
 from a2lc.files import below, damaged, read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.round_folder import STAGES, RoundFolder
-from a2lc.segmenter import Segmenter, build_segmenter
+from a2lc.segmenter import Segmenter, build_segmenter, resolve_device
 from a2lc.undo import labels_after
 
 if TYPE_CHECKING:
@@ -163,12 +163,15 @@ class Run:
             The run, which waits for answers or for approval of the next round's, or is finished.
 
         Raises:
-            ValueError: the run is finished; or there is something left to answer or decide, and not `enough`.
+            ValueError: the run is finished; or there is something left to answer or decide, and not `enough`; or this
+                machine lacks the device.
         """
         from a2lc.approval import Approval
         from a2lc.human import Queue
         from a2lc.rounds import run
 
+        if segmenter is None:
+            resolve_device(device)
         if self.finished:
             raise ValueError(f"{self.path}: {self.status}; for more, a2lc.run(config) with more rounds")
         if self.path.name != self.config.name:
@@ -288,7 +291,17 @@ def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:
 
     Raises:
         FileNotFoundError: no such folder.
+        ValueError: one cannot be read.
+    """
+    return [Run.open(folder) for folder in run_folders(runs_dir)]
+
+
+def run_folders(runs_dir: str | os.PathLike[str]) -> list[Path]:
+    """The folders of all runs below a folder, by name, readable or not.
+
+    Raises:
+        FileNotFoundError: no such folder.
     """
     if not Path(runs_dir).is_dir():
         raise FileNotFoundError(f"{runs_dir}: no such folder of runs")
-    return [Run.open(path.parent) for path in sorted(Path(runs_dir).glob("*/config.json"))]
+    return sorted((path.parent for path in Path(runs_dir).glob("*/config.json")), key=lambda folder: folder.name)

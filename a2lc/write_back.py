@@ -32,7 +32,7 @@ from a2lc.checked_csv import Row, read_checked, whole_number
 from a2lc.datasets import Classes, load_dataset
 from a2lc.datasets.base import bit_palette
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files
-from a2lc.files import atomic, below, read_json, read_label_png, write_json, write_label_png
+from a2lc.files import atomic, below, read_json, read_label_png, write_json, write_label_png, write_text
 from a2lc.initial import masks_name
 from a2lc.mask_table import VOID, label_names
 from a2lc.masks import MaskSet
@@ -82,8 +82,7 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
     classes = {"classes": list(masks.classes.names), "void": masks.classes.ignore_index}
     write_json(Path(out) / "about.json", about | classes)
     changes["sha256"] = changes["image"].map(hashes)
-    with atomic(Path(out) / CHANGES) as temporary:
-        changes.to_csv(temporary, index=False, columns=list(COLUMNS))
+    write_text(Path(out) / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
     return changes
 
 

@@ -33,16 +33,16 @@ import pandas as pd
 
 from a2lc.comparison import PROVENANCE, ROUNDING, TOLERANCES, item_of_file, read_numbers
 from a2lc.files import atomic, read_json
-from a2lc.notebook import parameters_of
+from a2lc.parameters import item_of, parameters_of
 from a2lc.regenerate import Task, execute, plan, redirected
-from a2lc.summary import HEADLINE, MINUTES, item_of, write_minutes
+from a2lc.summary import HEADLINE, MINUTES, write_minutes
 
 
 def forced(task: Task, precision: str, seed: int) -> Task:
     """The same notebook with this precision and this seed alone."""
     known = parameters_of(task.notebook)
-    own: dict[str, Any] = {name: [seed] for name in ("seeds", "row_seeds") if name in known}
-    own["segmenter"] = {**known["segmenter"], **task.parameters.get("segmenter", {}), "precision": precision}
+    network = task.parameters.get("segmenter", known["segmenter"].default)
+    own: dict[str, Any] = {"segmenter": {**network, "precision": precision}} | ({"seeds": [seed]} if "seeds" in known else {})
     return replace(task, parameters=task.parameters | own)
 
 

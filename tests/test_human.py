@@ -183,7 +183,7 @@ def test_positions_and_masks_that_do_not_exist(run: Run) -> None:
         ({"label": "road"}, "line 2: expected an answer of a person"),
         ({"seconds": "long"}, "line 2: expected an answer of a person"),
     ):
-        with open(log_of(run), "a") as file:
+        with open(log_of(run), "a", encoding="utf-8") as file:
             file.write(json.dumps(record | wrong) + "\n")
         with pytest.raises(ValueError, match=rf"answers\.jsonl, {message}"):
             Queue(run)

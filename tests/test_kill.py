@@ -341,7 +341,7 @@ def say_to(connection: Connection, errors: Path) -> None:
         fit(*args, **kwargs)
 
     Colours.fit = told  # type: ignore[method-assign]
-    sys.stderr = open(errors, "w", buffering=1)  # noqa: SIM115
+    sys.stderr = open(errors, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -160,7 +160,9 @@ def test_regenerate_on_a_cluster(
 ) -> None:
     """The notebook's own process is kept from playing: its run is the workers'."""
     (tmp_path / "params").mkdir()
-    (tmp_path / "params" / "toy.yaml").write_text(yaml.safe_dump({"figures_dir": str(tmp_path / "results")}))
+    (tmp_path / "params" / "toy.yaml").write_text(
+        yaml.safe_dump({"profile": {"figures_dir": str(tmp_path / "results")}})
+    )
     cells = [
         "import a2lc.many\nfrom a2lc.experiments import run_rows\na2lc.many.run = None",
         f"rows, seeds = {{'alc': {{'method': 'alc'}}}}, [{seeded()}]",

@@ -221,11 +221,11 @@ def test_a_folder_that_cannot_be_written_is_said_and_nothing_is_lost(run: Run, m
 
 def test_without_a_front_end_stands_a_figure(run: Run, approver: ApproverState) -> None:
     for widget in (Annotator(run), Approver(approver.run)):
-        bundle = widget._repr_mimebundle_()
+        bundle, about = widget._repr_mimebundle_()
         assert sorted(bundle) == ["image/png", "text/plain"]
-        words = widget.figure().get_suptitle()
+        words = about["image/png"]["alt"]
         assert "simulated from the ground truth" in words and "No images" not in words
-    live = Annotator(run, live=True)._repr_mimebundle_()
+    live, _ = Annotator(run, live=True)._repr_mimebundle_()
     assert sorted(live) == ["application/vnd.jupyter.widget-view+json", "image/png", "text/plain"]
 
 
