@@ -191,7 +191,7 @@ def compare(
     import a2lc
     from a2lc.paper.comparison import FAILED, made_differently, report
 
-    table = a2lc.paper.compare(committed, now)
+    table = a2lc.compare(committed, now)
     typer.echo(report(table, every))
     for part, sentences in made_differently(committed, now).items():
         if sentences:

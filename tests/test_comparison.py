@@ -57,7 +57,7 @@ def result(folder: Path, mean: float = 50.25, flows: str = "car,road,7\nroad,car
 
 
 def verdicts(committed: Path, now: Path) -> dict[str, str]:
-    table = a2lc.paper.compare(committed, now)
+    table = a2lc.compare(committed, now)
     return dict(zip(table["number"].where(table["number"] != "", table["file"]), table["verdict"], strict=True))
 
 
@@ -89,7 +89,7 @@ def test_every_cell_of_the_committed_tables_has_a_name_of_its_own(path: Path) ->
 def test_a_copy_is_identical(tmp_path: Path) -> None:
     shutil.copytree(TOY, tmp_path / "toy")
     write_minutes(tmp_path / "toy", {"table1": 99.0})
-    table = a2lc.paper.compare(TOY, tmp_path / "toy")
+    table = a2lc.compare(TOY, tmp_path / "toy")
     assert set(table["verdict"]) == {"identical"}
     assert {"table1", "table4", "figure6", "quickstart"} <= set(table["item"]) and "lcm" not in set(table["item"])
     done = CliRunner().invoke(app, ["compare", str(TOY), str(tmp_path / "toy")])
@@ -113,7 +113,7 @@ def test_within_and_beyond_the_tolerance(tmp_path: Path) -> None:
     }
     beyond = {name for name, verdict in verdicts(here, far).items() if verdict == "differs"}
     assert beyond == {"ALC, round 1 (%)", "alc round 1: mean"}
-    row = a2lc.paper.compare(here, far).set_index("number").loc["alc round 1: mean"]
+    row = a2lc.compare(here, far).set_index("number").loc["alc round 1: mean"]
     assert (row["committed"], row["now"], row["tolerance"]) == (50.25, 53.26, 3)
     assert row["difference"] == pytest.approx(3.01)
 
@@ -123,7 +123,7 @@ def test_without_tolerances_numbers_have_to_be_equal(tmp_path: Path) -> None:
     (here / TOLERANCES).unlink()
     found = verdicts(here, now)
     assert (found["alc round 0: mean"], found["alc round 1: mean"]) == ("reproduced", "differs")
-    assert isnan(a2lc.paper.compare(here, now)["tolerance"].max())
+    assert isnan(a2lc.compare(here, now)["tolerance"].max())
 
 
 def test_rows_that_come_and_go(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_file_without_numbers_beside_it_has_to_be_the_same(tmp_path: Path) -> 
 # --------------------------------------------------------------------------------------------------------- report
 def test_the_report_shows_headlines_and_the_furthest_numbers(tmp_path: Path) -> None:
     here, now = result(tmp_path / "a"), result(tmp_path / "b", 55.0)
-    lines = report(a2lc.paper.compare(here, now)).splitlines()
+    lines = report(a2lc.compare(here, now)).splitlines()
     assert lines[0].split() == ["item", "what", "committed", "now", "difference", "tolerance", "verdict"]
     assert lines[1].split()[-5:] == ["50.25", "55", "+4.75", "3", "differs"] and "ALC, round 1 (%)" in lines[1]
     assert "table1.csv, 1 of 5 fail: alc round 1: mean" in lines[2]
@@ -170,7 +170,7 @@ def test_the_report_shows_headlines_and_the_furthest_numbers(tmp_path: Path) -> 
         "7 numbers in tables: 4 reproduced, 2 identical, 1 differs",
         "3 files: 3 other bytes",
     ]
-    assert len(report(a2lc.paper.compare(here, now), every=True).splitlines()) == 1 + 8 + 3 + 4
+    assert len(report(a2lc.compare(here, now), every=True).splitlines()) == 1 + 8 + 3 + 4
 
 
 def test_the_end_says_what_was_different(tmp_path: Path) -> None:
@@ -190,10 +190,10 @@ def test_the_end_says_what_was_different(tmp_path: Path) -> None:
 def test_wrong_folders_are_named(tmp_path: Path) -> None:
     here = result(tmp_path / "a")
     with pytest.raises(FileNotFoundError, match="b: no such folder of results"):
-        a2lc.paper.compare(here, tmp_path / "b")
+        a2lc.compare(here, tmp_path / "b")
     (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match="b: expected results such as table1.csv"):
-        a2lc.paper.compare(here, tmp_path / "b")
+        a2lc.compare(here, tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_damaged_files_are_named(name: str, text: str, tmp_path: Path) -> None:
     here, now = result(tmp_path / "a"), result(tmp_path / "b")
     (here / name).write_text(text)
     with pytest.raises(ValueError, match=name):
-        a2lc.paper.compare(here, now)
+        a2lc.compare(here, now)
 
 
 # ------------------------------------------------------------------------------------- the same code, the same files
@@ -245,7 +245,7 @@ def test_the_same_code_on_the_same_machine_writes_the_same_bytes(
     assert clocked <= {"table1_provenance.json"}
     proofs = [read_json(tmp_path / out / "tiny" / "table1_provenance.json") | {"minutes": 0} for out in "ab"]
     assert proofs[0] == proofs[1] and proofs[0]["computed"]["precision"] in ("float32", "bfloat16")
-    judged = a2lc.paper.compare(tmp_path / "a" / "tiny", tmp_path / "b" / "tiny")
+    judged = a2lc.compare(tmp_path / "a" / "tiny", tmp_path / "b" / "tiny")
     assert set(judged.loc[judged["file"] != "table1_provenance.json", "verdict"]) == {"identical"}
     assert not (tmp_path / "runs").exists() and not (tmp_path / "paper_figures").exists()
 
@@ -332,7 +332,7 @@ def test_tolerances_are_written_beside_the_results_and_used(
     assert list(known["table1_seeds.csv"].index) == ["seed 0: n"]
     low, high = known["table1.csv"].loc["alc round 1: mean", ["low", "high"]]
     assert (low, high) == (50.25, 54.75)
-    assert not a2lc.paper.compare(committed, folders[1])["verdict"].isin(["differs", "missing"]).any()
+    assert not a2lc.compare(committed, folders[1])["verdict"].isin(["differs", "missing"]).any()
     monkeypatch.setattr(sys, "argv", ["spread.py", "write", *map(str, folders[:3])])
     with pytest.raises(SystemExit, match="expected two or more seeds"):
         spread.main()
