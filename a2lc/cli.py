@@ -107,7 +107,7 @@ def status(runs_dir: RunsDir = Path("runs")) -> None:
 def _standing(run: Run) -> dict[str, Any]:
     """How far a run is, and its last numbers."""
     summary, numbers = run.summary, ["clicks", "data_miou", "model_miou"]
-    last: Mapping[str, Any] = summary.iloc[-1].to_dict() if len(summary) else {}
+    last: Mapping[Any, Any] = summary.iloc[-1].to_dict() if len(summary) else {}
     return {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}"} | {name: last.get(name) for name in numbers}
 
 
