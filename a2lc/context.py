@@ -68,13 +68,14 @@ def model_factory(
         ValueError: an unknown device, or one that this machine lacks.
     """
     outputs = config.outputs(len(dataset.classes))
-    resolve_device(device)
+    if segmenter is None:
+        resolve_device(device)
+
+    def build(outputs: int) -> Segmenter:
+        return build_segmenter(config.segmenter, outputs, device, model_miou(dataset))
 
     def new_model() -> Segmenter:
-        if segmenter is None:
-            model = build_segmenter(config.segmenter, outputs, device, model_miou(dataset))
-        else:
-            model = segmenter(outputs)
+        model = segmenter(outputs) if segmenter else build(outputs)
         return with_features(model) if config.needs_features else model
 
     return new_model

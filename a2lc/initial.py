@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from a2lc.context import Context, evaluate
 from a2lc.datasets import Dataset
 from a2lc.errors import differences
 from a2lc.files import damaged, locked, read_json, remove_leftovers, write_json
-from a2lc.machine import versions_of
+from a2lc.machine import surroundings
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
@@ -22,8 +21,6 @@ from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.runs import SHARED, RoundFolder, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
-
-_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
 
 
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
@@ -151,8 +148,7 @@ def run_provenance(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmen
             "segmenter": type(model).__qualname__,
         },
         "masks": shared.name,
-        "packages": versions_of(_PACKAGES),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+        **surroundings(),
         "device": str(getattr(model, "device", "unknown")),
+        "precision": getattr(model, "precision", "unknown"),
     }

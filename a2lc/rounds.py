@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from a2lc.correction import Evidence, Waiting, guard_corrections, propose_correc
 from a2lc.datasets import load_dataset
 from a2lc.files import locked, remove_leftovers, write_arrays
 from a2lc.initial import initial_masks, initial_model, run_provenance, start_without_labels
-from a2lc.machine import show_bars
+from a2lc.machine import require, show_bars
 from a2lc.masks import MaskSet
 from a2lc.proposals import approved_corrections
 from a2lc.runs import STAGES, RoundFolder, Run
@@ -59,10 +60,12 @@ def run(
 
     Raises:
         ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
-            the configuration needs.
+            the configuration needs; this machine lacks the device.
+        MissingExtraError: a package that the configuration needs is missing; nothing is begun.
         FileNotFoundError: the dataset is not where `config.root` says.
     """
     progress = show_bars(progress)
+    check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)
     new_model = model_factory(config, dataset, device, segmenter)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
@@ -81,6 +84,13 @@ def run(
             initial_model(model, context, masks, shared, result.folder(0))
         play_rounds(context, masks, model, result)
     return result
+
+
+def check_packages(experiments: Iterable[Experiment], runs_dir: str | os.PathLike[str]) -> None:
+    """Raise `MissingExtraError` where a package is missing that an unfinished run needs."""
+    for config in experiments:
+        if config.optional_modules and not Run(Path(runs_dir) / config.name, config).finished:
+            require(*config.optional_modules)
 
 
 def play_rounds(context: Context, masks: MaskSet, model: Segmenter, result: Run) -> None:

@@ -713,7 +713,7 @@ def test_missing_and_too_new_packages_are_named(found: str | None, monkeypatch: 
 
     monkeypatch.setattr(packages, "version", version)
     reason = "no package transformers" if found is None else r"transformers 5\.0\.1 has lost what groundingdino calls"
-    with pytest.raises(ImportError, match=rf"Grounded-SAM: {reason}.*; pip install 'a2lc\[grounded-sam\]'"):
+    with pytest.raises(ImportError, match=rf"Grounded-SAM: {reason}.*; .* -m pip install 'a2lc\[grounded-sam\]'"):
         require_packages()
 
 

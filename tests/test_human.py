@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_runs import network, seeded
 from typer.testing import CliRunner
 
 import a2lc
@@ -31,9 +32,10 @@ from a2lc.human.queue_csv import read_queue, write_queue
 
 CONFIG = {
     "annotator": "human",
+    "seed": seeded(),
     "rounds": 2,
     "budget": 12,
-    "segmenter": {"iterations": 2},
+    "segmenter": network(iterations=2),
     "correction": {"epochs": 2},
 }
 K = 14  # classes of toy
@@ -181,7 +183,7 @@ def test_positions_and_masks_that_do_not_exist(run: Run) -> None:
         ({"label": "road"}, "line 2: expected an answer of a person"),
         ({"seconds": "long"}, "line 2: expected an answer of a person"),
     ):
-        with open(log_of(run), "a") as file:
+        with open(log_of(run), "a", encoding="utf-8") as file:
             file.write(json.dumps(record | wrong) + "\n")
         with pytest.raises(ValueError, match=rf"answers\.jsonl, {message}"):
             Queue(run)
@@ -478,13 +480,11 @@ def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path
     queue, path = Queue(run), tmp_path / "queue.csv"
     write_queue(queue, path)
     table = fill(path, _0="road", _1="raod")
-    other = next(
-        n
-        for n in range(1, 99)
-        if (table["image"][3], str(n)) not in set(zip(table["image"], table["mask_id"], strict=True))
-    )
+    asked = {query.row for query in queue.queries}
+    not_asked = next(row for row in range(len(queue.masks)) if row not in asked)
+    image, other = (queue.masks.table[column].iloc[not_asked] for column in ("image", "mask_id"))
     table.loc[2, "image"] = "train_9999"
-    table.loc[3, "mask_id"] = str(other)
+    table.loc[3, ["image", "mask_id"]] = image, str(other)
     table.loc[4, "mask_id"] = "4096"
     table.loc[5, "mask_id"] = "two"
     table.loc[6, "label"] = "sky" if table["label"][6] != "sky" else "road"

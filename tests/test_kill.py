@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import EAGER, TRUTH, contents, dataset_folder
+from small_runs import EAGER, TRUTH, contents, dataset_folder, network, seeded
 from tqdm import tqdm
 
 import a2lc
@@ -41,9 +41,10 @@ from a2lc.runs import FORMAT, STAGES, RoundFolder
 
 SETTINGS = {
     "dataset": "folder",
+    "seed": seeded(),
     "rounds": 2,
     "budget": 2,
-    "segmenter": {"iterations": 1},
+    "segmenter": network(iterations=1),
     "correction": {"epochs": 2, **EAGER},
 }
 PACKAGE = str(Path(a2lc.__file__).parent)
@@ -348,7 +349,7 @@ def say_to(connection: Connection, errors: Path) -> None:
         fit(*args, **kwargs)
 
     Colours.fit = told  # type: ignore[method-assign]
-    sys.stderr = open(errors, "w", buffering=1)  # noqa: SIM115
+    sys.stderr = open(errors, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -182,8 +182,7 @@ class Blank(Split):
 
 
 def test_processes_fit_images_memory_and_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"SC_PHYS_PAGES": 2**23, "SC_PAGE_SIZE": 2**12}  # 32 GiB
-    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(total=2**35))  # 32 GiB
     monkeypatch.setattr("joblib.effective_n_jobs", lambda jobs: 16 if jobs == -1 else jobs)  # 16 cores
     frames, fine, coarse = Blank(50, 1024, 2048), SuperpixelSettings(side=16), SuperpixelSettings(side=32)
     assert module._processes(frames, fine, 16) == 2  # 11 GiB each

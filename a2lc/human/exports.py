@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.base import Split
-from a2lc.files import atomic, write_json, write_label_png
+from a2lc.files import atomic, write_json, write_label_png, write_text
 from a2lc.masks import MaskSet
 
 VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
@@ -47,8 +47,7 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     lines += [f"{name}:{colour}::" for name, colour in zip(classes.names, colours, strict=True)]
     texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
     for path, content in texts.items():
-        with atomic(target / path) as temporary:
-            temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
+        write_text(target / path, "\n".join(content) + "\n")
 
 
 def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) -> None:
@@ -118,8 +117,7 @@ def export_coco(
                 )
     categories = [{"id": k + 1, "name": name, "supercategory": ""} for k, name in enumerate(masks.classes.names)]
     found: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    write_text(path, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
     return {"images": len(images), "annotations": len(annotations)}
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from a2lc.config import METHODS, Experiment
-from a2lc.files import atomic
+from a2lc.files import write_text
 from a2lc.paper.tables import markdown_table
 from a2lc.settings import WITHOUT_SWITCH, Deviation
 
@@ -64,9 +64,7 @@ def update_readme(path: str | os.PathLike[str] = "README.md") -> None:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such README; run this in the repository")
-    text = readme_with_table(Path(path).read_text(encoding="utf-8"))
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, readme_with_table(Path(path).read_text(encoding="utf-8")))
 
 
 def switches_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo, Deviation]]:

@@ -96,6 +96,11 @@ class TorchSegmenter:
         self.validate = validate
         self.network: Network | None = None
 
+    @property
+    def precision(self) -> str:
+        """Of the convolutions: bfloat16 or float32, what ``settings.precision`` comes to on `device`."""
+        return "bfloat16" if in_bfloat16(self.settings, self.device) else "float32"
+
     def fit(
         self,
         split: Split,
