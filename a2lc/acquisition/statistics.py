@@ -28,8 +28,8 @@ class MaskStatistics:
         abc: (n,) the same with each pixel's class weight, in [0, area] (Eq. 12).
         feature: (n, K) float32 mean probability over the mask: the LCM's input (Eq. 1); or (n, C), see
             `with_penultimate_features`.
-        representative: (n,) int64 flat index y * W + x of the pixel of m' most similar to mu (ALC's queried pixel); -1 when
-            not asked for.
+        representative: (n,) int64 flat index y * W + x of the pixel of m' most similar to mu (ALC's queried pixel); -1
+            when not asked for.
         cil_pixel: (n,) CIL at the representative pixel; NaN when not asked for.
         sim_pixel: (n,) sum of CIL x cosine similarity to the representative pixel (SIM as in ALC); NaN when not asked
             for.
