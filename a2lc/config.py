@@ -73,9 +73,9 @@ class BaselineSettings(Settings):
     """Settings of MerSpx and MulSpx (methods.md 6.2 and 6.3).
 
     Attributes:
-        epsilon: MerSpx merges neighbours whose Jensen-Shannon distance is below this, >= 0; none is above 0.83.
+        epsilon: MerSpx merges neighbours whose Jensen-Shannon distance is below this, >= 0; none is above 0.833.
         merged_area: MerSpx sieves the pixels of regions of at least so many pixels: twice a superpixel's area.
-        nu: MulSpx: how much less PixBal counts frequent classes; 6 on Cityscapes, 12 on PASCAL VOC.
+        nu: MulSpx: how much less PixBal counts frequent classes, >= 0; 6 on Cityscapes, 12 on PASCAL VOC.
     """
 
     epsilon: float = Field(0.1, ge=0)
@@ -95,7 +95,7 @@ class Experiment(Settings):
             how many follow, so a run is continued when more are asked for.
         budget: B, masks queried per round: a whole number >= 1, or a share of all masks in (0, 1). The paper's
             budgets are about 9 % of the masks (1,000 of 11,257 on PASCAL VOC).
-        acquisition: a name in ``ACQUISITION_FUNCTIONS``.
+        acquisition: a name in ``ACQUISITION_FUNCTIONS``, or ``pixbal`` (MulSpx).
         query: what one click tells: the label of the ``mask``, or of one representative ``pixel`` that is spread over
             its mask; of superpixels also that of a region ``merged`` from them (MerSpx), or all ``classes`` in one
             (MulSpx).
@@ -114,6 +114,9 @@ class Experiment(Settings):
         correction: settings of the LCM.
         baseline: settings of the superpixel baselines.
         segmenter: network, size and training of the segmentation model.
+
+    Raises:
+        ValueError: fields are unknown or wrong, or do not fit together; each is named.
     """
 
     dataset: str = "toy"
@@ -249,7 +252,7 @@ class Experiment(Settings):
         return f"{self.dataset}-{self.method}-s{self.seed}-{fingerprint(chosen)}"
 
     def masks_per_round(self, total: int) -> int:
-        """B for a dataset of `total` masks; a share is rounded and at least 1."""
+        """B for a dataset of `total` masks; of a share at least 1, rounded."""
         return self.budget if isinstance(self.budget, int) else max(1, round(self.budget * total))
 
     @classmethod

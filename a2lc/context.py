@@ -1,4 +1,4 @@
-"""What the rounds of every method share: the setting of a run, seeds, choosing the highest scores, measuring."""
+"""What the rounds of every method share: the context of a run, seeds, choosing the highest scores, measuring."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def model_factory(
 ) -> Callable[[], Segmenter]:
     """What makes the run's models: the user's own `segmenter`, or the network of the configuration.
 
-    The function raises `ValueError` where a model lacks a method that the configuration needs.
+    The function raises `ValueError` where a model lacks a method that the configuration needs, or where there is
+    nothing to validate it with.
 
     Raises:
         ValueError: an unknown device, or one that this machine lacks.
@@ -86,7 +87,7 @@ def known_truth(config: Experiment, dataset: Dataset, masks: MaskSet) -> TruthHi
     where an image has none.
 
     Raises:
-        ValueError: an image has no ground truth for the oracle.
+        ValueError: an image has no ground truth for the oracle, or one of another size.
     """
     train = dataset.train
     if config.annotator == "human" and any(train.ground_truth(name) is None for name in masks.names):
@@ -104,7 +105,8 @@ def choose_annotator(config: Experiment, dataset: Dataset, truth: TruthHistogram
 def select_queries(
     masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int, budget: int | None = None
 ) -> np.ndarray:
-    """Row numbers of the B highest scores (Eq. 13), highest first; equal scores by image name, then mask id.
+    """(B,) row numbers of the highest scores (Eq. 13), highest first; equal scores by image name, then mask id, or at
+    random where the function says so (`AcquisitionFunction.random_ties`).
 
     Masks with a score of -inf are left out, and those answered in earlier rounds when ``config.non_redundant``. When
     fewer masks are left than the budget asks for, all of them are taken and a warning says so.
@@ -165,6 +167,6 @@ def model_miou(dataset: Dataset) -> Callable[[Segmenter], float] | None:
 
 
 def round_seeds(seed: int, number: int) -> dict[str, int]:
-    """Independent seeds for each random thing of a round."""
+    """Independent seeds, 32 bits, for each random thing of a round: scores, ties, lcm and training."""
     names = ("scores", "ties", "lcm", "training")
     return dict(zip(names, np.random.SeedSequence([seed, number]).generate_state(len(names)).tolist(), strict=True))

@@ -32,7 +32,9 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
         The masks, and the folder in which they lie together with the round-0 models.
 
     Raises:
-        FileNotFoundError, ValueError: the folders of masks are missing or do not fit (`MaskSet.from_folders`).
+        FileNotFoundError: a folder or file of masks is missing.
+        ValueError: masks or labels do not fit the images (`MaskSet.from_folders`, `own_label_masks`); an image lacks
+            the ground truth or the labels that masks are made from; or a kept file is damaged.
     """
     folder = runs_dir / SHARED / masks_name(config.pseudo_labels, dataset)
     if not (folder / "masks.json").is_file():
@@ -45,7 +47,11 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
 
 def masks_name(given: PseudoLabels, dataset: Dataset) -> str:
     """Name of the folder in which these masks are kept. Labels that came with the images are part of it: when their
-    files change, the masks are made anew."""
+    files change, the masks are made anew.
+
+    Raises:
+        FileNotFoundError, ValueError: such a label file is missing or damaged.
+    """
     source = given.model_dump(mode="json", exclude_none=True)  # where the folders lie is part of it
     if given.kind == "own_labels":
         source |= {"content": labels_hash(dataset.train)}
@@ -68,7 +74,8 @@ def _make_masks(given: PseudoLabels, dataset: Dataset, progress: bool) -> MaskSe
 
 
 def true_labels(dataset: Dataset) -> MaskSet:
-    """The ground truth of the training images: a mask per class that occurs, void covered by none and unlabelled.
+    """The ground truth of the training images: a mask per class that occurs, its id the class plus 1; void is covered
+    by none and unlabelled.
 
     Raises:
         ValueError: an image has no ground truth.
@@ -90,7 +97,7 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
     has trained.
 
     Raises:
-        ValueError: the kept model was trained with other settings.
+        ValueError: the kept model was trained with other settings, or a file of it is damaged.
     """
     config, dataset = context.config, context.dataset
     training = {"segmenter": config.identity()["segmenter"], "class": type(model).__qualname__, "seed": config.seed}
@@ -123,7 +130,7 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
 
 
 def start_without_labels(masks: MaskSet, folder: RoundFolder) -> None:
-    """Round 0 of images without labels: no model."""
+    """Round 0 of images without labels: no model, nothing measured."""
     if not folder.done("trained"):
         masks.save_state(folder.path / "masks.parquet")
         folder.begin("trained")
@@ -132,7 +139,7 @@ def start_without_labels(masks: MaskSet, folder: RoundFolder) -> None:
 
 
 def data_hash(dataset: Dataset) -> str:
-    """SHA-256 over the names of all images and classes of a dataset, shortened."""
+    """SHA-256 over the names of a dataset, its classes and its images, the first 16 hexadecimal digits."""
     lists = [dataset.name, *dataset.classes.names, "", *dataset.train.names, "", *dataset.val.names]
     return hashlib.sha256("\n".join(lists).encode()).hexdigest()[:16]
 

@@ -30,6 +30,7 @@ def approved_corrections(proposed: Corrections, evidence: Evidence, folder: Roun
 
     Raises:
         Waiting: the person has still to decide.
+        FileNotFoundError, ValueError: what the person approved of is missing or damaged; the message names the file.
     """
     if not folder.state.approved:
         if folder.state.waits_for != "approval":
@@ -37,7 +38,7 @@ def approved_corrections(proposed: Corrections, evidence: Evidence, folder: Roun
                 return proposed
             _write_proposals(proposed, evidence, folder)
         raise Waiting("approval")
-    chosen = read_parquet(folder.path / "approved.parquet")
+    chosen = read_parquet(folder.path / "approved.parquet", "row", "label", "confidence")
     at = chosen["row"].to_numpy()
     predicted, confidence = proposed.predicted.copy(), proposed.confidence.copy()
     accepted = np.zeros(len(evidence.before), dtype=bool)

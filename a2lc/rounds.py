@@ -55,7 +55,8 @@ def run(
         config: the experiment.
         runs_dir: where run folders are kept; what runs have in common lies in its subfolder ``shared``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        segmenter: makes a new model for K classes, in place of `config.segmenter`; see the `Segmenter` protocol.
+        segmenter: makes a new model of so many outputs (`Experiment.outputs`), in place of `config.segmenter`; see the
+            `Segmenter` protocol.
         progress: whether to show progress bars; the environment variable ``TQDM_DISABLE=1`` hides them all the same.
 
     Raises:
@@ -171,7 +172,10 @@ def play_round(
 
 
 def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
-    """Write the score of every mask, and what annotator and LCM need of the same forward pass."""
+    """Write the score of every mask, and what annotator and LCM need of the same forward pass.
+
+    `masks` carry the labels of the last round, whose model is `model`; `seed` is of random scores.
+    """
     config, scoring = context.config, context.config.scoring
     function = get_acquisition_function(config.acquisition, scoring)
     answered = masks.queried if scoring.counted_masks == "pool" else None
@@ -203,8 +207,16 @@ def correct(
 ) -> MaskSet:
     """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing.
 
-    `before` and `masks` are the masks without and with this round's answers. Raises `Waiting` where a person has to
-    approve of the corrections first.
+    Args:
+        context: configuration and data.
+        before: M masks without this round's answers.
+        masks: the same with them.
+        rows: (B,) row numbers of the masks answered in this round.
+        folder: of the round.
+        seed: of the LCM.
+
+    Raises:
+        Waiting: a person has to approve of the corrections first.
     """
     config, number, feature = context.config, folder.number, folder.working("feature")
     labels = masks.table["label"].to_numpy()[rows]

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, Run
+from a2lc.files import write_parquet
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import CAVEAT, Approval
 from a2lc.human.cli import app
@@ -60,9 +61,12 @@ def proposed(oracle: Run) -> Run:
 
 @pytest.fixture
 def run(proposed: Run) -> Iterator[Run]:
+    folder = proposed.path / "round_01"
+    state = (folder / "state.json").read_bytes()
     yield proposed
+    (folder / "state.json").write_bytes(state)
     for name in ("approvals.jsonl", "approved.parquet"):
-        (proposed.path / "round_01" / name).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -168,6 +172,23 @@ def test_closing_needs_a_decision_about_each(run: Run) -> None:
     for late in (approval.approve, approval.reject, approval.close):
         with pytest.raises(ValueError, match=r"round_01: this round has gone on"):
             late()
+
+
+def test_damaged_files_of_the_round_are_named(own: Run) -> None:
+    folder = own.path / "round_01"
+    about, proposals = (folder / "proposals.json").read_text(), (folder / "proposals.parquet").read_bytes()
+    (folder / "proposals.json").write_text('{"answers": 3}')
+    with pytest.raises(ValueError, match=r"proposals\.json: expected a JSON object with tried, tried_right, found"):
+        Approval(own)
+    (folder / "proposals.json").write_text(about)
+    write_parquet(folder / "proposals.parquet", pd.DataFrame({"row": [1], "label": [1]}))
+    with pytest.raises(ValueError, match=r"proposals\.parquet: expected the columns row, label, confidence, right"):
+        Approval(own)
+    (folder / "proposals.parquet").write_bytes(proposals)
+    Approval(own).close(enough=True)
+    write_parquet(folder / "approved.parquet", pd.DataFrame({"row": [1]}))
+    with pytest.raises(ValueError, match=r"approved\.parquet: expected the columns row, label, confidence"):
+        go_on(own)
 
 
 def test_approval_on_the_command_line(run: Run) -> None:

@@ -606,7 +606,8 @@ def test_what_a_person_said(waiting: Path) -> None:
         assert set(run.folder(2).answered_labels(table)) <= {0, 1, 2, 255}
 
     def approvals() -> None:
-        (first / "state.json").write_bytes(as_json({"finished": dict.fromkeys(("scored", "queried", "answered"), 1)}))
+        state = {"finished": dict.fromkeys(("scored", "queried", "answered"), 1), "waits_for": "approval"}
+        (first / "state.json").write_bytes(as_json(state))
         (first / "approved.parquet").unlink(missing_ok=True)
         approval = Approval(run)
         assert set(approval.table["decision"]) <= {"", "approved", "rejected"}

@@ -441,6 +441,23 @@ def test_answers_that_do_not_fit_the_queries_are_refused(run: Run) -> None:
         run.folder(1).read_answers()
 
 
+WRONG = [("mask_id", "1e999"), ("mask_id", "7.5"), ("mask_id", "true"), ("position", '"0"'), ("label", "256")]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+def test_wrong_numbers_in_a_line_are_named(field: str, value: str, run: Run) -> None:
+    good = {"image": '"a"', "mask_id": "1", "label": "3", "position": "0", "time": '"now"', "seconds": "1"}
+    lines = [good | {"source": '"me"', field: value}]  # of a person, and of the oracle
+    lines += [{name: good[name] for name in ("image", "mask_id", "label")} | {field: value}] * (field != "position")
+    for line in lines:
+        log_of(run).write_text("{" + ", ".join(f'"{name}": {text}' for name, text in line.items()) + "}\n")
+        with pytest.raises(ValueError, match=rf"answers\.jsonl, line 1: .*{field}: expected "):
+            run.folder(1).read_answers()
+    log_of(run).write_text('{"image": "a", "mask_id": 1, "label": 3, "classes": [15]}\n')
+    with pytest.raises(ValueError, match=r"answers\.jsonl: expected classes 0\.\.14, found 15"):
+        run.folder(1).named_classes(K)
+
+
 # ------------------------------------------------------------------------------------------------ without a browser
 def fill(path: Path, **answers: str) -> pd.DataFrame:
     """Fill in the column `answer` of an exported queue: ``_3="road"`` in row 3."""

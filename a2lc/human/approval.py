@@ -67,9 +67,10 @@ class Approval:
 
     Attributes:
         round: the round.
+        classes: the class list.
         table: a row per correction, most confident last: image, mask_id, row (of the mask table), area (pixels), old
-            and new (class names), confidence (of the LCM), right, low, high (expected, see `Expected`), decision
-            (approved, rejected or empty).
+            and new (class names or void), confidence (of the LCM, in [0, 1]), right, low, high (expected, see
+            `Expected`), decision (approved, rejected or empty).
 
     Raises:
         ValueError: the run waits for nothing, or for answers; or a file of the round is damaged, which is named.
@@ -81,14 +82,14 @@ class Approval:
         self.round = run.finished_rounds + 1
         self._folder = run.folder(self.round)
         self._log = decisions_log(self._folder.path / DECISIONS)
-        self._about = read_json(self._folder.path / "proposals.json")
+        self._about = read_json(self._folder.path / "proposals.json", "tried", "tried_right")
         masks = run.masks(self.round - 1)
         self.classes, names = masks.classes, label_names(masks.classes)
-        found = read_parquet(self._folder.path / "proposals.parquet")
+        numbers = ["confidence", "right", "low", "high"]
+        found = read_parquet(self._folder.path / "proposals.parquet", "row", "label", *numbers)
         of_mask = masks.table.iloc[found["row"]].reset_index(drop=True)
         table = of_mask[["image", "mask_id", "area"]].astype({"image": object}).assign(row=found["row"])
         table = table.assign(old=names[of_mask["label"]], new=names[found["label"]])
-        numbers = ["confidence", "right", "low", "high"]
         self.table = pd.concat([table, found[numbers].astype(float)], axis=1)
         self.table = self.table.sort_values(["confidence", "image", "mask_id"], ignore_index=True)
         self._labels = dict(zip(found["row"], found["label"], strict=True))
@@ -102,7 +103,8 @@ class Approval:
         self._set(self._log.read())
 
     def expected(self, part: pd.DataFrame | None = None) -> Expected:
-        """How many corrections are expected to be right, of all or of some rows of `table`; read `CAVEAT`."""
+        """How many corrections are expected to be right, of all or of some rows of `table`; NaN of none. Read
+        `CAVEAT`."""
         part = self.table if part is None else part
         shares = {name: float(part[name].mean()) for name in ("right", "low", "high")}
         return Expected(len(part), **shares, tried=self._about["tried"], tried_right=self._about["tried_right"])
@@ -122,8 +124,8 @@ class Approval:
         return found.sort_values(["corrections", "old", "new"], ascending=[False, True, True], ignore_index=True)
 
     def by_confidence(self) -> pd.DataFrame:
-        """The same by the confidence of the LCM: confidence (an interval), corrections, expected right, low
-        and high."""
+        """The same by the confidence of the LCM: confidence (an interval, see `confidence_intervals`), corrections,
+        expected right, low and high; the least confident first."""
         bins = pd.Series(confidence_intervals(self.table["confidence"].to_numpy()), index=self.table.index)
         groups = self.table.drop(columns="confidence").groupby(bins.rename("confidence"), observed=True)
         found = groups.agg(
@@ -135,7 +137,8 @@ class Approval:
     def approve(
         self, old: str | None = None, new: str | None = None, masks: Iterable[tuple[str, int]] | None = None
     ) -> int:
-        """Approve corrections: all of them, those from class `old`, to class `new`, or of single masks (image, id).
+        """Approve corrections: all of them, those from class `old`, to class `new`, or of single masks (image, id);
+        where several are given, those that fit all.
 
         Returns:
             How many were chosen.

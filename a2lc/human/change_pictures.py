@@ -26,7 +26,10 @@ def draw_changes(image: np.ndarray, objects: np.ndarray, changes: pd.DataFrame, 
         image: (H, W, 3) uint8.
         objects: (H, W) mask ids.
         changes: the image's rows of ``changes.csv`` (`a2lc.human.write_back`).
-        classes: names and colours.
+        classes: names and colours; void is white.
+
+    Returns:
+        An RGB picture; small images are enlarged by a whole factor, to about `HEIGHT` pixels.
     """
     larger = max(1, round(HEIGHT / image.shape[0]))
     image, objects = (np.repeat(np.repeat(values, larger, 0), larger, 1) for values in (image, objects))

@@ -21,7 +21,15 @@ VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gi
 
 def export_png(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     """Write ``mask_jpg/`` (label PNGs with the palette) and ``obj_jpg/`` (object maps, 16 bits where ids exceed 255),
-    the layout of the released code, which `MaskSet.from_folders` reads."""
+    the layout of the released code, which `MaskSet.from_folders` reads.
+
+    Args:
+        masks: what to write.
+        folder: made where it is missing.
+
+    Raises:
+        ValueError: a mask id > 65535, which no PNG holds.
+    """
     for name in masks.names:
         write_label_png(Path(folder) / "obj_jpg" / f"{name}.png", masks.object_map(name))
         write_label_png(Path(folder) / "mask_jpg" / f"{name}.png", masks.label_map(name), masks.classes.palette)
@@ -35,6 +43,9 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     Args:
         masks: what to write.
         folder: made where it is missing.
+
+    Raises:
+        ValueError: a mask id > 65535, which no PNG holds.
     """
     target, classes = Path(folder), masks.classes
     for name in masks.names:
@@ -58,6 +69,9 @@ def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) 
         masks: the labels, of images of `split`.
         split: where images and ground truth are read.
         folder: made where it is missing.
+
+    Raises:
+        FileNotFoundError, ValueError: as `Split.image` and `Split.ground_truth`.
     """
     target, classes = Path(folder), masks.classes
     for name in masks.names:

@@ -32,8 +32,8 @@ def next_round(
         The run, which waits for answers or for approval of the next round's, or is finished.
 
     Raises:
-        ValueError: the run is finished; or there is something left to answer or decide, and not `enough`; or this
-            machine lacks the device.
+        ValueError: the run is finished, or its folder has another name than its configuration; or there is something
+            left to answer or decide, and not `enough`; or this machine lacks the device; or as `a2lc.run`.
     """
     import a2lc.rounds  # needs PyTorch, which answering does not
     from a2lc.segmenter import resolve_device

@@ -16,7 +16,7 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         root: the dataset: images/, labels/ and classes.txt (`a2lc.datasets.folder`).
         masks: how labels are cut into masks: ``regions`` (connected, of one label), ``slic`` or ``seeds``
             (superpixels), or a folder of object maps, a PNG per image, such as ``obj_jpg`` of ``a2lc sam-masks``.
-        side: of superpixels: square root of their mean area in pixels.
+        side: of superpixels: square root of their mean area in pixels, >= 4.
         fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win.
 
     Raises:

@@ -30,15 +30,15 @@ def read_ids(data: bytes) -> np.ndarray:
 def with_ids(data: bytes, ids: np.ndarray) -> bytes:
     """The PNG with other ids in it.
 
-    The bit depth stays, unless an id does not fit (16 colours, and 255 for void): then it becomes 8, and a palette that
-    is too short is continued with white.
+    The bit depth stays, unless an id does not fit (16 colours, and 255 for void) or the pixels are grey of 2 or 4 bits,
+    which Pillow stretches: then it becomes 8. A palette that is too short is continued with white.
 
     Args:
         data: a grey or palette PNG.
         ids: (H, W) integers >= 0.
 
     Raises:
-        ValueError: no such PNG, another size, or an id above what its pixels hold (255 or 65535).
+        ValueError: no such PNG, or a damaged one; another size, or an id above what its pixels hold (255 or 65535).
     """
     chunks = _chunks(data)
     width, height, depth, colour_type, *rest = struct.unpack(">IIBBBBB", chunks[0][1])

@@ -99,7 +99,7 @@ class Queue:
 
     # ---------------------------------------------------------------------------------------------- looking
     def refresh(self) -> None:
-        """Read the answers again: another tab may have added some."""
+        """Read the answers again: another tab may have added some. Raises `ValueError` as `Queue`."""
         self._set(self._log.read())
 
     @property
@@ -129,7 +129,7 @@ class Queue:
 
     @property
     def seconds_per_answer(self) -> float:
-        """Median over the answers whose time was measured; NaN where there is none."""
+        """Median over the answers whose time was measured, skips left out; NaN where there is none."""
         seconds = [a.seconds for a in self._standing.values() if a.label is not None and a.seconds is not None]
         return float(np.median(seconds)) if seconds else float("nan")
 
@@ -153,13 +153,13 @@ class Queue:
         return self._standing.get((query.image, query.mask_id))
 
     def top_classes(self, query: Query, most: int = 3) -> list[tuple[str, float]]:
-        """The classes that the model of the last round finds likeliest, with its mean probability over the mask, in
-        [0, 1]; empty where the features kept are no probabilities (``scoring.features``).
+        """The `most` classes that the model of the last round finds likeliest, with its mean probability over the mask,
+        in [0, 1]; empty where the features kept are no probabilities (``scoring.features``).
 
         Raises:
             FileNotFoundError, ValueError: as `RoundFolder.working`.
         """
-        if self._features.shape[1] != len(self.classes):
+        if self.run.config.scoring.features != "probabilities":
             return []
         probs = self._features[query.row]
         return [(self.classes.names[k], float(probs[k])) for k in np.argsort(-probs, kind="stable")[:most]]
@@ -180,6 +180,7 @@ class Queue:
             ValueError: an unknown class (the nearest is suggested), no such position, an empty queue, or a round that
                 has gone on meanwhile.
             PermissionError: the run's folder cannot be written; nothing was recorded.
+            OSError: the disk is full; nothing was recorded.
         """
         query = self.current if position is None else self._at(position)
         if query is None:
@@ -190,7 +191,8 @@ class Queue:
         return query
 
     def answer_many(self, said: Iterable[tuple[int, str | int]], seconds: float | None = None) -> None:
-        """Record several answers at once: (position, class or word) each; all of them or none. See `answer`."""
+        """Record several answers at once: (position, class or word) each; all of them or none. Arguments and errors
+        are those of `answer`; `seconds`, of each, None where nobody measured."""
         took = None if seconds is None else round(seconds, 3)
         given = [(self._at(position), self.label_of(word, self._at(position))) for position, word in said]
         answers = [self._answer(query, label, took) for query, label in given]
@@ -202,13 +204,13 @@ class Queue:
         self._set(self._log.update(add))
 
     def undo(self) -> Query | None:
-        """Take back the last answer or skip of this source; what another source said of the mask then counts.
+        """Take back the last answer or skip of this source; what was said of the mask before, by whomever, then counts.
 
         Returns:
             The query it was about; None where there is nothing to take back.
 
         Raises:
-            ValueError, PermissionError: as `answer`.
+            ValueError, PermissionError, OSError: as `answer`.
         """
         taken: list[Query] = []
 
@@ -269,7 +271,7 @@ class Queue:
     # ---------------------------------------------------------------------------------------------- inside
     @cached_property
     def _features(self) -> np.ndarray:
-        """(M, F) float32 features of all masks; where they are mean probabilities, F = K."""
+        """(M, K) float32 mean probabilities of all masks."""
         return self._folder.working("feature")
 
     def _at(self, position: int) -> Query:

@@ -15,7 +15,8 @@ from a2lc.human.checked_csv import Row, read_checked, whole_number
 
 def write_queue(queue: Queue, path: str | os.PathLike[str]) -> None:
     """Write a row per query: image, mask_id, label (current), top (the model's likeliest classes with their
-    probabilities), box (left top right bottom, in pixels), area (pixels) and answer, empty where there is none."""
+    probabilities), box (left top right bottom, in pixels), area (pixels) and answer (a class, void, skip; empty where
+    there is none)."""
     table = queue.table
     boxes = boxes_of(queue.masks, table["row"].to_numpy(np.int64))
     top = [" | ".join(f"{name} {p:.2f}" for name, p in queue.top_classes(query)) for query in queue.queries]

@@ -19,7 +19,12 @@ def automatic_corrections(run: Run) -> pd.DataFrame:
     """The labels that the LCM has set and that stand at present.
 
     Returns:
-        By image and mask: image, mask_id, row, area (pixels), before and label (class names), round, confidence.
+        By image and mask: image, mask_id, row, area (pixels), before and label (class names or void), round, and
+        confidence in [0, 1].
+
+    Raises:
+        FileNotFoundError: the run has no labels yet.
+        ValueError: a file is damaged.
     """
     masks, names = run.masks(run.last_labels), label_names(run.masks(0).classes)
     rows = np.flatnonzero(masks.table["source"].isin(AUTOMATIC))

@@ -58,6 +58,7 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
 
     Raises:
         ValueError: a run on other labels, label files that have changed since it began, or `out` is not empty.
+        FileNotFoundError: the round has no labels yet, or an image is missing.
     """
     if Path(out).exists() and any(Path(out).iterdir()):
         raise ValueError(f"{out}: expected an empty folder for the changes")
@@ -104,8 +105,8 @@ def apply_changes(changes: PathLike, root: PathLike) -> int:
 
 
 def revert_changes(changes: PathLike, root: PathLike) -> int:
-    """Put the label files back as they were, byte for byte; see `apply_changes`. A file that holds something else than
-    these changes is never touched."""
+    """Put the label files back as they were, byte for byte; arguments, number returned and errors are those of
+    `apply_changes`. A file that holds something else than these changes is never touched."""
     return _replace(changes, root, apply=False)
 
 
@@ -113,7 +114,7 @@ def write_back(run: Run, out: PathLike, round: int | None = None) -> pd.DataFram
     """Copy the dataset of a run on one's own labels, with the labels corrected, and the changes in ``changes/``.
 
     Files of images without changes are byte for byte those of the dataset; label files keep mode, bit depth, palette
-    and size.
+    and size, unless an id does not fit (`a2lc.human.png.with_ids`). A folder of runs in the dataset is not copied.
 
     Args:
         run: a run with ``pseudo_labels`` of kind ``own_labels``.
@@ -125,6 +126,7 @@ def write_back(run: Run, out: PathLike, round: int | None = None) -> pd.DataFram
 
     Raises:
         ValueError: `out` exists or lies in the dataset; or as `write_changes`.
+        FileNotFoundError: as `write_changes`.
     """
     root, target = _own_labels(run), Path(out)
     if target.exists():

@@ -1,6 +1,7 @@
 """What a line of a person's ``answers.jsonl`` says, and which answers stand.
 
-The oracle's lines hold image, mask_id and label. A person's hold more:
+The oracle's lines hold image, mask_id and label, and where all classes were asked for their list, classes. A person's
+hold more:
 
     {"image": "a", "mask_id": 7, "label": 3, "position": 0, "time": "2025-...", "seconds": 2.1, "source": "person"}
 
@@ -25,6 +26,13 @@ def label_in(value: object) -> int:
     return value
 
 
+def whole_in(value: object, name: str) -> int:
+    """A whole number as a line says it. Raises `ValueError`, beginning with `name`, where it is none."""
+    if type(value) is not int:
+        raise ValueError(f"{name}: expected a whole number, found {value!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class Answer:
     """One line.
@@ -34,7 +42,7 @@ class Answer:
         label: 0..K-1, the ignore index = void; None: skipped or, in an undo, nothing.
         position: of the mask in the round's queue, counted from 0.
         time: when, UTC in ISO 8601.
-        seconds: how long it took, None where nobody measured.
+        seconds: how long it took, None where nobody measured and in an undo.
         source: who answered.
         undo: whether this takes an answer back.
     """
@@ -71,9 +79,9 @@ class Answer:
             raise ValueError(f"undo: expected true, without a label, found {undo!r} and label {label!r}")
         return cls(
             image=str(record["image"]),
-            mask_id=int(record["mask_id"]),
+            mask_id=whole_in(record["mask_id"], "mask_id"),
             label=label,
-            position=int(record["position"]),
+            position=whole_in(record["position"], "position"),
             time=str(record["time"]),
             seconds=None if seconds is None else float(seconds),
             source=str(record["source"]),

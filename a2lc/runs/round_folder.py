@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from a2lc.files import atomic, damaged, read_parquet, write_parquet
-from a2lc.runs.answers import Answer, answers_table, label_in
+from a2lc.runs.answers import Answer, answers_table, label_in, whole_in
 from a2lc.runs.stage_folder import StageFolder
 
 
@@ -32,14 +32,14 @@ class RoundFolder(StageFolder):
         return RoundFolder(self.run, number)
 
     def scores(self) -> np.ndarray:
-        """(M,) float32 scores of this round."""
+        """(M,) float32 scores of this round; -inf for masks that cannot be asked about."""
         scores = read_parquet(self.path / "scores.parquet", "score")["score"].to_numpy()
         if scores.dtype.kind != "f":
             raise damaged(self.path / "scores.parquet", f"expected scores, found {scores.dtype}")
         return scores
 
     def queried_rows(self) -> np.ndarray:
-        """(B,) row numbers of the masks queried in this round, highest score first."""
+        """(B,) int32 row numbers of the masks queried in this round, highest score first."""
         path, total = self.path / "queries.parquet", len(self.scores())
         rows = read_parquet(path, "row")["row"].to_numpy()
         if rows.dtype.kind != "i" or (rows < 0).any() or (rows >= total).any():
@@ -47,13 +47,22 @@ class RoundFolder(StageFolder):
         return rows
 
     def regions(self) -> np.ndarray:
-        """(M,) row of the root of each superpixel's region in this round (superpixel baselines only)."""
+        """(M,) int64 row of the root of each superpixel's region in this round (superpixel baselines only)."""
         return read_parquet(self.path / "scores.parquet", "region")["region"].to_numpy(np.int64)
 
     def named_classes(self, num_classes: int) -> np.ndarray:
-        """(B, K + 1) bool: the classes named in each answer, the last one void, where all classes were asked for."""
-        named = np.zeros((len(answers := self.read_answers()), num_classes + 1), dtype=bool)
+        """(B, K + 1) bool: the classes named in each answer, the last one void, where all classes were asked for.
+
+        Raises:
+            ValueError: something else was asked for, or a class is outside 0..K.
+        """
+        path, answers = self.path / "answers.jsonl", self.read_answers()
+        if "classes" not in answers:
+            raise damaged(path, "expected the classes of each answer, found none")
+        named = np.zeros((len(answers), num_classes + 1), dtype=bool)
         for row, classes in zip(named, answers["classes"], strict=True):
+            if max(classes, default=0) > num_classes:
+                raise damaged(path, f"expected classes 0..{num_classes}, found {max(classes)}")
             row[classes] = True
         return named
 
@@ -117,10 +126,10 @@ class RoundFolder(StageFolder):
                     continue
                 if from_person:
                     raise ValueError("some answers have a source, others have not")
-                answer = (str(record["image"]), int(record["mask_id"]), label_in(record["label"]))
+                answer = (str(record["image"]), whole_in(record["mask_id"], "mask_id"), label_in(record["label"]))
                 if records and ("classes" in record) != (len(records[0]) == 4):
                     raise ValueError("some answers have classes, others have not")
-                records.append((*answer, [int(c) for c in record["classes"]]) if "classes" in record else answer)
+                records.append((*answer, [*map(label_in, record["classes"])]) if "classes" in record else answer)
             except (KeyError, TypeError, ValueError, RecursionError) as error:  # ValueError: also of json
                 what = f"expected image, mask_id and label, found {line[:80].decode(errors='replace')!r} ({error})"
                 raise damaged(path, what, number) from error

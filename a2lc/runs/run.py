@@ -56,7 +56,7 @@ class Run:
 
         Raises:
             FileNotFoundError: `path` is no run folder.
-            ValueError: its config.json is damaged or not understood; or it was written in another `FORMAT`.
+            ValueError: a file is damaged or not understood; or the folder was written in another `FORMAT`.
         """
         folder = Path(path)
         if not (folder / "config.json").is_file():
@@ -77,7 +77,7 @@ class Run:
 
         Raises:
             ValueError: the folder belongs to another configuration or to other data, every differing field is named
-                with both values; or it was written in another `FORMAT`.
+                with both values; or it was written in another `FORMAT`, or a file of it is damaged.
         """
         run = cls(Path(runs_dir) / config.name, config)
         file = run.path / "config.json"
@@ -132,7 +132,7 @@ class Run:
 
     @property
     def last_labels(self) -> int:
-        """The last round whose labels are there; its model may still have to be trained."""
+        """The last round whose labels are there, -1 when there are none; its model may still have to be trained."""
         following = self.finished_rounds + 1
         played = following <= self.config.rounds and self.folder(following).done("corrected")
         return following if played else following - 1
@@ -150,9 +150,13 @@ class Run:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """A row per finished round: round, clicks, data_miou, model_miou, n_auto, lcm_oa_before, lcm_oa_after,
-        seconds per stage; NaN where there is nothing to measure (superpixels have neither labels nor model in round
-        0)."""
+        """A row per finished round: round, clicks, queried, data_miou, model_miou, n_auto, lcm_oa_before, lcm_oa_after
+        (shares in [0, 1]), what else the round noted as a number, and seconds_<stage> for each stage; NaN where there
+        is nothing to measure (superpixels have neither labels nor model in round 0).
+
+        Raises:
+            FileNotFoundError, ValueError: a round's metrics are missing or damaged; the message names the file.
+        """
         rows = []
         for number in range(self.finished_rounds + 1):
             folder = self.folder(number)
@@ -194,8 +198,8 @@ class Run:
 
     def queries(self, round: int) -> pd.DataFrame:
         """The masks queried in a round, highest score first: image, mask_id, row, score, label (before) and answer;
-        also classes, the list of all answered, where a query asks for them (K = void; `answer` is then 255 unless one
-        class was answered). Of a person's queue those that were answered.
+        also classes, the list of all answered, where a query asks for them (K = void; `answer` is then void unless one
+        class was answered). Labels are numbers, the ignore index = void. Of a person's queue those that were answered.
 
         Raises:
             FileNotFoundError: the round has no queries, or they have no answers yet.
@@ -218,7 +222,7 @@ class Run:
 
         Raises:
             FileNotFoundError: the round has no model (yet).
-            ValueError: its file is damaged, or this machine lacks the device.
+            ValueError: its file is damaged or of a network of the user's own, or this machine lacks the device.
         """
         from a2lc.segmenter import build_segmenter  # needs PyTorch, which a look at a run does not
 

@@ -25,7 +25,7 @@ class State:
     """What ``state.json`` says: all that is known of how far a folder is.
 
     Attributes:
-        finished: seconds of each finished stage, in order.
+        finished: stage -> the seconds it took, of those that are finished, in order.
         waits_for: what a person has to do before the next stage can be finished; None where nobody is waited for.
         approved: whether a person is done with the corrections that were laid before them.
         exhausted: whether every mask has been queried, so that no round follows.
@@ -61,8 +61,8 @@ class State:
 
 
 class StageFolder:
-    """A folder of stages. What reads a file raises `FileNotFoundError` where it is missing, and `ValueError`, which
-    names it and the way out, where it is damaged.
+    """A folder of stages, a round's or that of a model of round 0. What reads a file raises `FileNotFoundError` where
+    it is missing, and `ValueError`, which names it and the way out, where it is damaged.
 
     Attributes:
         path: the folder.
@@ -98,7 +98,7 @@ class StageFolder:
             self._bar.update()
 
     def change(self, **fields: Any) -> None:
-        """Set fields of the state, on the disk as well."""
+        """Set fields of the `State`, on the disk as well."""
         for name, value in fields.items():
             setattr(self.state, name, value)
         write_json(self.path / "state.json", asdict(self.state))
@@ -110,7 +110,7 @@ class StageFolder:
                 (self.path / name).unlink(missing_ok=True)
 
     def take_over(self, other: StageFolder) -> None:
-        """Finish with the model and metrics of another folder."""
+        """Finish with the model, the metrics and the seconds of another folder."""
         with atomic(self.path / "segmenter.safetensors") as temporary:
             shutil.copyfile(other.path / "segmenter.safetensors", temporary)
         write_json(self.path / "metrics.json", read_json(other.path / "metrics.json", "round"))
@@ -150,7 +150,7 @@ class StageFolder:
 
         Raises:
             FileNotFoundError: it is gone, although the round is scored.
-            ValueError: the file is damaged.
+            ValueError: the file is damaged, or holds no such array.
         """
         path = self.path / _WORKING
         if not path.is_file():
