@@ -53,7 +53,7 @@ def merge(
     is run in rings instead of depth first, with one vectorised comparison a ring.
 
     Args:
-        mean_probs: (n, K) mean probabilities f of each region; each row sums to about 1.
+        mean_probs: (n, K) mean probabilities f of each region; each row is brought to a sum of 1.
         uncertainty: (n,) of each region (the paper's: mean BvSB).
         edges: (E, 2) pairs of touching regions, from `adjacency`.
         epsilon: largest distance, exclusive, >= 0. 0 merges nothing; above sqrt(ln 2) = 0.83 everything that touches.
@@ -62,7 +62,8 @@ def merge(
         (n,) root of each region, a region's own index where it is a root: ``roots[index_map]`` is the merged map.
 
     Raises:
-        ValueError: sizes do not fit, a row is no distribution, an edge names no region, epsilon is negative.
+        ValueError: sizes do not fit, a row is negative somewhere or all 0, an uncertainty is NaN, an edge names no
+            region, epsilon is negative or NaN.
     """
     f, edges = _checked(np.asarray(mean_probs, np.float64), uncertainty, np.asarray(edges), epsilon)
     negentropy = xlogy(f, f).sum(1)  # (n,)

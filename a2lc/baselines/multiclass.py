@@ -57,8 +57,7 @@ def multiclass_loss(answers: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
 
     Returns:
         (logits (N, C, h, w) float32, targets (N, H, W): `IGNORE`, or 256 + row of `answers`) -> loss. Targets of
-        another
-        size are read at the centres of the logits' cells.
+        another size are read at the centres of the logits' cells.
     """
     named = torch.from_numpy(np.asarray(answers, dtype=bool))
 
@@ -74,7 +73,7 @@ def multiclass_loss(answers: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
 def loss_parts(
     logits: torch.Tensor, targets: torch.Tensor, named: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The three losses, each a sum over a number of terms plus one.
+    """The three losses, each a sum divided by the number of its terms plus one.
 
     - cross-entropy over pixels of superpixels with one class: -log p[y];
     - merged positive over pixels of the others: -log of the sum of p over the classes named;
@@ -85,6 +84,9 @@ def loss_parts(
         logits: (N, C, h, w) float32.
         targets: (N, h, w) integers: `IGNORE`, or 256 + row of `named`.
         named: (n, C) bool.
+
+    Returns:
+        Three numbers >= 0 (to within 1e-8).
     """
     c = logits.shape[1]
     named = named.to(logits.device)
@@ -116,7 +118,7 @@ def pixbal(bvsb: np.ndarray, counts: np.ndarray, share: np.ndarray, nu: float) -
         nu: how strongly frequent classes count less; 6 on Cityscapes, 12 on PASCAL VOC.
 
     Returns:
-        (n,) float64 in [0, 1].
+        (n,) float64 in [0, 1] (to within 1e-8).
     """
     weight = (1 + nu * share) ** -2.0
     scores = ((bvsb + EPSILON * counts) @ weight) / np.maximum(counts.sum(1), 1)
@@ -143,7 +145,7 @@ def localise(
         answers: (s, C) bool, the classes named in each.
 
     Returns:
-        (H, W) uint8, 0..C-1 or `IGNORE` where nothing is known.
+        (H, W) uint8, 0..C-1, where C-1 is void, or `IGNORE` where nothing is known.
     """
     shape = index_map.shape
     flat = F.normalize(features.flatten(1), dim=0).T  # (H*W, D)

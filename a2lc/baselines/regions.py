@@ -39,7 +39,7 @@ class SuperpixelStatistics:
 
     @property
     def area(self) -> np.ndarray:
-        """(M,) pixels."""
+        """(M,) float32 pixels."""
         return self.counts.sum(1)
 
     def merged(self, regions: np.ndarray) -> SuperpixelStatistics:
@@ -57,7 +57,7 @@ class SuperpixelStatistics:
         return SuperpixelStatistics(*parts)
 
     def as_masks(self) -> MaskStatistics:
-        """What acquisition functions read; everything that needs a label is NaN."""
+        """What acquisition functions read, as means over pixels; everything that needs a label is NaN."""
         area = self.area
         per_pixel = 1 / np.maximum(area, 1)
         missing = np.full(len(area), np.nan)

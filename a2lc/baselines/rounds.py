@@ -7,7 +7,7 @@ retrain. They start from images without labels, so the first round asks about ra
 
 A model that starts from its initial weights in every round learns from the answers of all rounds; images without an
 answer are left out. The table of masks holds whole superpixels with one label each: what sieving takes away (MerSpx)
-and what prototypes add (MulSpx) is in no file, and Data mIoU counts answered superpixels only.
+and what prototypes add (MulSpx) is in no file once the round is trained, and Data mIoU counts answered superpixels only.
 """
 
 from __future__ import annotations
@@ -93,7 +93,11 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
 
 
 def answer(context: Context, masks: MaskSet, folder: RoundFolder) -> None:
-    """Write the answers, a row per query, and cut the queries to those that were paid for (MulSpx)."""
+    """Write the answers, a row per query, and cut the queries to those that were paid for (MulSpx).
+
+    Raises:
+        ValueError: an image has no ground truth.
+    """
     config, truth, rows = context.config, context.truth, folder.queried_rows()
     about, void = masks.table.iloc[rows][["image", "mask_id"]], masks.classes.ignore_index
     if config.query != "classes":
@@ -122,6 +126,9 @@ def members_of(rows: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.nd
     Args:
         rows: (B,) roots of the regions.
         regions: (M,) root of each superpixel's region.
+
+    Returns:
+        (m,) row numbers of superpixels, ascending, and (m,) positions in `rows`.
     """
     position = np.full(len(regions), -1)
     position[rows] = np.arange(len(rows))

@@ -38,7 +38,7 @@ class Oracle:
 
     Attributes:
         split: where the ground truth is read.
-        truth: ground truth counted per mask.
+        truth: ground truth counted per mask, M rows.
         query: ``mask``: the mask's most frequent ground truth, void included (A²LC; ``gen_masks_with_acq.py:149-171``
             of ngbrjyj/A2LC). ``pixel``: the ground truth of the representative pixel, spread over the mask (ALC, Kim
             et al. 2024).
@@ -65,7 +65,7 @@ class Oracle:
             (B,) uint8 labels, 0..K-1 or the ignore index for void.
 
         Raises:
-            ValueError: an image has no ground truth.
+            ValueError: at pixel level, an image has no ground truth.
         """
         if self.query == "mask":
             return self.truth.majority[rows]

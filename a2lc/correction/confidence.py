@@ -16,6 +16,9 @@ def confidence_intervals(confidence: np.ndarray) -> pd.Categorical[str]:
 
     Args:
         confidence: (n,) floats in [0, 1].
+
+    Returns:
+        (n,) ordered categories, those of `CONFIDENCE_EDGES`, whether or not they occur.
     """
     names = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(CONFIDENCE_EDGES)]
     codes = np.searchsorted(CONFIDENCE_EDGES[1:-1], np.asarray(confidence, dtype=np.float64), side="right")

@@ -30,8 +30,8 @@ class GuardReport:
     """What the guard found.
 
     Attributes:
-        proposed: corrections that the published criteria accept.
-        kept: those that the guard lets through.
+        proposed: number of corrections that the published criteria accept.
+        kept: number of those that the guard lets through.
         estimated_before: share of the kept masks whose old label is expected to be right, in [0, 1]; None when none is
             kept.
         estimated_accuracy: share of the kept corrections expected to be right, in [0, 1]; None when none is kept.
@@ -96,8 +96,9 @@ class ExpectedAccuracy:
     Attributes:
         before, before_sd: (n,) that the old label is right, and the standard deviation.
         after, after_sd: (n,) that the correction is right, and the standard deviation.
-        tried: answered masks whose label an LCM that has not learnt from them would change: what this is learnt from.
-        right: those of them for which it says what the annotator said.
+        tried: number of answered masks whose label an LCM that has not learnt from them would change: what this is
+            learnt from.
+        right: number of those for which it says what the annotator said.
     """
 
     before: np.ndarray
@@ -110,7 +111,8 @@ class ExpectedAccuracy:
 
 def expected_accuracy(proposed: Corrections, learnt: Evidence) -> ExpectedAccuracy | None:
     """How likely the accepted corrections and the labels they replace are right, in order of rows; None where there
-    is no correction, no answer to learn from, or features that are no probabilities. See `guard_corrections`."""
+    is no correction, no answered mask whose label an LCM without its answer would change, or features that are no
+    probabilities. Arguments as in `guard_corrections`."""
     masks, rows = learnt.before, learnt.rows
     old, truth = (m.table["label"].to_numpy() for m in (masks, learnt.answered))
     candidates = np.flatnonzero(proposed.accepted)
@@ -167,6 +169,9 @@ def held_out_predictions(
 
     Returns:
         (n,) int64 classes; -1 for a single mask, which leaves nothing to learn from.
+
+    Raises:
+        ValueError: a label outside 0..K-1.
     """
     said = np.full(len(labels), -1)
     fold = np.random.default_rng(seed).permutation(len(labels)) % FOLDS

@@ -19,8 +19,13 @@ AT_ONCE = 1 << 12  # masks that the LCM is applied to at a time
 
 
 class LabelCorrectionModule(nn.Module):
-    """Fully connected K -> 256 -> 128 -> 64 -> K with ReLU in between and softmax at the end (paper, "Components of
-    LCM")."""
+    """Fully connected C -> 256 -> 128 -> 64 -> K with ReLU in between and softmax at the end (paper, "Components of
+    LCM").
+
+    Args:
+        num_classes: K.
+        num_features: C; None: K, for features that are class probabilities.
+    """
 
     def __init__(self, num_classes: int, num_features: int | None = None) -> None:
         super().__init__()
@@ -29,7 +34,7 @@ class LabelCorrectionModule(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(64, num_classes))
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        """Class probabilities (n, K) of mask features (n, C); C = K for probabilities."""
+        """Class probabilities (n, K) in [0, 1] of mask features (n, C) float32."""
         return self.layers(feature).softmax(1)
 
 
@@ -46,6 +51,9 @@ def train_lcm(
         num_classes: K.
         settings: epochs, batch size, learning rate, loss.
         seed: seeds initial weights and the order of batches; the global random state is left alone.
+
+    Returns:
+        The LCM in evaluation mode, on the CPU.
 
     Raises:
         ValueError: no labelled mask to learn from, or a label outside 0..K-1 (void).
@@ -99,7 +107,7 @@ def predict(model: nn.Module, features: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def tail_ranking(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """(K,) classes from rarest to most frequent among this round's answers.
+    """(K,) classes from rarest to most frequent among this round's answers, (n,) labels in 0..K-1.
 
     Classes that were never answered come first, in class order; then those answered, by ascending count, ties in
     class order. The reverse is ``rank(c)`` of Eq. 5-6 (``auto_correct.py:206-220`` of ngbrjyj/A2LC).
@@ -112,10 +120,10 @@ class Corrections:
     """What the LCM says of every mask, and which masks it may correct.
 
     Attributes:
-        predicted: (M,) predicted class.
+        predicted: (M,) int64 predicted class.
         confidence: (M,) float64 probability of the predicted class, in [0, 1].
         accepted: (M,) bool, all criteria of Eq. 3-6 hold, the label would change and no answer protects the mask.
-        tail: the classes that must not be predicted (Eq. 5), rarest first.
+        tail: (t,) the classes that must not be predicted (Eq. 5), rarest first; t = alpha K, rounded down.
     """
 
     predicted: np.ndarray
@@ -141,6 +149,9 @@ def propose_corrections(
         answered: (n,) this round's answers without void: their counts decide which classes are tail.
         settings: threshold schedule, tail ratio and what is protected.
         round: counted from 1.
+
+    Raises:
+        RuntimeError: not enough memory for one mask.
     """
     predicted, confidence = predict(model, features)
     k = len(masks.classes)

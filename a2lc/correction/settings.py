@@ -13,7 +13,7 @@ class LCMSettings(Settings):
     """Settings of the LCM; the defaults are those behind the paper's Cityscapes numbers.
 
     Attributes:
-        thresholds: confidence threshold tau of rounds 1, 2, ...; the last one holds from then on. Cityscapes'
+        thresholds: confidence threshold tau of rounds 1, 2, ...; at least one, the last holds from then on. Cityscapes'
             schedule by default (``cityscapes/auto_correct.sh:10-20`` of ngbrjyj/A2LC); PASCAL VOC uses ``[0.99]``.
         tail_ratio: alpha of Eq. 5, the share of classes that count as tail, in [0, 1].
         loss: ``double_softmax``: cross-entropy applied to the softmax output, as released; ``nll``: Eq. 2 read
@@ -23,7 +23,7 @@ class LCMSettings(Settings):
         protected_answers: which answers of an annotator the LCM never changes: those of any round, ``ever`` (released
             code), or those of the same ``round`` only (the paper). An answer that is changed counts as answered all
             the same: with ``non_redundant`` nobody is asked again, and the table's source says ``overruled``.
-        epochs, batch_size, learning_rate: of Adam; the network is trained anew in every round.
+        epochs, batch_size, learning_rate: of Adam, > 0; the network is trained anew in every round.
         guard: beyond the paper: correct only where held-out answers say that it helps (`correction/guard.py`).
     """
 
@@ -57,5 +57,5 @@ class LCMSettings(Settings):
     ] = Field(False, strict=True)
 
     def threshold(self, round: int) -> float:
-        """Tau of this round, counted from 1."""
+        """Tau of a round, counted from 1."""
         return self.thresholds[min(round, len(self.thresholds)) - 1]
