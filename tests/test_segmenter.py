@@ -536,8 +536,19 @@ def test_devices() -> None:
     absent = "mps" if not torch.backends.mps.is_available() else "cuda"
     with pytest.raises(ValueError, match=f"this machine has .*cpu, found '{absent}'"):
         resolve_device(absent)
+    for device in ("cpu:", "cpu:x"):
+        with pytest.raises(ValueError, match=f"device: expected cpu, or cpu:0, found '{device}'"):
+            resolve_device(device)
     with pytest.raises(ValueError, match="num_classes"):
         build_segmenter(TINY, 1)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda:1") and resolve_device("cuda") == torch.device("cuda")
+    with pytest.raises(ValueError, match="device: this machine has 2 GPUs, found 'cuda:2'"):
+        resolve_device("cuda:2")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ retrain. They start from images without labels, so the first round asks about ra
 
 A model that starts from its initial weights in every round learns from the answers of all rounds; images without an
 answer are left out. The table of masks holds whole superpixels with one label each: what sieving takes away (MerSpx)
-and what prototypes add (MulSpx) is in no file once the round is trained, and Data mIoU counts answered superpixels only.
+and what prototypes add (MulSpx) is in no file once the round is trained. Data mIoU counts answered superpixels only.
 """
 
 from __future__ import annotations

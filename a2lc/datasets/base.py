@@ -24,7 +24,7 @@ class Classes:
     Attributes:
         names: K distinct class names; the position is the class id.
         palette: (K, 3) uint8 RGB colours to draw them in.
-        ignore_index: id of pixels that have no class; they count nowhere.
+        ignore_index: id of pixels that have no class, void, in K..255; they count nowhere.
         background: class of pixels that no mask covers (PASCAL VOC: 0); None: they are `ignore_index`.
 
     Raises:
@@ -70,10 +70,11 @@ class Classes:
         return self.ignore_index if self.background is None else self.background
 
     def lookup(self, table: Mapping[int, int] | None = None) -> np.ndarray:
-        """(256,) int16: class of every id a label file may hold, `FORBIDDEN` where an id must not occur.
+        """(256,) int16: class of every id a label file may hold, `FORBIDDEN` where an id must not occur; the ignore
+        index stands for itself.
 
         Args:
-            table: file id -> class id, for datasets whose files use other ids; None: files hold class ids.
+            table: file id, 0..255 -> class id, for datasets whose files use other ids; None: files hold class ids.
         """
         values = np.full(256, FORBIDDEN, dtype=np.int16)
         for file_id, class_id in (table or {k: k for k in range(len(self))}).items():
@@ -88,6 +89,9 @@ class Split(ABC):
     Attributes:
         name: "train" or "val".
         names: image names, in the order of the dataset's list.
+
+    Raises:
+        ValueError: an image name occurs twice.
     """
 
     def __init__(self, name: str, names: Sequence[str]) -> None:
@@ -123,7 +127,8 @@ class Split(ABC):
         """
 
     def pseudo_labels(self, name: str) -> np.ndarray | None:
-        """Labels that came with the images, to be corrected: as `ground_truth`, None where there are none."""
+        """Labels that came with the images, to be corrected: as `ground_truth`, also in what is raised; None where
+        there are none."""
         self._check_name(name)
         return None
 
@@ -155,6 +160,9 @@ class FileSplit(Split):
         ground_truth: name -> label PNG.
         pseudo_labels: name -> label PNG.
         lookup: (256,) int16 from `Classes.lookup`; None: files hold class ids.
+
+    Raises:
+        ValueError: an image name occurs twice.
     """
 
     def __init__(
@@ -175,7 +183,7 @@ class FileSplit(Split):
         self._lookup = classes.lookup() if lookup is None else lookup
 
     def image(self, name: str) -> np.ndarray:
-        """Read the picture; see `Split.image`."""
+        """Read the picture; see `Split.image`. Raises `FileNotFoundError` where there are labels only, too."""
         self._check_name(name)
         if name not in self._images:
             raise FileNotFoundError(f"split {self.name!r}: {name!r} has labels only, no image file")
@@ -224,7 +232,7 @@ class FileSplit(Split):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named dataset: its classes and its two splits."""
+    """A named dataset: its classes and its two splits; `val` may be empty."""
 
     name: str
     classes: Classes
@@ -233,7 +241,8 @@ class Dataset:
 
 
 def bit_palette(count: int) -> np.ndarray:
-    """PASCAL VOC's colours: (count, 3) uint8. Bits 0, 1, 2 of the id become the top bits of R, G, B.
+    """PASCAL VOC's colours of ids 0..count-1, at most 256: (count, 3) uint8. Bits 0, 1, 2 of the id become the top bits
+    of R, G, B, and so on.
 
     Source: `VOClabelcolormap.m` of the VOC development kit.
     """

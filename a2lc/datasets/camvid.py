@@ -37,7 +37,7 @@ def load(root: Root = None) -> Dataset:
     """Read CamVid's lists; images and annotations follow on demand.
 
     Raises:
-        ValueError: no root, an empty list.
+        ValueError: no root, an empty list, or an image listed twice.
         FileNotFoundError: root, a list, a folder or a listed file is missing.
     """
     folder = check_root(root, "camvid", LAYOUT)

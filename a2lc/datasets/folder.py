@@ -4,8 +4,8 @@
       or classes.json         ["name", ...] or {"name": [r, g, b], ...}, or {"classes": either, "ignore_index": 200}
                               where label files have another value than 255 for no label
     root/images/              *.jpg, *.png
-    root/labels/              optional: PNGs of class ids, of the image's size, 255 = no label: the labels to
-                              correct (`Split.pseudo_labels`)
+    root/labels/              optional: PNGs of class ids, of the image's size, the ignore index (255) = no label: the
+                              labels to correct (`Split.pseudo_labels`)
     root/ground_truth/        optional: the same for the truth, for some or all images (`Split.ground_truth`)
     root/train.txt, val.txt   optional: image names, one per line
 
@@ -41,7 +41,8 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
         background: name of the class of pixels that no mask covers; None: such pixels have no label.
 
     Raises:
-        ValueError: no root, no image, a damaged class list, an empty list, a label file without image.
+        ValueError: no root, no image, none left to train on, a damaged class list, an unknown background, an empty list
+            or an image listed twice, a label file without image.
         FileNotFoundError: root, the class list, images/ or a listed image is missing.
     """
     folder = check_root(root, "folder", LAYOUT)

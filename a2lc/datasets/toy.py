@@ -1,6 +1,6 @@
 """Toy: drawn street scenes with 14 classes, made in milliseconds from a seed, the same on every platform.
 
-The class shares have a long tail like Cityscapes' (road 28 % ... traffic light and rider 0.4 %), and some
+The class shares have a long tail like Cityscapes' (road 29 % ... traffic light and rider 0.5 %), and some
 classes look alike: traffic light and traffic sign, rider and person, bus and truck, sidewalk and road. About
 2.5 % of the pixels are void.
 """
@@ -22,9 +22,9 @@ def load(*, seed: int = 0, n_train: int = 96, n_val: int = 32, height: int = 96,
     """Street scenes, drawn when asked for.
 
     Args:
-        seed: another seed draws other scenes.
-        n_train: images in the training split; its first images do not depend on this number.
-        n_val: images in the validation split.
+        seed: another seed draws other scenes; >= 0.
+        n_train: images in the training split, at least 1; its first images do not depend on this number.
+        n_val: images in the validation split, at least 1.
         height: rows of every image, at least 48.
         width: columns of every image, at least 64.
 
@@ -42,7 +42,7 @@ def load(*, seed: int = 0, n_train: int = 96, n_val: int = 32, height: int = 96,
 
 
 class ToySplit(Split):
-    """Scenes number 0..count-1 of one split; names are "train_0000", "train_0001", ..."""
+    """Scenes number 0..count-1 of one split; names are "train_0000", "train_0001", ... or "val_0000", ..."""
 
     def __init__(self, name: str, number: int, count: int, seed: int, size: tuple[int, int]) -> None:
         super().__init__(name, [f"{name}_{index:04d}" for index in range(count)])
@@ -50,11 +50,11 @@ class ToySplit(Split):
         self._seed, self._number, self._size = seed, number, size
 
     def image(self, name: str) -> np.ndarray:
-        """Draw the picture."""
+        """Draw the picture; see `Split.image`."""
         return self._scene(name)[0].copy()
 
     def ground_truth(self, name: str) -> np.ndarray:
-        """The classes the picture was drawn from."""
+        """The classes the picture was drawn from; see `Split.ground_truth`."""
         return self._scene(name)[1].copy()
 
     def _scene(self, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -70,9 +70,9 @@ def draw(seed: tuple[int, int, int], height: int, width: int) -> tuple[np.ndarra
     """Draw a scene.
 
     Args:
-        seed: (seed, split, index).
-        height: rows.
-        width: columns.
+        seed: (seed, split, index), >= 0 each.
+        height: rows, at least `toy.MIN_HEIGHT`.
+        width: columns, at least `toy.MIN_WIDTH`.
 
     Returns:
         image (H, W, 3) uint8 RGB; labels (H, W) uint8, class ids or 255.

@@ -1,7 +1,7 @@
 """PASCAL VOC 2012: 20 object classes and background, in the layout of the VOC development kit.
 
 root/JPEGImages/*.jpg                               root: VOC2012, or the VOCdevkit that holds it
-root/SegmentationClass/*.png                        class ids 0..20, the ignore index = void
+root/SegmentationClass/*.png                        class ids 0..20; 255 is void
 root/ImageSets/Segmentation/train.txt, val.txt      image names, one per line
 """
 
@@ -47,7 +47,7 @@ def load(root: Root = None, *, train_list: str = "train", labels_only: bool = Fa
         labels_only: True: use no images and require none; the ground truth alone is enough for Data mIoU.
 
     Raises:
-        ValueError: no root, an empty list.
+        ValueError: no root, an empty list, or an image listed twice.
         FileNotFoundError: root, a list, a folder or a listed file is missing.
     """
     folder = check_root(root, "voc2012", LAYOUT)

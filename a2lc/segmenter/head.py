@@ -26,5 +26,5 @@ class CosineClassifier(nn.Module):
 
 
 def last_layer(head: str, channels: int, num_classes: int) -> nn.Module:
-    """``linear`` or ``cosine``."""
+    """Features (N, C, h, w) -> logits (N, K, h, w); `head` is ``linear`` (a 1x1 convolution) or ``cosine``."""
     return CosineClassifier(channels, num_classes) if head == "cosine" else nn.Conv2d(channels, num_classes, 1)

@@ -15,7 +15,8 @@ CONTEXT_RATES = (1, 3)
 
 
 class LightNetwork(nn.Module):
-    """Residual encoder (strides 4 to 32), a little context, and a decoder that adds its way back to stride 8.
+    """Residual encoder (strides 4 to 32), a little context, and a decoder that adds its way back to stride 8; sides are
+    rounded up.
 
     No layer is wide at a high resolution, where batch norm and memory traffic cost more than the convolutions do.
     """

@@ -32,7 +32,7 @@ class Segmenter(Protocol):
     """What the rounds need of a model; write a class with these to plug in your own.
 
     Attributes:
-        num_classes: K.
+        num_classes: K, the outputs.
     """
 
     num_classes: int
@@ -81,6 +81,7 @@ class TorchSegmenter:
     Attributes:
         num_classes: K.
         settings: network, sizes and training.
+        fabric: where and in which precision it runs (`make_fabric`).
         device: where it runs.
         validate: scores the weights of the moment, the higher the better, for ``settings.keep == "best"``.
         network: the module; None before `fit` or `load`.
@@ -141,7 +142,7 @@ class TorchSegmenter:
 
     @torch.inference_mode()
     def predict(self, image: np.ndarray) -> torch.Tensor:
-        """Softmax map (K, H, W) float32 of an (H, W, 3) uint8 RGB image, on `device`.
+        """Softmax map (K, H, W) float32 in [0, 1] of an (H, W, 3) uint8 RGB image, on `device`.
 
         The image is resized by `settings.scale`; logits are brought back to its own size bilinearly
         (align_corners=False).
@@ -259,10 +260,10 @@ def build_segmenter(
 
 
 def with_features(model: Segmenter) -> FeatureSegmenter:
-    """The same model, known to have a method `features`.
+    """The same model, known to be a `FeatureSegmenter`.
 
     Raises:
-        ValueError: it has none.
+        ValueError: it has no method `features`, or lacks another part of it.
     """
     if not isinstance(model, FeatureSegmenter):
         found = f"found {type(model).__name__} without one"
@@ -274,7 +275,7 @@ def resolve_device(device: str = "auto") -> torch.device:
     """``auto``: CUDA, else Apple's MPS, else the CPU; any other name as it is (``cuda:1`` too).
 
     Raises:
-        ValueError: an unknown name, or a device that this machine lacks.
+        ValueError: an unknown name or number, or a device that this machine lacks.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
@@ -285,4 +286,10 @@ def resolve_device(device: str = "auto") -> torch.device:
     if not present[kind]:
         there = ", ".join(kind for kind, there in present.items() if there)
         raise ValueError(f"device: this machine has {there}, found {device!r}")
-    return torch.device(device)
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:  # cpu:x
+        raise ValueError(f"device: expected {kind}, or {kind}:0, found {device!r}") from error
+    if kind == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: this machine has {torch.cuda.device_count()} GPUs, found {device!r}")
+    return found

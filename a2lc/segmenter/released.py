@@ -31,7 +31,7 @@ def from_released_checkpoint(
         num_classes: K, 19 for Cityscapes and 21 for PASCAL VOC.
 
     Returns:
-        The network in evaluation mode; its forward gives logits (N, K, H, W) at input size.
+        The network in evaluation mode, on the CPU; its forward gives logits (N, K, H, W) at input size.
 
     Raises:
         FileNotFoundError: the file is missing.

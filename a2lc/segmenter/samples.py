@@ -42,7 +42,7 @@ class Samples:
         num_classes: K; None: labels are not checked (targets of a loss of one's own).
         split: the images.
         labels: image name -> (H, W) uint8, or int32 targets; 255 is ignored.
-        workers: threads that read files.
+        workers: a pool of threads that read files.
         cache_bytes: memory for scaled images and labels; the others are read whenever they are needed.
     """
 
@@ -70,7 +70,7 @@ class Samples:
         """An image (3, h, w) uint8 at training size and its labels (h, w), not augmented.
 
         Raises:
-            ValueError: the labels differ from the image in size or hold another id.
+            ValueError: the labels differ from the image in size or hold another id; or what `split` and `labels` raise.
         """
         if index in self.cache:
             return self.cache[index]
@@ -110,6 +110,9 @@ def ignoring_void(labels: Labels, classes: Classes) -> Labels:
     Args:
         labels: image name -> (H, W) uint8, 0..K-1 or the ignore index of `classes`.
         classes: the class list.
+
+    Returns:
+        Image name -> (H, W) uint8, 0..K-1 or 255.
     """
     if classes.ignore_index == IGNORE:
         return labels
@@ -140,6 +143,9 @@ def load_batches(
             own random numbers (dropout) from another generator, as on a GPU.
         part: (i, n): the i-th of n equal parts of each batch, for one of n processes.
         pin: whether batches lie in page-locked memory, from which a GPU copies while the CPU goes on.
+
+    Raises:
+        ValueError: as `Samples.take`.
     """
     needed = settings.iterations * settings.batch_size
     order = torch.cat([torch.randperm(len(split.names)) for _ in range(math.ceil(needed / len(split.names)))])

@@ -32,24 +32,24 @@ class SegmenterSettings(Settings):
         backbone: of DeepLabV3+.
         pretrained: whether the backbone starts from torchvision's ImageNet weights (downloaded once), in every round.
         scale: size in training and prediction relative to the image, > 0; 1 is the image's own size.
-        crop: (height, width) of training crops after rescaling, in scaled pixels; None: whole images (a batch is padded
-            to its largest image).
-        batch_size: crops per iteration.
-        iterations: optimiser steps.
+        crop: (height, width) of training crops after rescaling, in scaled pixels, >= 16; None: whole images (a batch is
+            padded to its largest image).
+        batch_size: crops per iteration, >= 2.
+        iterations: optimiser steps, >= 1.
         optimizer: ``sgd_poly``: SGD, momentum 0.9, weight decay 1e-4, learning rate x (1 - t/T)^0.9 down to 1e-6, a
             tenth of it in the backbone, whose batch norm keeps running statistics with momentum 0.01 (the authors'
             recipe); ``muon_onecycle``: Muon for the convolutions, AdamW for the rest, one cycle of the learning rate
             (for training from scratch); ``adamw_poly``: AdamW, weight decay 1e-5, polynomial decay, a tenth of `lr` in
             the backbone (the recipe of MulSpx).
-        lr: peak learning rate.
+        lr: peak learning rate, > 0.
         colour_jitter: strength of random brightness, contrast and saturation, in [0, 1]; 0: none.
-        rescale: range of the random enlargement of training images.
+        rescale: (smallest, largest) factor of the random enlargement of training images, > 0.
         flip: whether images are mirrored at random.
         mean, std: RGB mean and standard deviation that pixels in [0, 1] are normalised with.
         precision: of the convolutions; ``auto``: bfloat16 where the processor multiplies it fast, else float32.
             Weights, losses and probabilities are float32 always.
-        deterministic: on a GPU, the same numbers every time on the same machine (strict), or the fastest kernels and
-            TF32 (fast). The CPU computes the same either way.
+        deterministic: whether a GPU gives the same numbers every time on the same machine; False: the fastest kernels
+            and TF32. The CPU computes the same either way.
         compile: whether ``torch.compile`` makes kernels for the network, which takes minutes and saves time after that.
     """
 

@@ -33,10 +33,10 @@ class TrainingLog:
 
     Attributes:
         iterations: some fifty iterations, counted from 1; the last is always among them.
-        losses: cross-entropy at those iterations, in nats per labelled pixel.
+        losses: cross-entropy at those iterations, in nats per labelled pixel; or the loss given instead.
         seconds: wall-clock time of the whole training.
         images_per_second: crops per second.
-        kept: iteration whose weights were kept, the last one unless ``settings.keep`` is ``best``.
+        kept: iteration whose weights were kept, the last one unless ``settings.keep`` is ``best``; 0: not said.
     """
 
     iterations: tuple[int, ...]
@@ -194,7 +194,7 @@ def pixel_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def normalise(images: torch.Tensor, settings: SegmenterSettings) -> torch.Tensor:
-    """(N, 3, H, W) uint8 -> float32 of zero mean and unit deviation, channels last in memory."""
+    """(N, 3, H, W) uint8 -> float32, less `settings.mean` and over `settings.std`; channels last in memory."""
     mean, std = (_colour(values, images.device) for values in (settings.mean, settings.std))
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
@@ -207,7 +207,7 @@ def _colour(values: tuple[float, float, float], device: torch.device) -> torch.T
 
 
 def in_bfloat16(settings: SegmenterSettings, device: torch.device) -> bool:
-    """Whether convolutions run in bfloat16."""
+    """Whether convolutions run in bfloat16 on this device (`SegmenterSettings.precision`)."""
     return settings.precision == "bfloat16" or (settings.precision == "auto" and _has_fast_bfloat16(device))
 
 
