@@ -66,6 +66,8 @@ def test_budget_is_a_number_of_masks_or_a_share() -> None:
         ({"pseudo_labels": {"kind": "folders"}}, r"'folders' needs object_maps and labels"),
         ({"pseudo_labels": {"kind": "folders", "object_maps": "o"}}, r"'folders' needs object_maps and labels"),
         ({"pseudo_labels": {"object_maps": "o"}}, r"'simulated' takes no object_maps and labels"),
+        ({"pseudo_labels": {"seed": -1}}, r"pseudo_labels\.seed: .*found -1"),
+        ({"pseudo_labels": {"seed": "3"}}, r"pseudo_labels\.seed: .*integer.*found '3'"),
         ({"scoring": {"uniform_over": "every"}}, r"scoring\.uniform_over: .*'present' or 'all'.*found 'every'"),
         ({"scoring": {"squash": True}}, r"scoring\.squash: no such field; did you mean 'ref_squash'"),
         ({"correction": {"protected_labels": "head"}}, r"'rarest' or 'tail'.*found 'head'"),

@@ -200,6 +200,19 @@ def test_the_folder(made: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "3", '{"settings": [], "finished": true}', "{"])
+def test_a_damaged_manifest_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match=r"manifest\.json: (damaged|expected)"):
+        MaskFolder(tmp_path, {})
+
+
+def test_a_split_without_images_is_refused(images: Path, tmp_path: Path) -> None:
+    empty = mask_folder.as_split(images).subset([])
+    with pytest.raises(ValueError, match="split 'train': expected at least one image, found none"):
+        sam_object_maps(empty, tmp_path)
+
+
 def test_a_second_run_does_nothing(made: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GridSegmenter, "__init__", None)  # would fail if it were used
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}

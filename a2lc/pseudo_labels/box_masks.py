@@ -39,7 +39,7 @@ class BoxSegmenter:
         """Masks of an (H, W, 3) RGB image, whose embedding is computed once.
 
         Args:
-            image: (H, W, 3).
+            image: (H, W, 3) uint8.
             boxes: (n, 4) float32: x0, y0, x1, y1 in pixels.
 
         Yields:
@@ -100,7 +100,7 @@ class Painter:
         self.areas += areas.tolist()
 
     def object_map(self) -> NDArray[np.int32]:
-        """(H, W) ids; 0 = covered by no mask. A mask that smaller ones hide altogether does not occur."""
+        """(H, W) int32 ids; 0 = covered by no mask. A mask that smaller ones hide altogether does not occur."""
         return self._ids.cpu().numpy()
 
 
@@ -114,7 +114,7 @@ def load_sam(weights: Path, name: str) -> torch.nn.Module:
     """Segment Anything with its published weights, on the CPU.
 
     Args:
-        weights: the checked file.
+        weights: the checked file (`find_weights`).
         name: ``sam_vit_h``, ``sam_vit_l`` or ``sam_vit_b``.
 
     Raises:

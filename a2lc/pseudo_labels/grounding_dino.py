@@ -76,10 +76,13 @@ class Detector:
         self.dtype = dtype
 
     def __call__(self, image: NDArray[np.uint8]) -> Detections:
-        """The boxes of an (H, W, 3) RGB image, in the order of the network's queries, prompt after prompt.
+        """The boxes of an (H, W, 3) uint8 RGB image, in the order of the network's queries, prompt after prompt.
 
         Of two prompts' boxes around the same object only the one that scores higher stays: each prompt answers with
         the best of its own classes.
+
+        Raises:
+            ValueError: as `input_shape`.
         """
         pixels = self._input(image)
         found = [self._ask(pixels, number, caption) for number, caption in enumerate(self.prompt.captions)]

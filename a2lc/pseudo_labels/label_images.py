@@ -55,7 +55,11 @@ class Models:
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the masks, apart from images and classes; see `grounded_sam`."""
+    """What decides the masks, apart from images and classes; see `grounded_sam`.
+
+    Raises:
+        ValueError: an unknown network, or a number out of its range.
+    """
 
     rule: str
     box_threshold: float
@@ -114,7 +118,8 @@ def grounded_sam(
         synonyms: class -> further names to ask for.
         rule: how tokens become classes: ``spans``, or ``argmax`` as released (`a2lc.pseudo_labels.prompts`).
         box_threshold: boxes that score higher are kept, in [0, 1).
-        input_size: pixels of the shorter side of the detector's input, and at most of the longer one (`INPUT_SIZES`).
+        input_size: pixels of the shorter side of the detector's input, >= 32, and at most of the longer one
+            (`INPUT_SIZES`).
         sam: ``sam_vit_h`` as released, or the smaller ``sam_vit_l``, ``sam_vit_b``.
         precision: ``auto`` (bfloat16 or float16 on an NVIDIA GPU, else float32), ``float32`` (as released),
             ``bfloat16`` or ``float16``.
@@ -131,9 +136,9 @@ def grounded_sam(
         ``masks.parquet`` only, with area 0.
 
     Raises:
-        ValueError: a setting or a class name cannot be used; an image is unreadable; `out` holds masks of other
-            settings; weights have the wrong checksum.
-        FileNotFoundError: an image or weights are missing; says where to put them.
+        ValueError: a setting or a class name cannot be used; an image is missing or unreadable; `out` holds masks of
+            other settings; weights have the wrong checksum.
+        FileNotFoundError: the folder of images or the weights are missing; says where to put them.
         ImportError: the packages of ``a2lc[grounded-sam]`` are missing.
         OSError: the disk is full.
         RuntimeError: memory does not suffice for a single box.

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from a2lc.datasets.base import Classes, FileSplit, Split
 from a2lc.datasets.listing import index_files
 from a2lc.errors import differences
-from a2lc.files import read_json, read_parquet, remove_leftovers, write_json, write_label_png, write_parquet
+from a2lc.files import damaged, read_json, read_parquet, remove_leftovers, write_json, write_label_png, write_parquet
 from a2lc.machine import show_bars, versions_of
 from a2lc.masks import MaskSet
 from a2lc.masks.table import new_table
@@ -74,7 +74,9 @@ class MaskFolder:
         remove_leftovers(self.path)
         self.manifest: dict[str, Any] = {"settings": settings, "finished": False}
         if self._manifest.is_file():
-            self.manifest = read_json(self._manifest)
+            self.manifest = read_json(self._manifest, "settings", "finished")
+            if not isinstance(self.manifest["settings"], dict):
+                raise damaged(self._manifest, f"expected settings, found {str(self.manifest['settings'])[:60]}")
             if wrong := differences(settings, self.manifest["settings"]):
                 raise ValueError(f"{self.path}: holds masks of other settings: {'; '.join(wrong)}; take another")
 
@@ -92,9 +94,11 @@ class MaskFolder:
             The names of all images that have masks now.
 
         Raises:
-            ValueError: an image cannot be used, or none can.
+            ValueError: an image cannot be used, or none can, or there is none.
             OSError: the disk is full.
         """
+        if not split.names:
+            raise ValueError(f"split {split.name!r}: expected at least one image, found none")
         pending = [name for name in split.names if not self.done(name)]
         skipped: dict[str, str] = {}
         begun = False
@@ -143,6 +147,7 @@ class MaskFolder:
 
         Raises:
             OSError: the disk is full; what was written before is whole.
+            ValueError: more than 65,535 masks.
         """
         numbers = [column for column, kind in self.columns.items() if kind == np.float32]
         record = {
@@ -163,7 +168,7 @@ class MaskFolder:
         Args:
             skipped: image -> why it was left out.
         """
-        if self.manifest["finished"] and skipped == self.manifest["skipped"]:
+        if self.manifest["finished"] and skipped == self.manifest.get("skipped"):
             return
         names = sorted(path.stem for path in (self.path / "mask_json").glob("[!.]*.json"))
         frames = [self._table(read_json(self._record_file(name))["masks"]).assign(image=name) for name in names]
@@ -208,7 +213,11 @@ class PseudoLabelFolder(MaskFolder):
         return super().done(name) and self._label_file(name).is_file()
 
     def masks(self, names: Iterable[str]) -> MaskSet:
-        """The masks of these images that are visible in the object maps, with columns for phrase, score and box."""
+        """The masks of these images that are visible in the object maps, with columns for phrase, score and box.
+
+        Raises:
+            FileNotFoundError, ValueError: ``masks.parquet`` is missing or damaged.
+        """
         names = tuple(names)
         table = read_parquet(self.path / "masks.parquet")
         table = table[(table["area"] > 0) & table["image"].isin(names)]

@@ -40,8 +40,9 @@ def own_label_masks(
         progress: show a bar.
 
     Raises:
-        ValueError: an image has no labels, or its object map has another size.
-        FileNotFoundError: an object map is missing.
+        ValueError: an image has no labels, or its object map has another size; or a file is damaged.
+        FileNotFoundError: an object map, or an image that is cut, is missing.
+        ImportError: as `superpixels`.
     """
     maps, labels = {}, {}
     for name in tqdm(split.names, desc="masks", unit="image", leave=False, disable=not progress):
@@ -69,7 +70,7 @@ def cut(
         labels: (H, W) uint8, 0..K-1 or void.
         objects: (H, W) integers >= 0.
         classes: the class list.
-        min_area: smaller masks are left out.
+        min_area: masks of fewer labelled pixels are left out.
 
     Returns:
         (H, W) object map with the same ids in the smallest type that holds them, 0 where there is no label or the mask
@@ -88,10 +89,10 @@ def cut(
 
 
 def labels_of(split: Split, name: str) -> np.ndarray:
-    """(H, W) uint8 labels that came with an image.
+    """(H, W) uint8 labels that came with an image, 0..K-1 or the ignore index.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none; or as `Split.pseudo_labels`.
     """
     found = split.pseudo_labels(name)
     if found is None:
@@ -100,7 +101,8 @@ def labels_of(split: Split, name: str) -> np.ndarray:
 
 
 def labels_hash(split: Split) -> str:
-    """SHA-256 over the labels of all images of a split, shortened."""
+    """SHA-256 over the labels of all images of a split, the first 16 hexadecimal digits; errors are those of
+    `labels_of`."""
     digest = hashlib.sha256()
     for name in split.names:
         digest.update(np.ascontiguousarray(labels_of(split, name)).tobytes())

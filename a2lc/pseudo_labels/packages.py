@@ -52,7 +52,7 @@ class Machine:
         return {"device": str(self.device), "precision": str(self.dtype).removeprefix("torch.")}
 
     def file(self, name: str) -> Path:
-        """The checked file of published weights, see `find_weights`."""
+        """The checked file of published weights; errors are those of `find_weights`."""
         return find_weights(name, self.weights, offline=self.offline, progress=self.progress)
 
 
@@ -78,7 +78,7 @@ def half_precision(precision: str, device: torch.device) -> torch.dtype:
     """The type of matrix products: ``auto`` is bfloat16 or else float16 on an NVIDIA GPU, float32 elsewhere.
 
     Raises:
-        ValueError: an unknown precision, or float16 where there is no GPU.
+        ValueError: an unknown precision, or float16 on a CPU.
     """
     if precision == "auto":
         if device.type != "cuda":

@@ -48,8 +48,8 @@ def draw_objects(
     """Draw one image's object map.
 
     Args:
-        image: (H, W, 3) RGB.
-        truth: (H, W) ground truth.
+        image: (H, W, 3) uint8 RGB.
+        truth: (H, W) uint8 ground truth.
         rng: decides everything that the image and the truth do not.
         ignore_index: void in `truth`.
         background: the class that real masks seldom cover, or None.

@@ -31,7 +31,11 @@ MOST_POINTS = 128  # per side: with three masks each the ids fit into 16 bits
 
 @dataclass(frozen=True)
 class GridSettings:
-    """What decides the masks, apart from the images; see `sam_object_maps`."""
+    """What decides the masks, apart from the images; see `sam_object_maps`.
+
+    Raises:
+        ValueError: an unknown network, or a number out of its range.
+    """
 
     sam: str
     points_per_side: int
@@ -81,7 +85,8 @@ def sam_object_maps(
         images: a split of a dataset, or a folder of jpg and png images (grey ones and alpha channels are taken as RGB).
         out: where object maps, the table of masks and a manifest go; layout in `a2lc.pseudo_labels.mask_folder`.
         sam: ``sam_vit_h``, or the smaller ``sam_vit_l``, ``sam_vit_b``.
-        points_per_side: the grid has the square of this; up to three masks for each point, duplicates left out.
+        points_per_side: 1 to `MOST_POINTS`; the grid has the square of this; up to three masks for each point,
+            duplicates left out.
         min_score: masks whose quality the network expects to be higher (IoU) are kept, in [0, 1).
         min_stability: masks that change less with the cut-off (IoU) are kept, in [0, 1).
         precision: ``auto`` (bfloat16 or float16 on an NVIDIA GPU, else float32), ``float32``, ``bfloat16`` or
@@ -97,9 +102,9 @@ def sam_object_maps(
         The folder of object maps, ``out/obj_jpg``: what ``a2lc correct --masks`` and `PseudoLabels.object_maps` take.
 
     Raises:
-        ValueError: a setting cannot be used; an image is unreadable; `out` holds masks of other settings; weights have
-            the wrong checksum.
-        FileNotFoundError: an image or weights are missing; says where to put them.
+        ValueError: a setting cannot be used; an image is missing or unreadable; `out` holds masks of other settings;
+            weights have the wrong checksum.
+        FileNotFoundError: the folder of images or the weights are missing; says where to put them.
         ImportError: the package segment-anything is missing.
         OSError: the disk is full.
         RuntimeError: memory does not suffice for a single point.

@@ -29,14 +29,14 @@ class PseudoLabels(Settings):
         kind: ``simulated`` from ground truth and image, ``folders`` of object maps and label maps (real Grounded-SAM
             output), ``own_labels``: those that came with the images, to be corrected (`a2lc.pseudo_labels.own_labels`),
             ``superpixels`` without labels, or the ``ground_truth`` itself.
-        seed: of the simulation; the same for all runs, so that methods and seeds start from the same labels.
+        seed: of the simulation, >= 0; the same for all runs, so that methods and seeds start from the same labels.
         object_maps, labels: the two folders, for ``folders``; for ``own_labels`` the masks may be given as object maps.
         superpixels: how images are cut up, for ``superpixels``, and for ``own_labels`` where wanted.
-        min_area: of ``own_labels``: smaller regions, in pixels, belong to no mask and stay as they are.
+        min_area: of ``own_labels``: regions of fewer pixels than this, >= 1, belong to no mask and stay as they are.
     """
 
     kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
-    seed: int = 0
+    seed: int = Field(0, ge=0, strict=True)
     object_maps: Path | None = None
     labels: Path | None = None
     superpixels: SuperpixelSettings | None = None

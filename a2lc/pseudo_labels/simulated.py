@@ -54,7 +54,7 @@ def simulate_pseudo_labels(split: Split, classes: Classes, *, seed: int = 0, pro
     Args:
         split: images with ground truth.
         classes: the class list; where it has a background class, no mask is labelled so.
-        seed: the draw is a function of (seed, split name, position of the image in the split).
+        seed: >= 0; the draw is a function of (seed, split name, position of the image in the split).
         progress: show a bar.
 
     Returns:
@@ -83,13 +83,13 @@ def mask_appearance(image: NDArray[np.uint8], objects: NDArray[np.int32]) -> NDA
     """What a mask looks like, without its class.
 
     Args:
-        image: (H, W, 3) RGB.
-        objects: (H, W) ids 0..n; all of 1..n occur.
+        image: (H, W, 3) uint8 RGB.
+        objects: (H, W) int32 ids 0..n; all of 1..n occur.
 
     Returns:
         (n, 11) features in the order of `FEATURES`: mean colour in [0, 1], standard deviation and mean gradient of the
         brightness, centre in [0, 1], log10 of the area share, log of width / height, share of the bounding box, log of
-        border pixels / sqrt(area).
+        (border pixels + 1) / sqrt(area).
     """
     ids, n = objects.ravel(), int(objects.max()) + 1
     area = np.maximum(np.bincount(ids, minlength=n), 1).astype(np.float64)

@@ -28,6 +28,9 @@ def mask_records(masks: MaskSet, split: Split) -> pd.DataFrame:
         ``size_bin`` 0..5, ``label``, ``truth`` (most frequent ground truth, ties to the lowest class; K for void),
         ``purity`` (share of the mask's pixels that have it) and ``purity_without_void`` (share of the most frequent
         class among the pixels that have one; NaN where none has).
+
+    Raises:
+        ValueError: an image has no ground truth, or one of another size.
     """
     histogram, k = truth_histogram(masks, split), len(masks.classes)
     image = masks.table["image"].cat.codes.to_numpy()
@@ -56,6 +59,9 @@ def mask_statistics_table(masks: MaskSet, split: Split) -> pd.DataFrame:
         Columns ``masks`` (their number) and, as means over them in [0, 1], ``right`` (pseudo-label = majority truth),
         ``background``, ``void`` and ``another_class`` (what wrong masks mostly are), ``purity`` and
         ``purity_without_void`` as in `mask_records`. Bins without masks hold NaN.
+
+    Raises:
+        ValueError: as `mask_records`.
     """
     records, classes = mask_records(masks, split), masks.classes
     truth, right = records["truth"], records["truth"] == records["label"]
@@ -77,7 +83,12 @@ def mask_statistics_table(masks: MaskSet, split: Split) -> pd.DataFrame:
 
 
 def coverage(masks: MaskSet, split: Split) -> dict[str, float]:
-    """Share of covered pixels: ``all``, ``foreground`` (neither void nor background), ``background`` and ``void``."""
+    """Share of covered pixels in [0, 1]: ``all``, ``foreground`` (neither void nor background), ``background`` and
+    ``void``; NaN where there is no such pixel.
+
+    Raises:
+        ValueError: as `mask_records`.
+    """
     histogram, k = truth_histogram(masks, split), len(masks.classes)
     inside = histogram.counts.sum(0).astype(float)  # (K+1,)
     total = inside + histogram.uncovered
@@ -92,16 +103,24 @@ def coverage(masks: MaskSet, split: Split) -> dict[str, float]:
 
 
 def best_score(masks: MaskSet, split: Split) -> SegmentationMetrics:
-    """Data mIoU that these masks reach once each carries its majority truth: what their borders allow."""
+    """Data mIoU that these masks reach once each carries its majority truth: what their borders allow.
+
+    Raises:
+        ValueError: as `mask_records`.
+    """
     histogram = truth_histogram(masks, split)
     rows = np.arange(len(masks))
     return histogram.data_metrics(masks.relabel(rows, histogram.majority, source="annotator", round=1))
 
 
 def error_structure(records: pd.DataFrame) -> dict[str, float]:
-    """How systematic wrong labels are. All in [0, 1] but the entropies, which are in bits.
+    """How systematic wrong labels are.
+
+    Args:
+        records: of M masks, from `mask_records`.
 
     Returns:
+        Shares in [0, 1] (``label_follows_size`` may be a little below 0), entropies in bits, and one mean number:
         ``right`` and ``right_by_area``;
         ``relabel_none``, ``relabel_label``, ``relabel_label_size``: accuracy when every mask gets the most common
         truth of all masks, of its pseudo-label, of its pseudo-label and size bin, learned on the other nine tenths
@@ -114,7 +133,7 @@ def error_structure(records: pd.DataFrame) -> dict[str, float]:
         ``label_follows_size``: part of the entropy of wrong labels that the size bin explains (bias-corrected as by
         Miller 1955);
         ``alike_in_image``, ``alike_anywhere``: chance that two wrong masks of equal truth, in one image or
-        anywhere, carry the same label.
+        anywhere, carry the same label; NaN where there are no two.
     """
     label, truth, size = (records[c].to_numpy() for c in ("label", "truth", "size_bin"))
     k = int(max(label.max(), truth.max())) + 1
@@ -149,8 +168,8 @@ def learnable(features: NDArray[np.float64], records: pd.DataFrame) -> dict[str,
         records: of the same masks, from `mask_records`.
 
     Returns:
-        ``accuracy`` and ``accuracy_of_most_common`` truth on wrong masks, and ``explained``: 1 - cross entropy /
-        that of the truth's frequencies (below 0 where the regression is worse than knowing nothing but them).
+        ``accuracy`` and ``accuracy_of_most_common`` truth on wrong masks, in [0, 1], and ``explained``: 1 - cross
+        entropy / that of the truth's frequencies (below 0 where the regression is worse than knowing nothing but them).
     """
     wrong = (records["label"] != records["truth"]).to_numpy()
     label, truth = records["label"].to_numpy()[wrong], records["truth"].to_numpy()[wrong]

@@ -56,7 +56,8 @@ def partition(
         progress: show a bar.
 
     Returns:
-        Masks that cover every pixel, ids 1..n in each image, in memory (two bytes a pixel); `MaskSet.save` keeps them.
+        Masks that cover every pixel, ids 1..n in each image, in memory (one or two bytes a pixel, four beyond 65,535
+        ids); `MaskSet.save` keeps them.
 
     Raises:
         MissingExtraError: joblib or OpenCV's contrib modules are missing.
@@ -78,11 +79,11 @@ def superpixels(image: NDArray[np.uint8], settings: SuperpixelSettings) -> NDArr
     """Cut one image.
 
     Args:
-        image: (H, W, 3) RGB.
+        image: (H, W, 3) uint8 RGB.
         settings: how to cut.
 
     Returns:
-        (H, W) ids; each of 1..n occurs. The mean area is near side^2 where the image is much larger than that.
+        (H, W) int32 ids; each of 1..n occurs. The mean area is near side^2 where the image is much larger than that.
 
     Raises:
         MissingExtraError: SEEDS without OpenCV's contrib modules.
