@@ -66,7 +66,7 @@ def model_factory(
     nothing to validate it with.
 
     Raises:
-        ValueError: an unknown device, or one that this machine lacks.
+        ValueError: without a `segmenter`, an unknown device, or one that this machine lacks.
     """
     outputs = config.outputs(len(dataset.classes))
     if segmenter is None:

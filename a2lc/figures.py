@@ -77,7 +77,7 @@ def with_alt(fig: Figure, alt: str) -> Figure:
 
 
 def colour(labels: np.ndarray, classes: Classes) -> np.ndarray:
-    """(H, W, 3) uint8 picture of a label map in the dataset's palette; void and unlabelled pixels are white."""
+    """(H, W, 3) uint8 picture of a label map, (H, W) uint8, in the dataset's palette; what is no class is white."""
     lookup = np.full((256, 3), 255, dtype=np.uint8)
     lookup[: len(classes)] = classes.palette
     return lookup[labels]
@@ -87,7 +87,7 @@ def show_maps(panels: Mapping[str, np.ndarray], classes: Classes, title: str = "
     """Images and label maps side by side with a legend of the classes that occur.
 
     Args:
-        panels: title -> (H, W, 3) uint8 image or (H, W) uint8 label map.
+        panels: title -> (H, W, 3) uint8 image or (H, W) uint8 label map; at least one.
         classes: names and palette.
         title: over the whole figure.
         columns: panels per row.
@@ -118,7 +118,7 @@ def confidence_text(confidence: float) -> str:
 
 
 def mask_borders(object_map: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """`image` (H, W, 3) uint8 with the borders of its masks in yellow and pixels of no mask darkened."""
+    """`image` (H, W, 3) uint8 with the borders of its masks, (H, W) ids, in yellow and pixels of no mask darkened."""
     border = np.zeros(object_map.shape, dtype=bool)
     border[:, 1:] |= object_map[:, 1:] != object_map[:, :-1]
     border[1:] |= object_map[1:] != object_map[:-1]

@@ -21,7 +21,7 @@ def answers_only(run: Run) -> float:
     clicks are worth by themselves.
 
     Raises:
-        ValueError: a run of superpixels, which has no first labels.
+        ValueError: a run of superpixels, which has no first labels; or an image has no ground truth.
     """
     check_starts_from_labels(run)
     masks = run.masks(0)
@@ -38,7 +38,11 @@ def check_starts_from_labels(run: Run) -> None:
 
 
 def truth_of(run: Run) -> TruthHistogram:
-    """Ground truth counted per mask of a run; counted once for runs of the same masks."""
+    """Ground truth counted per mask of a run; counted once for runs of the same masks.
+
+    Raises:
+        ValueError: an image has no ground truth.
+    """
     shared = run.path.parent / SHARED / read_json(run.path / "provenance.json")["masks"]
     return _truth_of(shared, run.config.dataset, run.config.root)
 
@@ -58,6 +62,9 @@ def asked_masks(runs: Mapping[str, Iterable[Run]]) -> pd.DataFrame:
         Columns row, seed; wrong: percent of the queried masks whose label the answer changed; median_area of the
         queried masks in pixels; first, answers and last: Data mIoU in percent of the first labels, with all answers and
         no correction of the LCM (`answers_only`), and of the last labels.
+
+    Raises:
+        ValueError: as `answers_only`.
     """
     rows = []
     for name, of_row in runs.items():

@@ -17,6 +17,7 @@ def run_notebook(notebook: str | os.PathLike[str], output: str | os.PathLike[str
     """Execute a notebook with checked parameters; the executed copy is kept, also when a cell fails.
 
     Raises:
+        FileNotFoundError: no such notebook.
         ValueError: a parameter is unknown or of the wrong type, or there is no such kernel; nothing is started.
         papermill.PapermillExecutionError: a cell failed; `output` shows which.
     """

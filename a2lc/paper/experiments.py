@@ -43,8 +43,8 @@ def table2(clicks: int, superpixel_rounds: int = 2) -> Rows:
     is a model to choose the second; MulSpx' own protocol spends all of it at random; ``mulspx_halves`` is its control.
 
     Args:
-        clicks: the whole budget.
-        superpixel_rounds: rounds in which Spx, MerSpx and the control spend it.
+        clicks: the whole budget, >= 1.
+        superpixel_rounds: rounds in which Spx, MerSpx and the control spend it, in equal parts rounded down.
     """
     once = {"rounds": 1, "budget": clicks}
     halves = {"rounds": superpixel_rounds, "budget": max(1, clicks // superpixel_rounds)}
@@ -62,7 +62,7 @@ def table2(clicks: int, superpixel_rounds: int = 2) -> Rows:
 def table2_clicks(
     fields: Mapping[str, Any], runs_dir: str | os.PathLike[str] = "runs", share: float = CITYSCAPES_SHARE
 ) -> int:
-    """Table 2's budget for another dataset: clicks for the same share of its superpixels of 32 x 32 pixels.
+    """Table 2's budget for another dataset: clicks for the same share of its superpixels of 32 x 32 pixels, at least 2.
 
     Args:
         fields: names dataset and root.
@@ -92,7 +92,7 @@ def run_rows(
             `pseudo_labels` (superpixels, ground truth) do not take these, nor `scoring`.
         rows: row name -> fields.
         seeds: one run per row and seed.
-        runs_dir, device, progress: as in `run`.
+        runs_dir, device, progress: as in `a2lc.run`.
         client: of a cluster that plays them, as in `run_many`; None: the cluster that ``A2LC_SCHEDULER`` names; where
             it is unset, one run after the other in this process.
 
@@ -101,7 +101,7 @@ def run_rows(
 
     Raises:
         ValueError: a field is unknown or wrong; nothing is started then.
-        FailedRuns: some runs failed, the others are finished (`run_many`).
+        FailedRuns: some runs failed, the others are finished; or what else `run_many` raises.
     """
     seeds = list(seeds)
     jobs = [(row, _experiment(fields, own, seed)) for seed in seeds for row, own in rows.items()]
@@ -134,8 +134,15 @@ def run_all(
     """Table 1's protocol: `run_rows` with a row per method.
 
     Args:
+        fields: as in `run_rows`.
         methods: presets of ``a2lc.config.METHODS``.
-        fields, seeds, runs_dir, client, device, progress: as in `run_rows`.
+        seeds, runs_dir, client, device, progress: as in `run_rows`.
+
+    Returns:
+        The runs, method after method, one per seed.
+
+    Raises:
+        ValueError, FailedRuns: as `run_rows`.
     """
     rows = {method: {"method": method} for method in methods}
     runs = run_rows(fields, rows, seeds, runs_dir=runs_dir, client=client, device=device, progress=progress)

@@ -25,7 +25,7 @@ def gallery_classes(
     """The classes shown, by the label that the LCM gave: those wanted, else the `most` it gave most often.
 
     Args:
-        corrections: what `lcm_results.corrections_of` returns.
+        corrections: what `table3.corrections_of` returns.
         classes: the class list.
         wanted: class names.
         most: how many where none are wanted; equal counts in the order of names.
@@ -45,7 +45,7 @@ def gallery_tiles(corrections: pd.DataFrame, names: Iterable[str], per_class: in
     confident included. Nobody chooses by eye.
 
     Args:
-        corrections: what `lcm_results.corrections_of` returns, of one run.
+        corrections: what `table3.corrections_of` returns, of one run.
         names: the classes, in order.
         per_class: corrections of each; all of them where there are fewer.
 
@@ -67,7 +67,8 @@ def gallery_tiles(corrections: pd.DataFrame, names: Iterable[str], per_class: in
 
 
 def gallery_caption(corrections: pd.DataFrame, names: Iterable[str], per_class: int) -> str:
-    """How the tiles were chosen, and the share of *all* corrections that is right, so that a gallery cannot flatter."""
+    """How the tiles were chosen, and the share of *all* corrections that is right, so that a gallery cannot flatter.
+    Arguments as in `gallery_tiles`."""
 
     def share(part: pd.DataFrame) -> str:
         return f"{100 * part['right_after'].mean():.0f} % of {len(part):,}"
@@ -89,6 +90,9 @@ def crop_around(inside: np.ndarray) -> tuple[slice, slice]:
 
     Args:
         inside: (H, W) bool, True somewhere.
+
+    Returns:
+        Two slices; of an image narrower than the square, they are of unequal length.
     """
     spans = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]  # rows, columns that the mask touches
     side = max(*(round(1.5 * (span[-1] - span[0] + 1)) for span in spans), min(inside.shape) // 6)

@@ -75,7 +75,7 @@ def ranked_classes(masks: MaskSet, tail_ratio: float = 0.5) -> pd.DataFrame:
         tail_ratio: as in `class_distribution`.
 
     Returns:
-        A row per class id, void last: class, rank (0: most frequent; void K), pixels, masks, tail.
+        A row per class id, void last: class, rank (0: most frequent; void K), pixels (0 of void), masks, tail.
     """
     k, pixels = len(masks.classes), class_weights(masks).pixel_counts
     rank = np.append(np.argsort(np.argsort(-pixels, kind="stable")), k)

@@ -42,7 +42,7 @@ def compare_images(pair: Mapping[str, Run]) -> pd.DataFrame:
         where an image has no class.
 
     Raises:
-        ValueError: not two runs, or their masks differ.
+        ValueError: not two runs, one is called `FIRST`, their masks differ, or an image has no ground truth.
     """
     base, other = _check_pair(pair)
     data, masks = _dataset(pair[base]), {FIRST: pair[base].masks(0)} | {name: run.masks() for name, run in pair.items()}
@@ -108,7 +108,7 @@ def compare_classes(runs: Mapping[str, Iterable[Run]]) -> pd.DataFrame:
         most frequent class comes first.
 
     Raises:
-        ValueError: not two rows, or their masks differ.
+        ValueError: not two rows, one is called `FIRST`, or their masks differ.
     """
     every = {row: list(of_row) for row, of_row in runs.items()}
     base, other = _check_pair({row: of_row[0] for row, of_row in every.items()})
@@ -131,6 +131,9 @@ def show_comparison(pair: Mapping[str, Run], chosen: pd.DataFrame, title: str) -
         pair: as in `compare_images`.
         chosen: what `choose_images` returns.
         title: over the whole figure; says so when data are simulated.
+
+    Raises:
+        ValueError: as `compare_images`.
     """
     base, other = _check_pair(pair)
     data, masks = _dataset(pair[base]), [run.masks() for run in pair.values()]

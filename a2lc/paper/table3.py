@@ -40,7 +40,7 @@ def corrections_of(run: Run) -> pd.DataFrame:
         A mask corrected in two rounds has two rows.
 
     Raises:
-        ValueError: a run without the LCM.
+        ValueError: a run without the LCM, or an image has no ground truth.
     """
     if not run.config.lcm:
         raise ValueError(f"{run.path}: expected a run with the LCM, found method {run.config.method!r} without it")
@@ -73,7 +73,10 @@ def lcm_accuracy(runs: Iterable[Run]) -> pd.DataFrame:
     Returns:
         Columns seed; round ("1", "2", ... and "all", the sum over rounds); n_corrected; n_masks, how many different
         masks these are; n_clean_before and n_clean_after, how many were right; oa_before and oa_after, the same in
-        percent, NaN where nothing was corrected; n_void, how many are mostly void, so that no label is right.
+        percent, NaN where nothing was corrected; n_void, how many are mostly void, so that no class is right.
+
+    Raises:
+        ValueError: as `corrections_of`.
     """
     rows = []
     for run in runs:
@@ -185,6 +188,9 @@ def lcm_effect(runs: Iterable[Run]) -> pd.DataFrame:
         answers applied; corrected: with the LCM's corrections as well; by_answers and by_lcm: points gained. In the row
         ``all`` the first labels, the answers of all rounds without any correction (`clicks.answers_only`), and the last
         labels.
+
+    Raises:
+        ValueError: a run of superpixels, or an image has no ground truth.
     """
     rows = []
     for run in runs:

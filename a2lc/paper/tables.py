@@ -20,7 +20,11 @@ METRICS = ("data_miou", "model_miou")
 
 
 def reference_results(name: str) -> pd.DataFrame:
-    """A table of published numbers that ships with the package: ``paper_tables`` or ``a2lc_released_results``."""
+    """A table of published numbers that ships with the package: ``paper_tables`` or ``a2lc_released_results``.
+
+    Raises:
+        FileNotFoundError: there is no other.
+    """
     with (files("a2lc") / "reference_results" / f"{name}.csv").open(encoding="utf-8") as stream:
         return pd.read_csv(stream)
 
@@ -40,7 +44,11 @@ def paper_table(item: str) -> pd.DataFrame:
 
 def paper_values(item: str, metric: str, paper_dataset: str) -> dict[str, float]:
     """The last number of a metric that the paper prints in each row of an item: row -> percent; empty where it prints
-    none."""
+    none.
+
+    Raises:
+        ValueError: the paper has no such item.
+    """
     paper = paper_table(item)
     chosen = paper[(paper["dataset"] == paper_dataset) & (paper["metric"] == metric)]
     last = chosen.drop_duplicates("method", keep="last")
@@ -93,6 +101,9 @@ def final_table(runs: Mapping[str, Iterable[Run]], item: str, paper_dataset: str
         Columns row, rounds, clicks (mean over seeds, rounded), n_seeds; for each of data_miou and model_miou, in
         percent, its mean, ``_std``, ``_paper`` (the last number the paper prints) and ``_difference``, ours minus the
         paper's. Columns without any value are left out.
+
+    Raises:
+        ValueError: no runs, one of them is not finished, or the paper has no such item.
     """
     last = rounds_table(runs).groupby(["metric", "method"], sort=False).tail(1).set_index(["metric", "method"])
     means, stds = last["mean"].to_dict(), last["std"].to_dict()
@@ -131,7 +142,11 @@ def _named(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> list[tuple[str,
 
 
 def ceiling(run: Run) -> float:
-    """Data mIoU in [0, 1] if an annotator answered every mask of this run: what relabelling whole masks can reach."""
+    """Data mIoU in [0, 1] if an annotator answered every mask of this run: what relabelling whole masks can reach.
+
+    Raises:
+        ValueError: an image has no ground truth.
+    """
     return truth_of(run).ceiling(run.masks(0)).miou
 
 
@@ -222,6 +237,9 @@ def beside_paper(table: pd.DataFrame, item: str, paper_dataset: str) -> pd.DataF
         table: what `rounds_table` returns; rows of the paper that it does not have are left out.
         item: ``table1`` ... ``table5``.
         paper_dataset: whose numbers of the paper stand beside ours.
+
+    Raises:
+        ValueError: the paper has no such item.
     """
 
     def text(mean: float, std: float) -> str:
@@ -245,7 +263,7 @@ def beside_paper(table: pd.DataFrame, item: str, paper_dataset: str) -> pd.DataF
 
 
 def save_table(table: pd.DataFrame, name: str, folder: str | os.PathLike[str], caption: str) -> None:
-    """Write `table` as ``<name>.csv``, ``.md`` and ``.tex`` with the caption in the latter two."""
+    """Write `table` as ``<name>.csv``, with 4 digits, and as ``.md`` and ``.tex``, with 2 and the caption."""
     rounded = table.round(2)
     texts = {
         "csv": table.round(4).to_csv(index=False, lineterminator="\n"),

@@ -24,7 +24,8 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#999999")
 
 
 def window(inside: np.ndarray, margin: int = 8) -> tuple[slice, slice]:
-    """Rows and columns around the True pixels of an (H, W) bool map, `margin` pixels wider on each side.
+    """Rows and columns around the True pixels of an (H, W) bool map, `margin` pixels wider on each side, or as far as
+    the map reaches.
 
     Raises:
         ValueError: no pixel is True.
@@ -190,7 +191,8 @@ def answer_by_truth(queue: Queue) -> None:
     each mask, void where that is void.
 
     Raises:
-        ValueError: an image has no ground truth, or the round has gone on.
+        ValueError: an image has no ground truth, the round has gone on, or a class is called void
+            (`Queue.label_of`).
     """
     said = truth_of(queue.run).majority
     queue.answer_many(
