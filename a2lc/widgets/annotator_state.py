@@ -81,7 +81,7 @@ class AnnotatorState:
         """Take the last answer or skip back and ask again; in words what was done.
 
         Raises:
-            ValueError, PermissionError: as `answer`.
+            ValueError, PermissionError: as `a2lc.human.Queue.undo`.
         """
         back = self.queue.undo()
         if back is None:

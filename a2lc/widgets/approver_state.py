@@ -59,7 +59,7 @@ class ApproverState:
 
     # ---------------------------------------------------------------------------------------------- doing
     def show_group(self, old: str | None = None, new: str | None = None) -> str:
-        """Show the corrections from one class to another, or all.
+        """Show the corrections from one class to another, or all where one of the two is not named.
 
         Raises:
             ValueError: there is no such correction.

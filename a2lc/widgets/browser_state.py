@@ -239,7 +239,7 @@ class BrowserState:
         return self._codes[1]
 
     def image_truth(self) -> np.ndarray:
-        """(n,) uint8 most frequent ground truth of the shown image's masks; no class: void, unknown or
+        """(n,) uint8 most frequent ground truth of the shown image's masks; the ignore index: void, unknown or
         unreadable."""
         return self.truth.of_readable(self.image)
 
@@ -257,7 +257,7 @@ class BrowserState:
         """Why the selected mask was asked about, or was not; see `why.Explainer.explain` for what can be missing.
 
         Raises:
-            ValueError: no mask is selected.
+            FileNotFoundError, ValueError: no mask is selected; or as `why.Explainer.explain`.
         """
         if self.selected is None:
             raise ValueError("select a mask first")

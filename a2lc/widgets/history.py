@@ -109,7 +109,7 @@ def fitting(masks: MaskSet, filters: Filters, truth: np.ndarray | None = None) -
 
 
 def verdict(masks: MaskSet, truth: np.ndarray, name: str) -> np.ndarray:
-    """(M,) bool: the masks with one of the `VERDICTS`; arguments as in `fitting`."""
+    """(M,) bool: the masks with the verdict `name`, one of `VERDICTS`; `masks` and `truth` as in `fitting`."""
     k, table = len(masks.classes), masks.table
     label, known = table["label"].to_numpy(), truth < k
     right, was_right = label == truth, table["initial_label"].to_numpy() == truth
@@ -158,10 +158,10 @@ class RunHistory:
         self._logs: dict[int, RoundLog] = {}
 
     def masks(self, round: int) -> MaskSet:
-        """The masks after a round.
+        """The masks after a round, less what was undone since.
 
         Raises:
-            ValueError: no such round.
+            ValueError: no such round, or a damaged file.
         """
         if round not in self.rounds:
             raise ValueError(f"round: expected 0 to {self.rounds[-1]}, found {round}")
@@ -177,6 +177,7 @@ class RunHistory:
         """Scores, queries and answers of a round >= 1.
 
         Raises:
+            FileNotFoundError: a file of the round is missing; of round 0, always.
             ValueError: no such round, or a damaged file.
         """
         if round not in self._logs:

@@ -19,8 +19,8 @@ _KEPT = 4  # images kept in memory
 
 
 def training_images(run: Run, dataset: Dataset | None = None) -> tuple[Split | None, list[str]]:
-    """Where the images of a run's masks are read: those of `dataset`, or of the run's own one. None where that is
-    missing, and a note that says why."""
+    """Where the images of a run's masks are read: the training split of `dataset`, or of the run's own one. None where
+    that is missing, and a note that says why."""
     try:
         return (dataset or load_dataset(run.config.dataset, run.config.root)).train, []
     except (OSError, ValueError) as error:

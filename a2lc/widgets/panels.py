@@ -32,7 +32,7 @@ _PARTS = {"cil": "1 − confidence in its label", "weight": "class weight of its
 
 
 def class_name(classes: Classes, label: int) -> str:
-    """Name of a class; void for any other number."""
+    """Name of a class; void for any other label in 0..255."""
     return str(label_names(classes)[label])
 
 

@@ -19,7 +19,7 @@ class Truth:
         split: where the ground truth is read; None: there is none.
 
     Attributes:
-        available: whether any image has ground truth.
+        available: whether any image has ground truth, readable or not.
     """
 
     def __init__(self, masks: MaskSet, split: Split | None) -> None:

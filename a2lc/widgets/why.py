@@ -23,11 +23,12 @@ class Why:
         score: what the run wrote down.
         rank, of: its place among the masks that could be asked about, 1 = the highest; rank None where it could not.
         asked: how many were asked about.
-        parts: of SIM or ABC (Eq. 12): area (pixels), cil, weight and similarity (means in [0, 1]) and their score.
+        parts: `Explanation.row` of SIM, or of ABC where that is the function (Eq. 12): area (pixels), cil, weight and
+            similarity (means in [0, 1]), score and more.
         classes: the model's three likeliest classes, with mean probabilities over the mask.
         label: the mask's label when it was scored, the ignore index = void.
-        exact: whether `parts` make up `score`; False where the run chooses otherwise (another function, or SIM at a
-            representative pixel).
+        exact: whether `parts` make up `score`; False where the run scores otherwise (another function, SIM at a
+            representative pixel, or other features).
         seconds: that the answer took.
     """
 
@@ -66,7 +67,7 @@ class Explainer:
         """Take the score of a mask in a round apart.
 
         Raises:
-            ValueError: the round scored nothing, chose at random, or there is no such mask.
+            ValueError: there is no such round or mask, a file is damaged, or the round asked about random superpixels.
             FileNotFoundError: the model of the round before, or the image, is missing; the message says which file.
         """
         start, history, config = time.perf_counter(), self._history, self._history.run.config
