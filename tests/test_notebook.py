@@ -9,7 +9,9 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+import yaml
 from small_notebooks import write_notebook
+from small_runs import network, seeded
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
@@ -110,7 +112,8 @@ def a2lc_command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[s
 
 def test_command_line_from_run_to_export(tmp_path: Path) -> None:
     params = tmp_path / "p.yaml"
-    params.write_text("dataset: toy\nrounds: 1\nbudget: 20\nsegmenter: {iterations: 2}\ncorrection: {epochs: 1}\n")
+    fields = {"dataset": "toy", "seed": seeded(), "rounds": 1, "budget": 20, "correction": {"epochs": 1}}
+    params.write_text(yaml.safe_dump(fields | {"segmenter": network(iterations=2)}))
     ran = a2lc_command("run", "--params", params, "--runs-dir", "r", "--device", "cpu", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     folder = ran.stdout.splitlines()[-1]
