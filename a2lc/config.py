@@ -21,7 +21,7 @@ from a2lc.methods import METHODS
 from a2lc.notebook import project_folder
 from a2lc.notebook_files import notebooks_of
 from a2lc.parameters import PROFILE, parameters_by_item, read_profile
-from a2lc.pseudo_labels.settings import PseudoLabels
+from a2lc.pseudo_labels.settings import Folder, PseudoLabels
 from a2lc.segmenter import SegmenterSettings
 
 PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
@@ -65,7 +65,7 @@ class Experiment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str = "toy"
-    root: Path | None = None
+    root: Folder | None = None
     method: str = "a2lc"
     seed: int = Field(0, ge=0)
     rounds: int = Field(5, ge=0, strict=True)
