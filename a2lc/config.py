@@ -17,7 +17,7 @@ from a2lc.files import read_yaml
 from a2lc.machine import JOBLIB, KNEED, SEEDS
 from a2lc.notebook import notebooks_of, project_folder
 from a2lc.parameters import PROFILE, parameters_by_item, read_profile
-from a2lc.pseudo_labels.settings import PseudoLabels
+from a2lc.pseudo_labels.settings import Folder, PseudoLabels
 from a2lc.segmenter import SegmenterSettings
 from a2lc.settings import Deviation, Settings
 
@@ -120,7 +120,7 @@ class Experiment(Settings):
     """
 
     dataset: str = "toy"
-    root: Path | None = None
+    root: Folder | None = None
     method: str = "a2lc"
     seed: int = Field(0, ge=0, strict=True)
     rounds: int = Field(5, ge=0, strict=True)

@@ -95,13 +95,16 @@ def _parts(text: str) -> list[str]:
 
 
 def declared(source: str) -> dict[str, Parameter]:
-    """The parameters that a parameters cell declares, in its order.
+    """The parameters that a parameters cell declares, in its order; what is neither an assignment nor a declaration may
+    stand beside them.
 
     Raises:
-        ValueError: a line is no ``name: type = literal``, of a type that `Parameter` names.
+        ValueError: an assignment is no ``name: type = literal``, of a type that `Parameter` names.
     """
     found = {}
     for line in ast.parse(source).body:
+        if not isinstance(line, (ast.Assign, ast.AnnAssign)):
+            continue
         if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value):
             raise ValueError(f"expected name: type = literal, found {ast.unparse(line)}")
         name, kind = line.target.id, ast.unparse(line.annotation)
@@ -122,7 +125,7 @@ def parameters_of(notebook: str | os.PathLike[str]) -> dict[str, Parameter]:
 
     Raises:
         FileNotFoundError: no such notebook.
-        ValueError: it is no notebook, has no such cell, or a line of it is no ``name: type = literal``.
+        ValueError: it is no notebook, has no such cell, or an assignment in it is no ``name: type = literal``.
     """
     if not Path(notebook).is_file():
         raise FileNotFoundError(f"{notebook}: no such notebook")

@@ -110,7 +110,7 @@ def test_answers_that_were_overruled_count_as_corrections(run: Run, corrections:
 
 def test_table_counts_rounds_and_their_sum(run: Run, corrections: pd.DataFrame) -> None:
     table = lcm_accuracy([run]).set_index("round")
-    assert list(table.index) == ["1", "2", "3", "all"] and (table["seed"] == 0).all()
+    assert list(table.index) == ["1", "2", "3", "all"] and (table["seed"] == seeded()).all()
     counts = ["n_corrected", "n_clean_before", "n_clean_after", "n_void"]
     assert table.loc["all", counts].tolist() == table.loc[["1", "2", "3"], counts].sum().tolist()
     assert table.loc["1", "n_masks"] == table.loc["1", "n_corrected"]

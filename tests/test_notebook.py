@@ -10,11 +10,13 @@ import nbformat
 import papermill
 import pytest
 import yaml
-from a2lc.paper.notebook import project_folder, run_notebook
 from small_notebooks import write_notebook
+from small_runs import network, seeded
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
+from a2lc.notebook import project_folder
+from a2lc.paper.execution import run_notebook
 from a2lc.paper.experiments import table2
 from a2lc.paper.switches import switches_of
 from a2lc.parameters import item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
@@ -125,7 +127,8 @@ def a2lc_command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[s
 
 def test_command_line_from_run_to_export(tmp_path: Path) -> None:
     params = tmp_path / "p.yaml"
-    params.write_text("dataset: toy\nrounds: 1\nbudget: 20\nsegmenter: {iterations: 2}\ncorrection: {epochs: 1}\n")
+    fields = {"dataset": "toy", "seed": seeded(), "rounds": 1, "budget": 20, "correction": {"epochs": 1}}
+    params.write_text(yaml.safe_dump(fields | {"segmenter": network(iterations=2)}))
     ran = a2lc_command("run", "--params", params, "--runs-dir", "r", "--device", "cpu", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     folder = ran.stdout.splitlines()[-1]
@@ -195,6 +198,6 @@ def test_the_project_is_the_nearest_folder_with_notebooks(tmp_path: Path, monkey
 
 
 def test_without_any_project_it_is_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a2lc.paper.notebook.__file__", str(tmp_path / "site-packages" / "a2lc" / "notebook.py"))
+    monkeypatch.setattr("a2lc.notebook.__file__", str(tmp_path / "site-packages" / "a2lc" / "notebook.py"))
     monkeypatch.chdir(tmp_path)
     assert project_folder() == tmp_path

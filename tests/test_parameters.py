@@ -230,6 +230,11 @@ def test_a_parameters_cell_holds_typed_literals(line: str, message: str) -> None
         declared(line)
 
 
+def test_statements_may_stand_beside_declarations() -> None:
+    """Tests shift seeds there, below the declarations."""
+    assert declared(CELL + "\nif seeds:\n    seeds = [seed + 1 for seed in seeds]\n") == PARAMETERS
+
+
 def test_a_file_that_is_no_such_notebook_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"x\.ipynb: no such notebook"):
         parameters_of(tmp_path / "x.ipynb")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from small_runs import network, seeded
+from torch import nn
 
 from a2lc.datasets import Split
 from a2lc.segmenter import SegmenterSettings, build_segmenter, from_released_checkpoint, resolve_device
@@ -21,6 +21,7 @@ from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.head import CosineClassifier
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.model import TorchSegmenter
+from a2lc.segmenter.muon import Float32Muon, orthogonalised
 from a2lc.segmenter.recipes import SgdPoly
 from a2lc.segmenter.samples import Samples, augmentation, load_batches
 from a2lc.segmenter.training import normalise, pixel_loss
@@ -567,14 +568,14 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_wrong_settings_are_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError):
         SegmenterSettings(**fields)
 
 
 def test_settings_are_frozen_and_survive_json() -> None:
     settings = SegmenterSettings(crop=(48, 64), scale=0.5)
     assert SegmenterSettings.model_validate_json(settings.model_dump_json()) == settings
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValueError):
         settings.scale = 1.0  # type: ignore[misc]
 
 
@@ -643,3 +644,41 @@ def test_targets_of_a_loss_of_ones_own_may_be_any_integers() -> None:
         loss=loss,
     )
     assert {100_000, 100_001} <= seen <= {100_000, 100_001, 100_002, 255}
+
+
+# ------------------------------------------------------------------------------------------------ Muon in float32
+def test_muon_in_float32_is_pytorchs_but_for_the_rounding() -> None:
+    """Against PyTorch's own step with its iteration replaced by ours, and against the singular values' polynomial."""
+    rng = torch.Generator().manual_seed(seeded())
+    options = {"lr": 0.1, "weight_decay": 0.05, "momentum": 0.9, "ns_steps": 3}
+    starts = [torch.randn(shape, generator=rng) for shape in ((6, 20), (20, 6), (5, 5))]
+    ours, theirs = ([nn.Parameter(start.clone()) for start in starts] for _ in range(2))
+    optimisers = Float32Muon(ours, **options), torch.optim.Muon(theirs, **options)
+    for _ in range(3):
+        for mine, pytorchs in zip(ours, theirs, strict=True):
+            mine.grad = pytorchs.grad = torch.randn(mine.shape, generator=rng)
+        for optimiser in optimisers:
+            optimiser.step()
+    for start, mine, pytorchs in zip(starts, ours, theirs, strict=True):
+        moved, wanted = (x.detach() - start for x in (mine, pytorchs))
+        assert (moved - wanted).norm() < 0.03 * wanted.norm()  # bfloat16 has eight bits
+        assert torch.equal(mine.float(), mine) and not torch.equal(mine, pytorchs)
+
+
+def test_newton_schulz_maps_singular_values_by_its_polynomial() -> None:
+    rng = torch.Generator().manual_seed(seeded())
+    matrix = torch.randn((4, 9), generator=rng, dtype=torch.float64)
+    a, b, c = 3.4445, -4.7750, 2.0315
+    u, values, v = torch.linalg.svd(matrix, full_matrices=False)
+    wanted = values / values.norm()
+    for _ in range(3):
+        wanted = a * wanted + b * wanted**3 + c * wanted**5
+    for of in (matrix, matrix.T):
+        found = orthogonalised(of, (a, b, c), 3, 1e-7)
+        expected = (u * wanted) @ v if of is matrix else ((u * wanted) @ v).T
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_only_the_defaults_that_are_built_are_taken() -> None:
+    with pytest.raises(ValueError, match="keep their defaults"):
+        Float32Muon([nn.Parameter(torch.zeros(2, 2))], nesterov=False)

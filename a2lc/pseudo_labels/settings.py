@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
 from a2lc.settings import Settings
+
+Folder = Annotated[Path, PlainSerializer(Path.as_posix, return_type=str, when_used="json")]
+"""A folder, kept with slashes on every system."""
 
 
 class SuperpixelSettings(Settings):
@@ -37,8 +40,8 @@ class PseudoLabels(Settings):
 
     kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
     seed: int = Field(0, ge=0, strict=True)
-    object_maps: Path | None = None
-    labels: Path | None = None
+    object_maps: Folder | None = None
+    labels: Folder | None = None
     superpixels: SuperpixelSettings | None = None
     min_area: int = Field(16, ge=1, strict=True)
 

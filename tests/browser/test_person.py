@@ -10,7 +10,6 @@ from typing import Any
 import nbformat
 import pandas as pd
 import pytest
-from conftest import Lab
 from scripted import lcm_of, told
 from small_notebooks import write_notebook
 from small_runs import QUICK, network
@@ -25,6 +24,7 @@ from a2lc.paper.clicks import truth_of
 from a2lc.pseudo_labels.simulated import simulate_pseudo_labels
 from a2lc.runs import Run, find_runs
 from a2lc.widgets.annotator_state import class_keys
+from conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)").expect
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
