@@ -109,9 +109,7 @@ def regenerate(
     profile: Annotated[str, typer.Option(help="A file in notebooks/params: smoke, toy, camvid, paper, ...")] = "toy",
     notebooks: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of the notebooks and their params/; else the project's, else a2lc's own."
-        ),
+        typer.Option(help="Folder of the notebooks and their params/; else the project's, else a2lc's own."),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. table4,figure5.")

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_valida
 
 from a2lc.pseudo_labels.superpixels import SuperpixelSettings
 
-
 Folder = Annotated[Path, PlainSerializer(Path.as_posix, return_type=str, when_used="json")]
 """A folder, kept with slashes on every system."""
 
