@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from a2lc.extras import CONTRIB, JOBLIB, KNEED, SEEDS, MissingExtraError, install_command, missing, require
 from packaging.requirements import Requirement
 from small_runs import QUICK
 
 import a2lc
-from a2lc import extras
+from a2lc import machine
 from a2lc.cli import main
+from a2lc.human import next_round
+from a2lc.machine import CONTRIB, JOBLIB, KNEED, SEEDS, MissingExtraError, install_command, missing, require
 from a2lc.paper.experiments import run_rows
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _not_installed(name: str) -> str:
-    raise extras.PackageNotFoundError(name)
+    raise machine.PackageNotFoundError(name)
 
 
 # ------------------------------------------------------------------------------------------------------- the command

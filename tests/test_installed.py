@@ -11,10 +11,10 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
-from a2lc.notebook_files import NOTEBOOKS, copy_notebooks, notebooks_of
 
 from a2lc.cli import main
 from a2lc.files import read_json
+from a2lc.notebook import NOTEBOOKS, copy_notebooks, notebooks_of
 
 ROOT = Path(__file__).parents[1]
 GENERATED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", "runs", "smoke", "executed", ".*_cache")
