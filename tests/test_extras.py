@@ -50,7 +50,7 @@ def a2lc_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) ->
 def without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("cv2", "cv2.ximgproc"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setattr(extras, "version", _not_installed)
+    monkeypatch.setattr(machine, "version", _not_installed)
 
 
 def _not_installed(name: str) -> str:
@@ -77,7 +77,7 @@ def test_another_build_of_opencv_over_the_contrib_one(there: Any, monkeypatch: p
     """It leaves the package's folder, empties it, and pip takes the contrib build for installed."""
     monkeypatch.setitem(sys.modules, "cv2", types.ModuleType("cv2"))
     monkeypatch.setitem(sys.modules, SEEDS, there)
-    monkeypatch.setattr(extras, "version", {CONTRIB: "4.11.0.86"}.__getitem__)
+    monkeypatch.setattr(machine, "version", {CONTRIB: "4.11.0.86"}.__getitem__)
     again = rf"{HERE} -m pip install --force-reinstall --no-deps {CONTRIB}==4\.11\.0\.86$"
     assert re.search(f"another build lies over them: {again}", missing(SEEDS) or "")
 
@@ -85,7 +85,7 @@ def test_another_build_of_opencv_over_the_contrib_one(there: Any, monkeypatch: p
 def test_the_command_is_of_this_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shlex.split(install_command("a2lc[x]")) == [sys.executable, "-m", "pip", "install", "a2lc[x]"]
     monkeypatch.setattr(sys, "executable", "/my python")
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)  # as in an environment that uv has made
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)  # as in an environment that uv has made
     assert install_command("a2lc[x]") == "uv pip install --python '/my python' 'a2lc[x]'"
 
 
