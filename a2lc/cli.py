@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from a2lc import __version__
-from a2lc.config import METHODS
 from a2lc.human import cli as cli_human
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
@@ -51,7 +50,9 @@ def run(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="toy, camvid, voc2012, cityscapes or folder.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
-    method: Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS)}.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="A preset of a2lc.config.METHODS: a2lc, alc, spx and so on.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     rounds: Annotated[int | None, typer.Option(help="Number of rounds.")] = None,
     budget: Annotated[

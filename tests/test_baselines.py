@@ -287,8 +287,8 @@ def test_merged_statistics_are_those_of_the_merged_map() -> None:
 
 
 def scored(folder: Path, number: int, method: str, seed: int = 0, **fields: Any) -> tuple[np.ndarray, np.ndarray]:
-    context, written = context_of(method, **fields), RoundFolder(folder / f"round_{number:02d}")
-    module.score(number, context, MASKS, Fake(context.config.outputs(3)), written, seed)  # type: ignore[arg-type]
+    context, written = context_of(method, **fields), RoundFolder(folder, number)
+    module.score(context, MASKS, Fake(context.config.outputs(3)), written, seed)  # type: ignore[arg-type]
     return written.scores(), written.regions()
 
 
@@ -332,7 +332,7 @@ def test_mulspx_scores_by_pixbal(nu: float, tmp_path: Path) -> None:
 
 def answered(folder: Path, method: str, rows: np.ndarray, regions: np.ndarray, **fields: Any) -> RoundFolder:
     """A round in which these superpixels, or roots of regions, were asked about."""
-    written = RoundFolder(folder / "round_01")
+    written = RoundFolder(folder, 1)
     scores = np.linspace(1, 0, len(MASKS), dtype=np.float32)
     written.write_table("scores.parquet", pd.DataFrame({"score": scores, "region": regions.astype(np.int32)}))
     written.write_queries(rows)
@@ -357,7 +357,7 @@ def test_one_click_tells_the_most_frequent_class_of_a_region(method: str, tmp_pa
         assert label == dominant(TILES.truth[image], inside, 3)
         assert (image, mask_id) == tuple(MASKS.table.iloc[row][["image", "mask_id"]])
     assert 255 in set(answers["label"])
-    table = module.apply_answers(1, MASKS, folder).table
+    table = module.apply_answers(MASKS, folder).table
     said = dict(zip(rows.tolist(), folder.answered_labels().tolist(), strict=True))
     assert table["label"].tolist() == [said.get(int(r), 255) for r in regions]
     assert (table["source"] == "annotator").tolist() == np.isin(regions, rows).tolist()
@@ -380,7 +380,7 @@ def test_mulspx_asks_for_all_classes_until_the_budget_is_exceeded(tmp_path: Path
     before = (folder.path / "answers.jsonl").read_text()
     module.answer(context_of("mulspx"), MASKS, folder)  # interrupted before its end was noted: the queries are cut
     assert (folder.path / "answers.jsonl").read_text() == before and len(folder.queried_rows()) == paid
-    table = module.apply_answers(1, MASKS, folder).table
+    table = module.apply_answers(MASKS, folder).table
     assert set(np.flatnonzero(table["source"] == "annotator")) == set(rows[:paid])
 
 
@@ -389,11 +389,11 @@ def test_later_answers_win_but_void_says_nothing(tmp_path: Path) -> None:
     every = np.arange(len(MASKS))
     masks = MASKS.relabel(every[:9], np.array([0, 1, 2] * 3), source="annotator", round=1)
     regions = np.where(every < 12, every // 4 * 4, every)  # 0..3, 4..7 and 8..11
-    folder = RoundFolder(tmp_path / "round_02")
+    folder = RoundFolder(tmp_path, 2)
     folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
     folder.write_queries(np.array([8, 0, 4]))
     folder.write_answers(MASKS.table.iloc[[8, 0, 4]][["image", "mask_id"]].assign(label=[255, 255, 1]))
-    table = module.apply_answers(2, masks, folder).table
+    table = module.apply_answers(masks, folder).table
     assert table["label"][:13].tolist() == [0, 1, 2, 0, 1, 1, 1, 1, 2, 255, 255, 255, 255]
     assert (table["source"] == "annotator").tolist() == (every < 12).tolist()
 
@@ -404,11 +404,11 @@ def test_sieving_redoes_all_rounds_and_later_rounds_win(tmp_path: Path) -> None:
     rounds = [np.arange(len(MASKS)), neighbours_in_pairs()]
     asked = [rng.permutation(np.unique(regions))[:16] for regions in rounds]
     for number, (regions, rows) in enumerate(zip(rounds, asked, strict=True), start=1):
-        folder = RoundFolder(tmp_path / f"round_{number:02d}")
+        folder = RoundFolder(tmp_path, number)
         folder.write_table("scores.parquet", pd.DataFrame({"score": np.zeros(len(MASKS)), "region": regions}))
         folder.write_queries(rows)
         module.answer(context, MASKS, folder)
-    names = module.write_sieved(2, context, MASKS, Fake(3), folder)  # type: ignore[arg-type]
+    names = module.write_sieved(context, MASKS, Fake(3), folder)  # type: ignore[arg-type]
     assert names == [n for n in MASKS.names if n in {image_of(row) for row in np.concatenate(asked)}]
     removed = 0
     for name in names:
@@ -450,17 +450,19 @@ def test_images_without_an_answer_are_left_out(method: str, tmp_path: Path) -> N
             pass
 
     masks = MASKS.relabel(rows, np.array([1, 255]), source="annotator", round=1)
-    context, folder = context_of(method), RoundFolder(tmp_path / "round_01")
-    module.train(1, context, masks, Fake(3), Trained(3), folder, 0)  # type: ignore[arg-type]
+    context, folder = context_of(method), RoundFolder(tmp_path, 1)
+    module.train(context, masks, Fake(3), Trained(3), folder, 0)  # type: ignore[arg-type]
     [(name, labels)] = trained
     assert name == "a" and (labels == np.where(pixels_of(rows[:1], "a"), 1, 255)).all()
 
 
 def test_answers_of_two_kinds_in_one_file_are_refused(tmp_path: Path) -> None:
     one = '{"image": "a", "mask_id": 1, "label": 0}'
-    (tmp_path / "answers.jsonl").write_text(f'{one}\n{{"classes": [1], {one[1:]}\n')
+    folder = RoundFolder(tmp_path, 1)
+    folder.path.mkdir()
+    (folder.path / "answers.jsonl").write_text(f'{one}\n{{"classes": [1], {one[1:]}\n')
     with pytest.raises(ValueError, match=r"answers\.jsonl, line 2: expected image, mask_id and label"):
-        RoundFolder(tmp_path).read_answers()
+        folder.read_answers()
 
 
 # --------------------------------------------------------------------------------------------------------- whole runs
@@ -840,7 +842,7 @@ def test_the_best_validation_is_kept_as_it_is_reported(
         assert inner is not None
         return miou
 
-    monkeypatch.setattr("a2lc.rounds.model_miou", watched)
+    monkeypatch.setattr("a2lc.context.model_miou", watched)
     segmenter = network(iterations=4, batch_size=2, lr=0.05, keep="best", validate_every=1)
     run = play(tmp_path, method, rounds=1, lcm=False, segmenter=segmenter)
     assert len(seen) == 8  # of round 0 and 1, or of stages 1 and 2

@@ -225,7 +225,7 @@ def tiny(tmp_path: Path) -> Path:
     profile: dict[str, Any] = {"dataset": "toy", "rounds": 1, "budget": 0.01, "methods": ["a2lc"]}
     profile |= {"segmenter": {"scale": 0.5, "iterations": 2}, "correction": {"epochs": 2, "thresholds": [0.1]}}
     profile |= {"runs_dir": "runs", "figures_dir": "paper_figures/tiny"}
-    (folder / "params" / "tiny.yaml").write_text(yaml.safe_dump(profile))
+    (folder / "params" / "tiny.yaml").write_text(yaml.safe_dump({"profile": profile}))
     return folder
 
 

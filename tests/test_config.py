@@ -81,7 +81,7 @@ def test_wrong_fields_are_refused_by_name(fields: dict, message: str) -> None:
 
 def test_parameter_files(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
-    file.write_text("paper_dataset: voc2012\ndataset: toy\nrounds: 3\nseeds: [0, 1]\n")
+    file.write_text("profile: {paper_dataset: voc2012, dataset: toy, rounds: 3, seeds: [0, 1]}\n")
     assert Experiment.from_file(file, method="alc").rounds == 3
     file.write_text("- 1\n")
     with pytest.raises(ValueError, match=r"p\.yaml: expected a mapping"):

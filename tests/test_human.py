@@ -191,9 +191,10 @@ def test_positions_and_masks_that_do_not_exist(run: Run) -> None:
 
 
 def test_a_queue_is_refused_where_nobody_is_asked(run: Run) -> None:
-    oracle = Run(run.path, Experiment(**CONFIG | {"annotator": "oracle"}))
+    run.folder(1).change(waits_for=None)
     with pytest.raises(ValueError, match="expected a run that waits for answers, found one that round 1 of 2 goes on"):
-        Queue(oracle)
+        Queue(run)
+    run.folder(1).change(waits_for="answers")
 
 
 # ------------------------------------------------------------------------------------------------ the log

@@ -37,7 +37,8 @@ from a2lc import Experiment, Run
 from a2lc.files import read_arrays, read_json, read_label_png, read_parquet, write_arrays, write_json
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
-from a2lc.runs import FORMAT, STAGES, RoundFolder
+from a2lc.runs import STAGES, RoundFolder
+from a2lc.runs.run import FORMAT
 
 SETTINGS = {
     "dataset": "folder",
@@ -582,17 +583,16 @@ def test_what_a_person_said_is_never_to_be_removed(tmp_path: Path) -> None:
     assert differing(tmp_path / "runs", whole.files) == []
 
 
-def test_runs_of_other_formats(plain: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_other_formats(plain: Undisturbed, tmp_path: Path) -> None:
     """A folder that does not say its format is of the first; another one's is refused by its number."""
     shutil.copytree(plain.folder / "runs", tmp_path, dirs_exist_ok=True)
     file = tmp_path / plain.name / "provenance.json"
-    assert read_json(file)["format"] == FORMAT == 1
-    write_json(file, {name: value for name, value in read_json(file).items() if name != "format"})
-    look(go_on(plain.fields, tmp_path))
-    monkeypatch.setattr("a2lc.runs.FORMAT", 2)
-    for play in (lambda: go_on(plain.fields, tmp_path), lambda: Run.open(tmp_path / plain.name)):
-        with pytest.raises(ValueError, match=rf"{plain.name}: a run in format 1, this a2lc knows format 2\. Read it"):
-            play()
+    assert read_json(file)["format"] == FORMAT == 2
+    for found, about in ((1, {}), (3, {"format": 3})):
+        write_json(file, {name: value for name, value in read_json(file).items() if name != "format"} | about)
+        for play in (lambda: go_on(plain.fields, tmp_path), lambda: Run.open(tmp_path / plain.name)):
+            with pytest.raises(ValueError, match=f"{plain.name}: a run in format {found}, this a2lc knows format 2"):
+                play()
     shutil.rmtree(tmp_path / plain.name)
     go_on(plain.fields, tmp_path)
     assert read_json(file)["format"] == 2

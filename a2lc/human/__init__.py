@@ -1,18 +1,8 @@
-"""Everything between a person and a run: queue and approval, undo, CSV files, and the way back into a dataset."""
+"""Everything between a person and a run: queue and approval, undo, CSV files, and the way back into a dataset.
 
-from a2lc.human.approval import Approval
-from a2lc.human.next_round import next_round
-from a2lc.human.queue import CONFIRM, SKIP, WORDS, Query, Queue
-from a2lc.human.undo import automatic_corrections, undo_corrections
+What it offers is listed in ``__init__.pyi`` and imported when it is first used: ``a2lc --help`` waits for no package.
+"""
 
-__all__ = [
-    "CONFIRM",
-    "SKIP",
-    "WORDS",
-    "Approval",
-    "Query",
-    "Queue",
-    "automatic_corrections",
-    "next_round",
-    "undo_corrections",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
