@@ -20,12 +20,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test reproduce clean
+.PHONY: help setup lint test docs reproduce clean
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA)"
 	@echo "make reproduce  set up, then every table and figure on the embedded data; results in paper_figures/toy/"
-	@echo "make test       set up, then lint, types, unit tests and the notebooks"
+	@echo "make test       set up, then lint, types, unit tests, the notebooks and the documentation"
+	@echo "make docs       the documentation as a site: open site/index.html"
 	@echo "make lint       ruff and mypy only"
 	@echo "make clean      remove .venv, caches and builds; runs and results stay"
 
@@ -52,9 +53,13 @@ ifneq ($(OTHER_NOTEBOOKS),)
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
 endif
 
+# NO_MKDOCS_2_WARNING: an advertisement of the theme for the successor of MkDocs, which mkdocs<2 keeps out
+docs: $(STAMP)
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+
 reproduce: $(STAMP)
 	$(RUN) a2lc regenerate --profile toy --jobs 2
 
 clean:
-	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

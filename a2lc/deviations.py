@@ -1,5 +1,5 @@
 """Where the released code departs from the paper, or both leave a choice open: what a configuration field says of it,
-and the departures that need no field. `a2lc.paper.switches` makes README's table of them."""
+and the departures that need no field. `a2lc.paper.switches` makes the table of them."""
 
 from __future__ import annotations
 
