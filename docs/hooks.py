@@ -15,7 +15,7 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/README.md", "paper_figures/*/README.md")
-PICTURES = ("docs/site.css", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
+ASSETS = ("docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
 SOURCES = ("a2lc/rounds.py", "a2lc/datasets/folder.py", "tests/test_reference.py", "notebooks/params/*.yaml")
 # alternative texts of pictures; `get_metadata` is nbconvert's
 NOTEBOOK = """{% extends 'markdown/index.md.j2' %}
@@ -39,7 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in files.documentation_pages() + files.media_files():
         if file.src_dir == config.docs_dir:
             files.remove(file)
-    for name, path in repository(*PAGES, *PICTURES):
+    for name, path in repository(*PAGES, *ASSETS):
         files.append(File.generated(config, name, abs_src_path=str(path)))
     for name, path in repository(*SOURCES):
         text = f"# {name}\n\n```{path.suffix[1:]}\n{path.read_text(encoding='utf-8')}```\n"
@@ -51,7 +51,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def repository(*patterns: str) -> list[tuple[str, Path]]:
-    """Name in the repository and path of the files that match; what a run of the smoke profile leaves is none of them."""
+    """Name in the repository and path of the files that match, but for what the smoke profile leaves."""
     paths = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
     return [(path.relative_to(ROOT).as_posix(), path) for path in paths if "smoke" not in path.parts]
 
