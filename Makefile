@@ -1,10 +1,15 @@
 # Everything runs in .venv, made from pyproject.toml. `make` alone lists the targets.
 # PYTHON     the interpreter .venv is made with (3.11 or later):  make setup PYTHON=python3.12
+# LATEST     `make setup LATEST=1` takes the newest versions that pyproject.toml allows, instead of those of constraints.txt
 # A2LC_DATA  folder of the real data sets, passed on as an absolute path; tests that need it are skipped without it
 
 PYTHON ?= python3
 ROOT := $(CURDIR)
 STAMP := .venv/.installed
+# Which versions .venv holds is kept in the stamp: a plain `make setup` asks for the pinned ones, other targets for what is there.
+VERSIONS := $(or $(if $(LATEST),latest),$(if $(filter setup,$(MAKECMDGOALS)),pinned),$(shell cat $(STAMP) 2>/dev/null),pinned)
+INSTALL := .venv/bin/python -m pip install --quiet $(if $(filter latest,$(VERSIONS)),--upgrade --upgrade-strategy eager,--constraint constraints.txt)
+REPRODUCED := reproduced
 # Kernels are started as plain `python`, so .venv comes first on PATH.
 RUN := PATH="$(ROOT)/.venv/bin:$$PATH"
 QUICKSTART := notebooks/00_quickstart.ipynb
@@ -20,26 +25,37 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test docs reproduce clean
+.PHONY: help setup constraints lint test docs notebooks reproduce clean
 
 help:
-	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA)"
-	@echo "make reproduce  set up, then every table and figure on the embedded data; results in paper_figures/toy/"
-	@echo "make test       set up, then lint, types, unit tests, the notebooks and the documentation"
+	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
+	@echo "                in the versions of constraints.txt; LATEST=1: in the newest ones"
+	@echo "make reproduce  set up, then every table and figure on the embedded data, in $(REPRODUCED)/toy/, beside the committed ones"
+	@echo "make test       set up, then lint, types, unit tests, the documentation and the notebooks"
 	@echo "make docs       the documentation as a site: open site/index.html"
 	@echo "make lint       ruff and mypy only"
+	@echo "make constraints  write the versions that .venv holds into constraints.txt"
+	@echo "make notebooks  execute all notebooks in place with their defaults, as they are committed"
 	@echo "make clean      remove .venv, caches and builds; runs and results stay"
 
-setup: $(STAMP)
+setup:
+	@test "$$(cat $(STAMP) 2>/dev/null)" = $(VERSIONS) || rm -f $(STAMP)
+	@$(MAKE) --no-print-directory $(STAMP) VERSIONS=$(VERSIONS)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"a2lc needs Python 3.11 or later, and $(PYTHON) is {v[0]}.{v[1]}; name another: make setup PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu: sudo apt-get install -y $$(basename $(PYTHON))-venv" >&2; exit 1; }
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
 	@# groundingdino-py brings opencv-python, which overwrites the contrib modules where it is unpacked after them
-	.venv/bin/python -m pip install --quiet --force-reinstall --no-deps opencv-contrib-python-headless
-	@touch $@
+	$(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
+	@echo $(VERSIONS) >$@
+
+constraints: $(STAMP)
+	@{ echo "# Versions that the committed results of profile toy are made with; \`make setup LATEST=1 constraints\` renews them."; \
+	  .venv/bin/python -m pip freeze --exclude-editable; } >constraints.new
+	@mv constraints.new constraints.txt
+	@echo pinned >$(STAMP)
 
 lint: $(STAMP)
 	$(RUN) ruff check .
@@ -57,8 +73,13 @@ endif
 docs: $(STAMP)
 	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
+# without the times of execution, which would change with every run
+notebooks: $(STAMP)
+	$(RUN) $(QUIET) jupyter nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(QUICKSTART) $(OTHER_NOTEBOOKS)
+
 reproduce: $(STAMP)
-	$(RUN) a2lc regenerate --profile toy --jobs 2
+	$(RUN) OMP_NUM_THREADS=1 a2lc regenerate --profile toy --jobs 2 --out $(REPRODUCED)
+	$(RUN) a2lc compare paper_figures/toy $(REPRODUCED)/toy
 
 clean:
 	rm -rf .venv build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,36 +1,46 @@
-"""Command line: ``a2lc run | status | regenerate | doctor``, what makes masks (`a2lc.pseudo_labels.cli`) and what
-people do (`a2lc.human.cli`)."""
+"""Command line: ``a2lc run | status | regenerate | compare | notebooks | doctor``, what makes masks
+(`a2lc.pseudo_labels.cli`) and what people do (`a2lc.human.cli`)."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from a2lc import __version__
 from a2lc.config import METHODS
 from a2lc.human import cli as cli_human
+from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+    from a2lc.runs import Run
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"a2lc {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Active and automated label correction for semantic segmentation (A²LC)."""
 
 
@@ -75,33 +85,48 @@ def run(
 
 @app.command()
 def status(runs_dir: RunsDir = Path("runs")) -> None:
-    """List runs: rounds done, clicks, Data and Model mIoU of the last finished round."""
+    """List all runs: rounds done, clicks, Data and Model mIoU of the last finished round. Those that cannot be read are
+    marked, and the reasons follow."""
     import pandas as pd
 
-    from a2lc.runs import find_runs
+    from a2lc.runs import Run, run_folders
 
-    rows = []
-    for found in find_runs(runs_dir):
-        row: dict[str, Any] = {
-            "run": found.path.name,
-            "rounds": f"{max(found.finished_rounds, 0)}/{found.config.rounds}",
-        }
-        if len(found.summary):
-            last = found.summary.iloc[-1]
-            row |= {"clicks": int(last["clicks"]), "data_miou": last["data_miou"], "model_miou": last["model_miou"]}
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    typer.echo(
-        table.to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-") if rows else f"{runs_dir}: no runs"
-    )
+    rows, reasons = [], []
+    for folder in run_folders(runs_dir):
+        try:
+            rows.append({"run": folder.name} | _standing(Run.open(folder)))
+        except (ValueError, OSError) as error:
+            rows.append({"run": folder.name, "rounds": "unreadable"})
+            reasons.append(f"unreadable: {error}")
+    table = pd.DataFrame(rows, columns=["run", "rounds", "clicks", "data_miou", "model_miou"])
+    table = table.astype({"clicks": "Int64", "data_miou": float, "model_miou": float})
+    text = table.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
+    typer.echo("\n".join([text, *reasons]) if rows else f"{runs_dir}: no runs")
+
+
+def _standing(run: Run) -> dict[str, Any]:
+    """How far a run is, and its last numbers."""
+    summary, numbers = run.summary, ["clicks", "data_miou", "model_miou"]
+    last: Mapping[Any, Any] = summary.iloc[-1].to_dict() if len(summary) else {}
+    return {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}"} | {name: last.get(name) for name in numbers}
 
 
 @app.command()
 def regenerate(
     profile: Annotated[str, typer.Option(help="A file in notebooks/params: smoke, toy, camvid, paper, ...")] = "toy",
-    notebooks: Annotated[Path, typer.Option(help="Folder of the notebooks and their params/.")] = Path("notebooks"),
+    notebooks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the notebooks and their params/; else the project's, else a2lc's own."),
+    ] = None,
     only: Annotated[
         str | None, typer.Option(help="Comma-separated beginnings of notebook names, e.g. table4,figure5.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Reproduce: write results to OUT/<name of the profile's figures_dir>, play all runs anew in OUT/runs, "
+            "and leave the profile's own folders alone. Killed, the same command goes on."
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks executed at once; runs they share are played once.")] = 1,
     scheduler: Annotated[
@@ -112,24 +137,28 @@ def regenerate(
         ),
     ] = None,
 ) -> None:
-    """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir.
+    """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir, or below
+    --out.
 
-    Tables come before the figures that read their runs; tutorials are executed only when named.
+    Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
+    profile are relative to the project, which holds the notebooks' folder, wherever this is typed.
     """
     from tqdm.auto import tqdm
 
-    from a2lc.paper.regenerate import execute, plan
-    from a2lc.paper.summary import item_of, write_minutes, write_summary
+    from a2lc.notebook import notebooks_of, project_folder
+    from a2lc.paper.regenerate import execute, plan, redirected
+    from a2lc.paper.summary import write_minutes, write_summary
+    from a2lc.parameters import item_of
     from a2lc.segmenter import resolve_device
 
     if scheduler is not None:
-        try:
-            import a2lc.paper.cluster  # noqa: F401
-        except ImportError as error:
-            raise ValueError(str(error)) from error
+        import a2lc.paper.cluster  # noqa: F401 (where it is missing, nothing is begun)
     names = [] if only is None else [name.strip() for name in only.split(",")]
     failures: dict[Path, dict[str, str]] = {}
-    for outcome in execute(plan(profile, notebooks, names), jobs, scheduler=scheduler):
+    tasks = plan(profile, notebooks or notebooks_of(project_folder()), names)
+    if out is not None:
+        tasks = redirected(tasks, out)
+    for outcome in execute(tasks, jobs, scheduler=scheduler):
         task, item = outcome.task, item_of(outcome.task.notebook)
         failed = failures.setdefault(task.folder, {})
         if outcome.error is None:
@@ -146,13 +175,56 @@ def regenerate(
 
 
 @app.command()
+def compare(
+    committed: Annotated[Path, typer.Argument(help="Folder of results to compare with, e.g. paper_figures/toy.")],
+    now: Annotated[Path, typer.Argument(help="The other folder, e.g. reproduced/toy.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Show every number and file, not only what matters most.")
+    ] = False,
+) -> None:
+    """Say of two folders of results, number by number, whether one reproduces the other.
+
+    Tolerances are those measured for the first folder (its tolerances.csv); a number without one has to be equal. Shown
+    are all headline numbers, and of each table the number that is furthest off. Ends with status 1 where a number
+    differs or something is missing.
+    """
+    import a2lc
+    from a2lc.paper.comparison import FAILED, made_differently, report
+
+    table = a2lc.compare(committed, now)
+    typer.echo(report(table, every))
+    for part, sentences in made_differently(committed, now).items():
+        if sentences:
+            typer.echo(f"{'made with' if part == 'computed' else 'other settings'}: {'; '.join(sentences)}")
+    failed = int(table["verdict"].isin(FAILED).sum())
+    typer.echo(
+        f"{now}: " + (f"NOT reproduced, {failed} of {len(table)} fail" if failed else f"{committed} is reproduced")
+    )
+    raise typer.Exit(int(failed > 0))
+
+
+@app.command()
+def notebooks(
+    dest: Annotated[Path, typer.Argument(help="The project's folder: they go to DEST/notebooks, results beside it.")],
+) -> None:
+    """Copy the notebooks and their parameter files. What is there and differs is never overwritten."""
+    from a2lc.notebook import copy_notebooks
+
+    count, folder = copy_notebooks(dest), dest / "notebooks"
+    typer.echo(f"{folder}: {count} files copied" if count else f"{folder}: all files are there already")
+    typer.echo(f"next: jupyter lab {folder / '00_quickstart.ipynb'}")
+    typer.echo(f"or, without a browser: a2lc regenerate --notebooks {folder} --profile smoke --only 00")
+
+
+@app.command()
 def doctor(
     weights: Annotated[Path | None, typer.Option(help="Folder of pretrained weights, where not the usual one.")] = None,
 ) -> None:
     """Say what this machine has: packages, device, cores, memory, disk, optional parts, pretrained weights."""
     import torch
 
-    from a2lc.pseudo_labels.grounded_sam import grounded_sam_status
+    from a2lc.machine import SUPERPIXELS, missing
+    from a2lc.pseudo_labels.label_images import grounded_sam_status
     from a2lc.segmenter import resolve_device
 
     rows = {"python": platform.python_version()}
@@ -163,17 +235,7 @@ def doctor(
     rows |= {"device": f"{device} (what auto takes)", **_accelerators()}
     rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
     rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
-    optional = {
-        "cv2.ximgproc": ("createSuperpixelSEEDS", "SEEDS superpixels"),
-        "kneed": ("KneeLocator", "sieving of MerSpx"),
-        "joblib": ("Parallel", "superpixels in parallel"),
-    }
-    for module, (name, use) in optional.items():
-        try:
-            present = hasattr(importlib.import_module(module), name)
-        except ImportError:
-            present = False
-        rows[module] = "installed" if present else f"not installed ({use}; pip install 'a2lc[superpixels]')"
+    rows |= {module: missing(module) or "installed" for module in SUPERPIXELS}
     rows |= grounded_sam_status(weights, device)
     width = max(map(len, rows))
     for name, value in rows.items():
@@ -210,14 +272,15 @@ def _summary(table: pd.DataFrame) -> str:
     return table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-")
 
 
-app.registered_commands += cli_masks.app.registered_commands + cli_human.app.registered_commands
+for _more in (cli_masks, cli_human):
+    app.registered_commands += _more.app.registered_commands
 
 
 def main() -> None:
     """Entry point: errors that name what is wrong are printed in one line, without a traceback."""
     try:
-        app()
-    except (ValueError, OSError) as error:
+        app(prog_name="a2lc")
+    except (ValueError, OSError, MissingExtraError) as error:
         typer.echo(f"a2lc: {error}", err=True)
         raise SystemExit(2) from None
 

@@ -7,16 +7,19 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from a2lc.acquisition import ScoringSettings, get_acquisition_function
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
-from a2lc.deviations import Deviation
-from a2lc.errors import explained, nearest
+from a2lc.errors import nearest
 from a2lc.files import read_yaml
-from a2lc.pseudo_labels.settings import PseudoLabels
+from a2lc.machine import JOBLIB, KNEED, SEEDS
+from a2lc.notebook import notebooks_of, project_folder
+from a2lc.parameters import PROFILE, parameters_by_item, read_profile
+from a2lc.pseudo_labels.settings import Folder, PseudoLabels
 from a2lc.segmenter import SegmenterSettings
+from a2lc.settings import Deviation, Settings
 
 PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
@@ -66,7 +69,7 @@ without repetition by LCM, ABC and both to A²LC, which queries at mask level; t
 """
 
 
-class BaselineSettings(BaseModel):
+class BaselineSettings(Settings):
     """Settings of MerSpx and MulSpx (methods.md 6.2 and 6.3).
 
     Attributes:
@@ -75,14 +78,12 @@ class BaselineSettings(BaseModel):
         nu: MulSpx: how much less PixBal counts frequent classes; 6 on Cityscapes, 12 on PASCAL VOC.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     epsilon: float = Field(0.1, ge=0)
-    merged_area: int = Field(512, ge=1)
+    merged_area: int = Field(512, ge=1, strict=True)
     nu: float = Field(6.0, ge=0)
 
 
-class Experiment(BaseModel):
+class Experiment(Settings):
     """One run of one method on one dataset.
 
     Attributes:
@@ -115,12 +116,10 @@ class Experiment(BaseModel):
         segmenter: network, size and training of the segmentation model.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     dataset: str = "toy"
-    root: Path | None = None
+    root: Folder | None = None
     method: str = "a2lc"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, strict=True)
     rounds: int = Field(5, ge=0, strict=True)
     budget: int | float = 0.09
     acquisition: str
@@ -150,10 +149,7 @@ class Experiment(BaseModel):
     def __init__(self, **fields: Any) -> None:
         """Raises `ValueError` naming every field that is unknown or wrong, with the nearest name or what was
         expected."""
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise ValueError(explained(error, Experiment)) from None
+        super().__init__(**fields)
 
     @model_validator(mode="before")
     @classmethod
@@ -164,6 +160,11 @@ class Experiment(BaseModel):
                 f"method: expected one of {', '.join(METHODS)}, found {method!r}{nearest(method, METHODS)}"
             )
         return {"approval": fields.get("annotator") == "human"} | _overridden(METHODS[method], fields)
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _no_text_is_no_root(cls, value: Any) -> Any:
+        return None if value == "" else value
 
     @field_validator("dataset")
     @classmethod
@@ -217,6 +218,13 @@ class Experiment(BaseModel):
         return self.pseudo_labels.kind == "superpixels"
 
     @property
+    def optional_modules(self) -> tuple[str, ...]:
+        """What its rounds import of the extra ``superpixels``."""
+        cut = self.pseudo_labels.superpixels
+        seeds = (SEEDS,) if cut is not None and cut.algorithm == "seeds" else ()
+        return (*seeds, *((JOBLIB,) if cut is not None else ()), *((KNEED,) if self.query == "merged" else ()))
+
+    @property
     def needs_features(self) -> bool:
         """Whether the model must show what its last layer sees (`FeatureSegmenter`)."""
         return self.query == "classes" or self.scoring.features == "penultimate"
@@ -246,8 +254,8 @@ class Experiment(BaseModel):
 
     @classmethod
     def from_file(cls, path: str | Path, **overrides: Any) -> Experiment:
-        """Read a YAML or JSON file of fields; those that only notebooks know (``seeds``, ``methods``, ``figures_dir``
-        and the like) are skipped.
+        """Read a YAML or JSON file of fields, or a notebooks' profile; of that the names that only notebooks know
+        (``seeds``, ``methods``, ``figures_dir`` and the like) and what single items take are skipped.
 
         Args:
             path: for instance ``notebooks/params/camvid.yaml``.
@@ -271,19 +279,18 @@ def _overridden(preset: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any
     return {**preset, **fields, **inside}
 
 
-_NOTEBOOK_ONLY = (
-    *("seeds", "row_seeds", "methods", "rows", "share", "functions", "without_lcm", "curve_rounds"),
-    *("figure5_functions", "log_scale", "per_class", "paper_dataset", "runs_dir", "figures_dir"),
-)
-
-
 def read_fields(path: str | Path) -> dict[str, Any]:
-    """The fields of an experiment in a YAML or JSON file; see `Experiment.from_file`.
+    """The fields of an experiment in a YAML or JSON file: all of it, or those in a profile; see `Experiment.from_file`.
 
     Raises:
-        FileNotFoundError, ValueError: as `a2lc.files.read_yaml`.
+        FileNotFoundError, ValueError: as `a2lc.files.read_yaml`, `a2lc.parameters.read_profile`.
     """
-    return {name: value for name, value in read_yaml(path).items() if name not in _NOTEBOOK_ONLY}
+    values, fields = read_yaml(path), Experiment.model_fields
+    known = parameters_by_item(notebooks_of(project_folder(path)))
+    of_notebooks = {*known, *(name for names in known.values() for name in names)} - set(fields)
+    if PROFILE not in values and not of_notebooks & set(values):
+        return values
+    return {name: value for name, value in read_profile(path).items() if name not in of_notebooks}
 
 
 def fingerprint(value: Any) -> str:

@@ -15,9 +15,10 @@ from a2lc.datasets import Dataset
 from a2lc.masks import MaskSet
 from a2lc.metrics import SegmentationMetrics, TruthHistogram, prediction_metrics, truth_histogram
 from a2lc.runs import RoundFolder
-from a2lc.segmenter import Segmenter
+from a2lc.segmenter import Segmenter, build_segmenter, resolve_device, with_features
 
 SegmenterFactory = Callable[[int], Segmenter]
+"""Number of outputs -> a model without weights: how users bring a model of their own."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Context:
         dataset: its images.
         known_truth: ground truth counted per mask; None where a person annotates images without it.
         annotator: who answers.
-        new_segmenter: number of outputs -> a model without weights.
+        new_model: makes a model without weights, with an output for every class.
         progress: whether to show bars.
     """
 
@@ -37,12 +38,8 @@ class Context:
     dataset: Dataset
     known_truth: TruthHistogram | None
     annotator: Oracle | Person
-    new_segmenter: SegmenterFactory
+    new_model: Callable[[], Segmenter]
     progress: bool
-
-    def new_model(self) -> Segmenter:
-        """A model without weights, with an output for every class."""
-        return self.new_segmenter(self.config.outputs(len(self.dataset.classes)))
 
     @property
     def truth(self) -> TruthHistogram:
@@ -58,6 +55,30 @@ class Context:
     def data_metrics(self, masks: MaskSet) -> SegmentationMetrics | None:
         """Data mIoU of these masks' labels; None without ground truth."""
         return None if self.known_truth is None else self.known_truth.data_metrics(masks)
+
+
+def model_factory(
+    config: Experiment, dataset: Dataset, device: str, segmenter: SegmenterFactory | None
+) -> Callable[[], Segmenter]:
+    """What makes the run's models: the user's own `segmenter`, or the network of the configuration.
+
+    The function raises `ValueError` where a model lacks a method that the configuration needs.
+
+    Raises:
+        ValueError: an unknown device, or one that this machine lacks.
+    """
+    outputs = config.outputs(len(dataset.classes))
+    if segmenter is None:
+        resolve_device(device)
+
+    def build(outputs: int) -> Segmenter:
+        return build_segmenter(config.segmenter, outputs, device, model_miou(dataset))
+
+    def new_model() -> Segmenter:
+        model = segmenter(outputs) if segmenter else build(outputs)
+        return with_features(model) if config.needs_features else model
+
+    return new_model
 
 
 def known_truth(config: Experiment, dataset: Dataset, masks: MaskSet) -> TruthHistogram | None:
@@ -110,11 +131,11 @@ def select_queries(
     return pool[order[:budget]]
 
 
-def measure(number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> None:
+def measure(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> None:
     """Write Data mIoU and Model mIoU of this round to ``metrics.json``."""
-    clicks = sum(folder.sibling(r).clicks() for r in range(1, number + 1))
+    clicks = sum(folder.sibling(r).clicks() for r in range(1, folder.number + 1))
     folder.write_metrics(
-        round=number,
+        round=folder.number,
         clicks=clicks,
         queried=len(folder.queried_rows()),
         data=context.data_metrics(masks),

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -49,7 +50,7 @@ _MARKERS, _LINES = "^osvDPX<>*d", ("-", "--", ":", "-.")
 METRIC_TITLE = {"data_miou": "Data mIoU (%)", "model_miou": "Model mIoU (%)"}
 
 
-def save_figure(fig: Figure, name: str, folder: str | os.PathLike[str], numbers: Any) -> Figure:
+def save_figure(fig: Figure, name: str, folder: str | os.PathLike[str], numbers: Any, alt: str = "") -> Figure:
     """Write ``<name>.png``, ``<name>.pdf`` and ``<name>.json``, the numbers that are plotted.
 
     Args:
@@ -57,12 +58,21 @@ def save_figure(fig: Figure, name: str, folder: str | os.PathLike[str], numbers:
         name: file name without suffix.
         folder: made where it does not exist.
         numbers: JSON values, for instance ``table.to_dict("records")``.
+        alt: what the picture shows, for those who do not see it; a notebook keeps it beside the picture. Empty: the
+            figure's title.
     """
     for suffix, about in (("png", {}), ("pdf", {"CreationDate": None})):  # the same figure is the same file
         with atomic(Path(folder) / f"{name}.{suffix}") as temporary:
             fig.savefig(temporary, bbox_inches="tight", dpi=150, metadata=about)
     write_json(Path(folder) / f"{name}.json", numbers)
     plt.close(fig)
+    return with_alt(fig, alt or fig.get_suptitle())
+
+
+def with_alt(fig: Figure, alt: str) -> Figure:
+    """The figure, shown in a notebook with this alternative text (``metadata["image/png"]["alt"]`` of the output)."""
+    about = {"image/png": {"alt": " ".join(alt.split())}}
+    setattr(fig, "_repr_mimebundle_", lambda **_: ({}, about))  # noqa: B010  IPython adds the picture itself
     return fig
 
 
@@ -221,25 +231,17 @@ def bars(values: Mapping[str, Sequence[float]], names: Sequence[str], ylabel: st
     """Grouped bars: one group per name, one colour per key of `values`.
 
     Args:
-        values: label -> a height for each name.
+        values: label -> a height for each name; three labels at most.
         names: of the groups.
         ylabel: of the axis.
         title: over the figure.
     """
-    fig, axis = plt.subplots(figsize=(7, 2.8))
-    width = 0.8 / len(values)
-    for i, (label, heights) in enumerate(values.items()):
-        axis.bar(
-            np.arange(len(names)) + (i - (len(values) - 1) / 2) * width,
-            heights,
-            width,
-            label=label,
-            color=("#999999", "#0072B2", "#E69F00")[i % 3],
-        )
+    table = pd.DataFrame(values).assign(name=names).melt("name", var_name="what")
+    fig, axis = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    palette = ["#999999", "#0072B2", "#E69F00"][: len(values)]
+    seaborn.barplot(table, x="name", y="value", hue="what", palette=palette, saturation=1, ax=axis)
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-    axis.set(ylabel=ylabel, title=title)
-    axis.title.set_fontsize(9)
-    if len(values) > 1:
-        axis.legend(fontsize=8)
-    fig.tight_layout()
+    axis.set(xlabel="", ylabel=ylabel)
+    axis.set_title(title, fontsize=9)
+    seaborn.move_legend(axis, "best", title=None, fontsize=8)
     return fig

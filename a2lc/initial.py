@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,14 @@ from a2lc.context import Context, evaluate
 from a2lc.datasets import Dataset
 from a2lc.errors import differences
 from a2lc.files import damaged, locked, read_json, remove_leftovers, write_json
-from a2lc.machine import versions_of
+from a2lc.machine import surroundings
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.runs import SHARED, RoundFolder, StageFolder
-from a2lc.segmenter import Segmenter, SegmenterSettings
-
-_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
+from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
 
 
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
@@ -113,7 +110,8 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
             remove_leftovers(path)
             write_json(settings, training)
             seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
-            model.fit(dataset.train, masks.label_map, seed=seed, progress=context.progress)
+            labels = ignoring_void(masks.label_map, dataset.classes)
+            model.fit(dataset.train, labels, seed=seed, progress=context.progress)
             model.save(path / "segmenter.safetensors")
             scores = {"data": context.data_metrics(masks), "model": evaluate(model, dataset)}
             kept.write_metrics(round=0, clicks=0, queried=0, **scores)
@@ -150,8 +148,7 @@ def run_provenance(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmen
             "segmenter": type(model).__qualname__,
         },
         "masks": shared.name,
-        "packages": versions_of(_PACKAGES),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+        **surroundings(),
         "device": str(getattr(model, "device", "unknown")),
+        "precision": getattr(model, "precision", "unknown"),
     }

@@ -1,13 +1,21 @@
-"""What this machine gives: threads, memory, package versions, and a terminal that shows progress bars."""
+"""What this machine gives: packages and their versions, processor, threads, memory, and a terminal with bars."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, TypeVar
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm.auto import tqdm
 
@@ -15,7 +23,15 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; CPU
+CONTRIB = "opencv-contrib-python-headless"
+SEEDS, KNEED, JOBLIB = "cv2.ximgproc", "kneed", "joblib"
+SUPERPIXELS = {  # module: a name in it, and what it is for
+    SEEDS: ("createSuperpixelSEEDS", "SEEDS superpixels need OpenCV with its contrib modules"),
+    KNEED: ("KneeLocator", "sieving of MerSpx needs kneed"),
+    JOBLIB: ("Parallel", "cutting images in parallel needs joblib"),
+}
 
 
 def show_bars(progress: bool) -> bool:
@@ -32,6 +48,80 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def surroundings() -> dict[str, Any]:
+    """What decides the last bits of a number besides the configuration, as JSON values.
+
+    Returns:
+        ``packages``, name -> version; ``code``, a hash of this package's modules; ``python``; ``machine``;
+        ``processor``, its name and what PyTorch's kernels use of it; ``threads`` of PyTorch.
+    """
+    import torch
+
+    return {
+        "packages": versions_of(_PACKAGES),
+        "code": _code(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def processor() -> str:
+    """The processor and which instructions PyTorch's kernels use, such as ``AMD EPYC (AVX512, avx512_bf16)``."""
+    import torch
+
+    has = torch.cpu.get_capabilities()
+    fast = [name for name in ("avx512_bf16", "amx_bf16") if has.get(name)]
+    kernels = ", ".join([torch.backends.cpu.get_cpu_capability(), *fast])
+    return f"{has.get('cpu_name') or platform.processor() or 'unknown'} ({kernels})"
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """SHA-256 over names and contents of all modules, shortened."""
+    root, found = Path(__file__).parent, hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        found.update(path.relative_to(root).as_posix().encode() + b"\n" + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+class MissingExtraError(ImportError):
+    """A package of an extra is missing; the message ends with the command that installs it."""
+
+
+def install_command(*requirements: str) -> str:
+    """The command that installs into the interpreter of this process: its own pip, or uv where it has none."""
+    pip = [sys.executable, "-m", "pip", "install"]
+    if find_spec("pip") is None:
+        pip = ["uv", "pip", "install", "--python", sys.executable]
+    return (subprocess.list2cmdline if os.name == "nt" else shlex.join)([*pip, *requirements])
+
+
+def missing(module: str) -> str | None:
+    """Why a module of `SUPERPIXELS` cannot be used, and the command that helps; None where it can."""
+    name, why = SUPERPIXELS[module]
+    try:
+        if hasattr(import_module(module), name):
+            return None
+    except ImportError:
+        pass
+    if module == SEEDS:
+        try:  # it was installed, and then another build of OpenCV was unpacked over it
+            again = ["--force-reinstall", "--no-deps", f"{CONTRIB}=={version(CONTRIB)}"]
+            return f"{why}, and another build lies over them: {install_command(*again)}"
+        except PackageNotFoundError:
+            pass
+    return f"{why}: {install_command('a2lc[superpixels]')}"
+
+
+def require(*modules: str) -> None:
+    """Raise `MissingExtraError` where one of these modules of `SUPERPIXELS` cannot be used."""
+    for module in modules:
+        if problem := missing(module):
+            raise MissingExtraError(problem)
 
 
 @contextmanager

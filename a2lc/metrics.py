@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2lc.datasets.base import Split
+from a2lc.datasets.base import Classes, Split
 from a2lc.masks import MaskSet
 
 
@@ -63,8 +63,8 @@ class TruthHistogram:
 
     Attributes:
         counts: (M, K+1) int32 pixels of each class in each mask; the last column is void.
-        majority: (M,) uint8 most frequent ground truth of each mask, 255 for void; ties go to the class met first in
-            raster order.
+        majority: (M,) uint8 most frequent ground truth of each mask, the ignore index for void; ties go to the class
+            met first in raster order.
         uncovered: (K+1,) int64 pixels of each class that no mask covers.
     """
 
@@ -97,7 +97,7 @@ def truth_histogram(masks: MaskSet, split: Split) -> TruthHistogram:
         ValueError: an image has no ground truth, or its size differs from the object map's.
     """
     counts = np.zeros((len(masks), len(masks.classes) + 1), dtype=np.int32)  # kept during the whole run
-    majority = np.full(len(masks), 255, dtype=np.uint8)
+    majority = np.full(len(masks), masks.classes.ignore_index, dtype=np.uint8)
     uncovered = np.zeros(counts.shape[1], dtype=np.int64)
     for name in masks.names:
         truth = split.ground_truth(name)
@@ -123,10 +123,11 @@ def image_histogram(masks: MaskSet, name: str, truth: np.ndarray) -> TruthHistog
     index, rows = masks.index_map(name), masks.rows(name)
     if truth.shape != index.shape:
         raise ValueError(f"{name}: ground truth is {truth.shape}, its object map is {index.shape}")
-    return TruthHistogram(*_count(index.ravel(), truth.ravel(), rows.stop - rows.start, len(masks.classes)))
+    return TruthHistogram(*_count(index.ravel(), truth.ravel(), rows.stop - rows.start, masks.classes))
 
 
-def _count(index: np.ndarray, truth: np.ndarray, n: int, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _count(index: np.ndarray, truth: np.ndarray, n: int, classes: Classes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    k, void = len(classes), classes.ignore_index
     values = np.minimum(truth, k).astype(np.int64)  # void becomes the last column
     counts = np.bincount((index + 1) * (k + 1) + values, minlength=(n + 1) * (k + 1)).reshape(n + 1, k + 1)
     best = counts[1:].max(1, keepdims=True)
@@ -136,12 +137,12 @@ def _count(index: np.ndarray, truth: np.ndarray, n: int, k: int) -> tuple[np.nda
         inside = values[index == row]
         candidates = np.flatnonzero(counts[1 + row] == best[row])
         majority[row] = inside[np.isin(inside, candidates)][0]
-    return counts[1:], np.where(majority == k, 255, majority).astype(np.uint8), counts[0]
+    return counts[1:], np.where(majority == k, void, majority).astype(np.uint8), counts[0]
 
 
 def data_miou(masks: MaskSet, split: Split) -> float:
     """Mean IoU in [0, 1] of the pseudo-labels against the ground truth of `split`; void and unlabelled pixels are not
-    counted.
+    counted, and where nothing is left the result is NaN.
 
     Raises:
         ValueError: an image has no ground truth.

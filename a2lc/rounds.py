@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from a2lc.context import (
     choose_annotator,
     known_truth,
     measure,
-    model_miou,
+    model_factory,
     round_seeds,
     select_queries,
 )
@@ -29,12 +30,12 @@ from a2lc.correction import Evidence, Waiting, guard_corrections, propose_correc
 from a2lc.datasets import load_dataset
 from a2lc.files import locked, remove_leftovers, write_arrays
 from a2lc.initial import initial_masks, initial_model, run_provenance, start_without_labels
-from a2lc.machine import show_bars
+from a2lc.machine import require, show_bars
 from a2lc.masks import MaskSet
 from a2lc.proposals import approved_corrections
 from a2lc.runs import STAGES, RoundFolder, Run
 from a2lc.runs.decisions import labels_after, vetoed
-from a2lc.segmenter import Segmenter, build_segmenter, with_features
+from a2lc.segmenter import Segmenter, ignoring_void
 from a2lc.segmenter.processes import first_process_plays
 
 
@@ -59,22 +60,22 @@ def run(
 
     Raises:
         ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
-            the configuration needs.
+            the configuration needs; this machine lacks the device.
+        MissingExtraError: a package that the configuration needs is missing; nothing is begun.
         FileNotFoundError: the dataset is not where `config.root` says.
     """
     progress = show_bars(progress)
+    check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)
-    factory = segmenter or (lambda outputs: build_segmenter(config.segmenter, outputs, device, model_miou(dataset)))
+    new_model = model_factory(config, dataset, device, segmenter)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
-    model = factory(config.outputs(len(dataset.classes)))
-    if config.needs_features:
-        with_features(model)
+    model = new_model()
     result = Run.create(config, runs_dir, run_provenance(dataset, masks, shared, model))
     if result.finished or result.waits_for:
         result.folder(config.rounds).clean()
         return result
     truth = known_truth(config, dataset, masks)
-    context = Context(config, dataset, truth, choose_annotator(config, dataset, truth), factory, progress)
+    context = Context(config, dataset, truth, choose_annotator(config, dataset, truth), new_model, progress)
     with locked(result.path):
         remove_leftovers(result.path)
         if config.from_superpixels:
@@ -83,6 +84,13 @@ def run(
             initial_model(model, context, masks, shared, result.folder(0))
         play_rounds(context, masks, model, result)
     return result
+
+
+def check_packages(experiments: Iterable[Experiment], runs_dir: str | os.PathLike[str]) -> None:
+    """Raise `MissingExtraError` where a package is missing that an unfinished run needs."""
+    for config in experiments:
+        if config.optional_modules and not Run(Path(runs_dir) / config.name, config).finished:
+            require(*config.optional_modules)
 
 
 def play_rounds(context: Context, masks: MaskSet, model: Segmenter, result: Run) -> None:
@@ -97,30 +105,30 @@ def play_rounds(context: Context, masks: MaskSet, model: Segmenter, result: Run)
                 break
             folder = result.folder(number)
             try:
-                masks, model = play(number, context, masks, model, folder, bar)
+                masks, model = play(context, masks, model, folder, bar)
             except Waiting as waiting:
                 folder.change(waits_for=waiting.what)
                 break
 
 
 def play_round(
-    number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
+    context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
 ) -> tuple[MaskSet, Segmenter]:
     """One round: masks and model of round r-1 in, masks and model of round r out. A finished stage is read, not
     repeated.
 
     Args:
-        number: r, counted from 1.
         context: configuration, data and annotator.
         masks: M masks with the labels of round r-1.
         model: the segmenter theta of round r-1.
-        folder: the files of this round.
+        folder: the files of round r, counted from 1.
         bar: advances by one per stage.
 
     Raises:
         Waiting: a person has to answer the queries or to approve of the corrections first.
     """
-    config, seeds = context.config, round_seeds(context.config.seed, number)
+    config, number = context.config, folder.number
+    seeds = round_seeds(config.seed, number)
 
     # 1. Score every mask with the model of the last round (Eq. 7-12): one forward pass per image serves all below.
     if folder.begin("scored", bar):
@@ -135,14 +143,14 @@ def play_round(
 
     # 3. The annotator answers, one click per mask. A person does so while the run waits (`a2lc.human.Queue`).
     if folder.begin("answered", bar):
-        labels = context.annotator.answer(rows, masks, folder.working("representative"))
-        folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=labels))
+        answers = context.annotator.answer(rows, masks, folder.working("representative"))
+        folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=answers))
         folder.end("answered")
 
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
     if folder.begin("corrected", bar):
         answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=number)
-        corrected = correct(number, context, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
+        corrected = correct(context, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
         corrected.save_state(folder.path / "masks.parquet")
         folder.end("corrected")
     masks = labels_after(masks, folder)
@@ -152,9 +160,10 @@ def play_round(
     if folder.begin("trained", bar):
         if config.segmenter.start == "previous":
             model.load(folder.sibling(number - 1).path / "segmenter.safetensors")
-        model.fit(context.dataset.train, masks.label_map, seed=seeds["training"], progress=context.progress)
+        labels = ignoring_void(masks.label_map, masks.classes)
+        model.fit(context.dataset.train, labels, seed=seeds["training"], progress=context.progress)
         model.save(folder.path / "segmenter.safetensors")
-        measure(number, context, masks, model, folder)
+        measure(context, masks, model, folder)
         folder.end("trained")
     else:
         model.load(folder.path / "segmenter.safetensors")
@@ -190,14 +199,14 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
 
 
 def correct(
-    number: int, context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
+    context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
 ) -> MaskSet:
     """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing.
 
     `before` and `masks` are the masks without and with this round's answers. Raises `Waiting` where a person has to
     approve of the corrections first.
     """
-    config, feature = context.config, folder.working("feature")
+    config, number, feature = context.config, folder.number, folder.working("feature")
     labels = masks.table["label"].to_numpy()[rows]
     known = labels < len(masks.classes)
     if not known.any():

@@ -171,7 +171,7 @@ def _one_round(case: Case, root: Path, runs: Path, device: torch.device) -> dict
         finished = run(config, runs, device=str(device), segmenter=model, progress=False)
     took, metrics = meter.seconds, finished.metrics(1)
     took["training"] = training[-1]
-    took["predicted"] = took["scored"] * metrics["seconds_predicting"] / finished.folder(1).seconds["scored"]
+    took["predicted"] = took["scored"] * metrics["seconds_predicting"] / finished.folder(1).state.finished["scored"]
     took["scored"] -= took["predicted"]
     took["trained"] -= took["training"]
     return {

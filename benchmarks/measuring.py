@@ -53,7 +53,7 @@ def peak_mib() -> float:
     Linux' ``ru_maxrss`` is not enough: a process that was started by a large one inherits that one's peak.
     """
     if _STATUS.is_file():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(line for line in _STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
     unit = 2**20 if platform.system() == "Darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
@@ -62,7 +62,7 @@ def peak_mib() -> float:
 def forget_peak() -> None:
     """Begin a new peak at the memory in use now (Linux; elsewhere peaks only grow)."""
     if _RESET.is_file():
-        _RESET.write_text("5")
+        _RESET.write_text("5", encoding="utf-8")
 
 
 def in_child(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:

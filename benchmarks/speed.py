@@ -126,7 +126,7 @@ def finished_run(path: Path) -> dict[str, float]:
     data = load_dataset(run.config.dataset, run.config.root)
     total = other = 0.0
     for number in range(1, run.finished_rounds + 1):
-        stages = run.folder(number).seconds
+        stages = run.folder(number).state.finished
         total += sum(stages.values())
         other += sum(stages.values()) - stages["trained"] - run.metrics(number)["seconds_predicting"]
     kept = sum(f.stat().st_size for f in run.path.rglob("*") if f.is_file() and f.suffix != ".safetensors")

@@ -17,8 +17,8 @@ from a2lc.correction import LCMSettings, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.datasets.base import Split
 from a2lc.segmenter import SegmenterSettings, build_segmenter
+from a2lc.segmenter.processes import in_bfloat16
 from a2lc.segmenter.samples import IGNORE, load_batches
-from a2lc.segmenter.training import in_bfloat16
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # (N, 3, h, w) uint8 images, (N, h, w) labels
 LIGHT = {"network": "light", "crop": (360, 480), "batch_size": 8, "iterations": 10}

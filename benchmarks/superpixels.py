@@ -26,7 +26,8 @@ from a2lc.baselines import adjacency, merge
 from a2lc.datasets import load_dataset
 from a2lc.datasets.base import Split
 from a2lc.files import write_json
-from a2lc.pseudo_labels.superpixels import SuperpixelSettings, partition, superpixels
+from a2lc.pseudo_labels.settings import SuperpixelSettings
+from a2lc.pseudo_labels.superpixels import partition, superpixels
 
 K = 19
 SIZES = {"480x360": (360, 480), "2048x1024": (1024, 2048)}

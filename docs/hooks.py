@@ -69,7 +69,8 @@ def notebook_files(path: Path, config: MkDocsConfig) -> list[File]:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fill in the table of switches."""
+    """Fill in the table of switches; leave out badges, whose pictures lie elsewhere."""
+    markdown = re.sub(r"^\[!\[[^\]]*\]\(https:.*\n", "", markdown, flags=re.MULTILINE)
     if SWITCHES not in markdown:
         return markdown
     from a2lc.paper.switches import switches_table

@@ -1,10 +1,11 @@
 """Small runs: folders made by hand, where every label, answer and score is known and nothing is trained; fields of runs
-that take seconds; and the files of a folder, to be compared."""
+that take seconds, with their seeds; and the files of a folder, to be compared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,24 @@ from a2lc.files import write_label_png
 from a2lc.masks import MaskSet
 from a2lc.runs import SHARED, STAGES, RoundFolder, Run
 
-EAGER = {"thresholds": [0.1], "learning_rate": 0.003}  # of an LCM that corrects many masks after few epochs
+
+def seeded(seed: int = 0) -> int:
+    """The seed of a small run, shifted by ``A2LC_TEST_SEED_SHIFT``: no test may hang on what one seed gives."""
+    return seed + int(os.environ.get("A2LC_TEST_SEED_SHIFT") or 0)
+
+
+def network(**settings: Any) -> dict[str, Any]:
+    """Settings of a small network, in the precision that ``A2LC_TEST_PRECISION`` names, if any: float32, bfloat16."""
+    precision = os.environ.get("A2LC_TEST_PRECISION")
+    return {"precision": precision, **settings} if precision else settings
+
+
+EAGER = {"thresholds": [0.0], "tail_ratio": 0.0, "learning_rate": 0.003}  # of an LCM that corrects, sure or not
 QUICK: dict[str, Any] = {
+    "seed": seeded(),
     "rounds": 2,
     "budget": 60,
-    "segmenter": {"iterations": 4},
+    "segmenter": network(iterations=4),
     "correction": {"epochs": 20, **EAGER},
 }
 
@@ -112,7 +126,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Hashes of the same files, without the clocks in those of runs: equal wherever the runs are the same."""
+    """Hashes of the same files, without clocks and threads in those of runs: equal wherever the runs are the same."""
     return {
         name: hashlib.sha256(_timeless(Path(name).name, data)).hexdigest() for name, data in files_of(folder).items()
     }
@@ -123,6 +137,8 @@ def _timeless(name: str, data: bytes) -> bytes:
         return json.dumps(list(json.loads(data)["finished"])).encode()
     if name == "metrics.json":
         return json.dumps({k: v for k, v in json.loads(data).items() if not k.startswith("seconds")}).encode()
+    if name == "provenance.json":  # workers of a cluster have other threads than the process that asks them
+        return json.dumps(json.loads(data) | {"threads": 0}).encode()
     if name in ("answers.jsonl", "approvals.jsonl"):
         lines = map(json.loads, data.splitlines())
         return json.dumps([{k: v for k, v in line.items() if k not in ("time", "seconds")} for line in lines]).encode()

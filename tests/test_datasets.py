@@ -502,20 +502,29 @@ def test_real_camvid(data_root: Path) -> None:
     assert {name: round(share[camvid.classes.index(name)], 1) for name in tail} == tail
 
 
-def test_real_voc_labels(data_root: Path) -> None:
+def test_real_voc_fits_its_masks(data_root: Path) -> None:
+    """Every picture has the size of its ground truth and, on the training images, of its Grounded-SAM output."""
     root = data_root / "VOCdevkit"
     voc = load_dataset("voc2012", root)
-    assert (len(voc.train), len(voc.val)) == (38, 42)
+    assert (len(voc.train), len(voc.val)) == (464, 485)
+    small = load_dataset("voc2012", root, train_list="train38").train
+    assert len(small) == 38 and set(small.names) <= set(voc.train.names)
+    for split in (voc.train, voc.val):
+        for name in split.names:
+            truth = split.ground_truth(name)
+            sizes = [root / "VOC2012" / "JPEGImages" / f"{name}.jpg"]
+            if split is voc.train:
+                sizes.append(data_root / "grounded_sam_voc" / "obj_jpg" / f"{name}.png")
+            for path in sizes:
+                with Image.open(path) as image:  # reads no pixels
+                    assert truth is not None and truth.shape == (image.height, image.width), path
+    assert voc.train.image(voc.train.names[0]).shape == (281, 500, 3)
+
+
+def test_real_voc_ground_truth_alone(data_root: Path) -> None:
+    root = data_root / "VOCdevkit"
     labels = load_dataset("voc2012", root, train_list="train_labels_only", labels_only=True).train
-    assert len(labels) == 752 and set(voc.train.names) <= set(labels.names)
-    for name in voc.train.names:
-        truth = labels.ground_truth(name)
-        with Image.open(data_root / "grounded_sam_voc" / "obj_jpg" / f"{name}.png") as objects:
-            assert truth is not None and truth.shape == (objects.height, objects.width)
-
-
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="the shared JPEG files of these names are not VOC's pictures")
-def test_real_voc_images_fit_their_labels(data_root: Path) -> None:
-    """All 80 are 640x480 indoor scenes: the loop on the 38 images with real Grounded-SAM masks cannot be run."""
-    train = load_dataset("voc2012", data_root / "VOCdevkit").train
-    assert train.image(train.names[0]).shape[:2] == train.ground_truth(train.names[0]).shape  # type: ignore[union-attr]
+    with_picture = load_dataset("voc2012", root).train
+    assert len(labels) == 752 and len({*labels.names, *with_picture.names}) == 957
+    with pytest.raises(FileNotFoundError, match="JPEGImages"):
+        load_dataset("voc2012", root, train_list="train_labels_only")

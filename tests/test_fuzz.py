@@ -49,7 +49,7 @@ from a2lc.files import (
     write_label_png,
     write_parquet,
 )
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
 from a2lc.human.png import read_ids, with_ids
 from a2lc.human.queue_csv import read_queue, write_queue
@@ -614,7 +614,7 @@ def test_what_a_person_said(waiting: Path) -> None:
 
     def undone() -> None:
         assert len(run.masks(1)) == len(table)
-        run.next_round(enough=True, device="cpu", segmenter=Colours, progress=False)
+        next_round(run, enough=True, device="cpu", segmenter=Colours, progress=False)
 
     @searching(160)
     @given(st.sampled_from((answers, answers, approvals, undone)), LINES | st.none(), EDITS)
@@ -746,7 +746,7 @@ def test_a_pickle_in_place_of_any_file_is_refused(finished: Path, tmp_path: Path
 def read_any(path: Path) -> None:
     """As the package reads a file of this kind."""
     if path.suffix == ".jsonl":
-        RoundFolder(path.parent).read_answers()
+        RoundFolder(path.parents[1], int(path.parent.name[-2:])).read_answers()
     else:
         readers = {".json": read_json, ".parquet": read_parquet, ".safetensors": read_arrays, ".png": read_label_png}
         readers[path.suffix](path)

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ from a2lc.human.exports import export_png
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import grounded_sam, mask_folder, weights
 from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam
-from a2lc.pseudo_labels.grounded_sam import INPUT_SIZES, Models, Settings
 from a2lc.pseudo_labels.grounding_dino import Detections, Detector, _best_of_prompts, input_shape, load_grounding_dino
+from a2lc.pseudo_labels.label_images import INPUT_SIZES, Models, Settings
 from a2lc.pseudo_labels.packages import half_precision, require_packages
 from a2lc.pseudo_labels.prompts import build_prompt
 
@@ -66,10 +67,14 @@ def models(bert: Path) -> Models:
 
 @pytest.fixture(scope="module")
 def images(data_root: Path) -> FileSplit:
-    """Four real photographs, read in place."""
+    """Four real photographs of three to four, the shape that the tests' inputs are for, read in place."""
     files = index_files(data_root / "VOCdevkit" / "VOC2012" / "JPEGImages")
-    names = tuple(files)[:4]
-    return FileSplit("train", names, CLASSES, files, {})
+
+    def fits(name: str) -> bool:
+        with Image.open(files[name]) as image:  # reads no pixels
+            return image.size == (500, 375)
+
+    return FileSplit("train", tuple(islice(filter(fits, files), 4)), CLASSES, files, {})
 
 
 @pytest.fixture(scope="module")
@@ -480,7 +485,7 @@ import torch
 from pathlib import Path
 from tiny_grounded_sam import INPUT_SIZE, tiny_dino, tiny_sam
 from a2lc.pseudo_labels import grounded_sam
-from a2lc.pseudo_labels.grounded_sam import Models
+from a2lc.pseudo_labels.label_images import Models
 models = Models(tiny_dino(Path({bert!r})), tiny_sam(), {{"random": "1"}})
 grounded_sam({folder!r}, {names!r}, {out!r}, box_threshold=0.5, input_size=INPUT_SIZE, models=models)
 """
@@ -708,7 +713,7 @@ def test_missing_and_too_new_packages_are_named(found: str | None, monkeypatch: 
 
     monkeypatch.setattr(packages, "version", version)
     reason = "no package transformers" if found is None else r"transformers 5\.0\.1 has lost what groundingdino calls"
-    with pytest.raises(ImportError, match=rf"Grounded-SAM: {reason}.*; pip install 'a2lc\[grounded-sam\]'"):
+    with pytest.raises(ImportError, match=rf"Grounded-SAM: {reason}.*; .* -m pip install 'a2lc\[grounded-sam\]'"):
         require_packages()
 
 

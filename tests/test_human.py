@@ -19,21 +19,23 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_runs import network, seeded
 from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.files import AppendLog
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.boxes import boxes_of
 from a2lc.human.cli import app
 from a2lc.human.queue_csv import read_queue, write_queue
 
 CONFIG = {
     "annotator": "human",
+    "seed": seeded(),
     "rounds": 2,
     "budget": 12,
-    "segmenter": {"iterations": 2},
+    "segmenter": network(iterations=2),
     "correction": {"epochs": 2},
 }
 K = 14  # classes of toy
@@ -181,7 +183,7 @@ def test_positions_and_masks_that_do_not_exist(run: Run) -> None:
         ({"label": "road"}, "line 2: expected an answer of a person"),
         ({"seconds": "long"}, "line 2: expected an answer of a person"),
     ):
-        with open(log_of(run), "a") as file:
+        with open(log_of(run), "a", encoding="utf-8") as file:
             file.write(json.dumps(record | wrong) + "\n")
         with pytest.raises(ValueError, match=rf"answers\.jsonl, {message}"):
             Queue(run)
@@ -393,7 +395,7 @@ def test_closing_gives_the_rest_back_to_the_pool(run: Run) -> None:
     asked = run.queries(1)
     assert asked["row"].tolist() == [queue.queries[p].row for p in (2, 4)]
     assert asked["answer"].tolist() == [255, queue.classes.index("road")]
-    assert run.folder(1).clicks() == 2 and run.folder(1).seconds["answered"] == 5.0
+    assert run.folder(1).clicks() == 2 and run.folder(1).state.finished["answered"] == 5.0
     for late in (lambda: queue.answer("road"), queue.undo, queue.close):
         with pytest.raises(ValueError, match="round_01: this round has gone on, its queue takes no more answers"):
             late()
@@ -415,9 +417,7 @@ def test_killed_while_closing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     queue = Queue(run)
     for position, said in ((5, "road"), (1, "skip"), (3, "car")):
         queue.answer(said, position)
-    monkeypatch.setattr(
-        "a2lc.runs.round_folder.RoundFolder.end", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
+    monkeypatch.setattr("a2lc.runs.RoundFolder.end", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         queue.close(enough=True)
     monkeypatch.undo()
@@ -480,13 +480,11 @@ def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path
     queue, path = Queue(run), tmp_path / "queue.csv"
     write_queue(queue, path)
     table = fill(path, _0="road", _1="raod")
-    other = next(
-        n
-        for n in range(1, 99)
-        if (table["image"][3], str(n)) not in set(zip(table["image"], table["mask_id"], strict=True))
-    )
+    asked = {query.row for query in queue.queries}
+    not_asked = next(row for row in range(len(queue.masks)) if row not in asked)
+    image, other = (queue.masks.table[column].iloc[not_asked] for column in ("image", "mask_id"))
     table.loc[2, "image"] = "train_9999"
-    table.loc[3, "mask_id"] = str(other)
+    table.loc[3, ["image", "mask_id"]] = image, str(other)
     table.loc[4, "mask_id"] = "4096"
     table.loc[5, "mask_id"] = "two"
     table.loc[6, "label"] = "sky" if table["label"][6] != "sky" else "road"
@@ -549,4 +547,4 @@ def test_who_answers_is_part_of_the_identity() -> None:
 def test_a_run_folder_of_another_name_is_not_continued(run: Run, tmp_path: Path) -> None:
     moved = Run(tmp_path / "mine", run.config)
     with pytest.raises(ValueError, match=f"belongs into a folder of name {run.config.name}"):
-        moved.next_round()
+        next_round(moved)

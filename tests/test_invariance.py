@@ -54,7 +54,7 @@ def test_scores_depend_on_neither_image_order_nor_blocks_nor_threads(
         config = Experiment(acquisition=name, budget=3, similarity="representative" if name == "cil" else "mean")
         dataset = Dataset("toy", classes, Numbered("train", order), Numbered("val", []))
         context = Context(config, dataset, *[None] * 3, False)  # neither truth nor annotator nor new models are needed
-        folder = RoundFolder(tmp_path / "-".join(order))
+        folder = RoundFolder(tmp_path / "-".join(order), 1)
         score(context, masks, Fixed(probs), folder, seed=7)
         keys = list(zip(masks.table["image"].astype(str), masks.table["mask_id"].astype(int), strict=True))
         rows = select_queries(masks, folder.scores(), config, 3)

@@ -29,21 +29,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import EAGER, TRUTH, contents, dataset_folder
+from small_runs import EAGER, TRUTH, contents, dataset_folder, network, seeded
 from tqdm import tqdm
 
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.files import read_arrays, read_json, read_label_png, read_parquet, write_arrays, write_json
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
 from a2lc.runs import FORMAT, STAGES, RoundFolder
 
 SETTINGS = {
     "dataset": "folder",
+    "seed": seeded(),
     "rounds": 2,
     "budget": 2,
-    "segmenter": {"iterations": 1},
+    "segmenter": network(iterations=1),
     "correction": {"epochs": 2, **EAGER},
 }
 PACKAGE = str(Path(a2lc.__file__).parent)
@@ -101,7 +102,7 @@ def go_on(fields: dict[str, Any], runs_dir: Path, tiny: bool = True) -> Run:
                 queue.answer("void" if label == 255 else label)
         elif run.waits_for == "approval":
             Approval(run).approve()
-        run = run.next_round(device="cpu", segmenter=segmenter, progress=False)
+        run = next_round(run, device="cpu", segmenter=segmenter, progress=False)
     return run
 
 
@@ -348,7 +349,7 @@ def say_to(connection: Connection, errors: Path) -> None:
         fit(*args, **kwargs)
 
     Colours.fit = told  # type: ignore[method-assign]
-    sys.stderr = open(errors, "w", buffering=1)  # noqa: SIM115
+    sys.stderr = open(errors, "w", encoding="utf-8", buffering=1)  # noqa: SIM115
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -25,7 +25,7 @@ def imported(path: Path) -> set[str]:
         else:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         rooms |= {room_of(name) for name in names if name.startswith("a2lc.")}
-    return rooms
+    return {room for room in rooms if not room.startswith("__")}
 
 
 def arrows() -> dict[str, set[str]]:
@@ -33,7 +33,7 @@ def arrows() -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
         first = path.relative_to(PACKAGE).parts[0]
-        if first != "__init__.py":  # the face of the package is lazy
+        if not first.startswith("__"):  # the face of the package is lazy
             room = first.removesuffix(".py")
             graph.setdefault(room, set()).update(imported(path) - {room})
     return graph

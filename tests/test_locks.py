@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from small_runs import network, seeded
 
 import a2lc
 from a2lc.config import Experiment
@@ -22,7 +23,7 @@ with locked(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
 """
-TINY = {"rounds": 1, "budget": 0.03, "segmenter": {"iterations": 2}, "correction": {"epochs": 1}}
+TINY = {"seed": seeded(), "rounds": 1, "budget": 0.03, "segmenter": network(iterations=2), "correction": {"epochs": 1}}
 
 
 def test_the_second_waits_and_says_so(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

@@ -18,7 +18,7 @@ import torch
 import yaml
 from distributed import Client, Future
 from small_notebooks import write_notebook
-from small_runs import EAGER, contents, dataset_folder
+from small_runs import EAGER, contents, dataset_folder, network, seeded
 
 import a2lc
 from a2lc import Experiment, run_many
@@ -39,9 +39,10 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {
         "dataset": "folder",
         "root": str(root / "data"),
+        "seed": seeded(),
         "rounds": 2,
         "budget": 2,
-        "segmenter": {"iterations": 2, "batch_size": 2},
+        "segmenter": network(iterations=2, batch_size=2),
         "correction": {"epochs": 5, **EAGER},
     }
 
@@ -49,7 +50,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def good(fields: dict[str, Any]) -> list[Experiment]:
     """Two that start from one model, and one that lasts long enough to be killed."""
-    longer = {"seed": 1, "segmenter": {"iterations": 6}}
+    longer = {"seed": seeded(1), "segmenter": network(iterations=6)}
     return [Experiment(**fields | own) for own in ({"method": "alc"}, {"method": "a2lc"}, longer)]
 
 
@@ -120,7 +121,7 @@ def test_the_failed_one_is_reported_at_the_end(played: SimpleNamespace) -> None:
 
 def test_the_start_is_made_once(played: SimpleNamespace, good: list[Experiment]) -> None:
     """Two runs from one start took over the model that one of them has trained, seconds included."""
-    models = list((played.runs_dir / "shared").glob("*/model-s0-*/state.json"))
+    models = list((played.runs_dir / "shared").glob(f"*/model-s{seeded()}-*/state.json"))
     starts = [played.runs_dir / experiment.name / "round_00" / "state.json" for experiment in good[:2]]
     assert len(models) == 1 and {path.read_text() for path in starts} == {models[0].read_text()}
 
@@ -133,9 +134,9 @@ def test_the_cluster_that_the_environment_names(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(SCHEDULER, client.scheduler.address)
     rows = {name: {"method": name, "rounds": 0} for name in ("a2lc", "alc")}
-    found = run_rows(fields, rows, (0, 1), runs_dir="here", device="cpu", progress=False)
+    found = run_rows(fields, rows, (seeded(0), seeded(1)), runs_dir="here", device="cpu", progress=False)
     assert [(run.config.method, run.config.seed) for row in found.values() for run in row] == [
-        *(("a2lc", 0), ("a2lc", 1), ("alc", 0), ("alc", 1))
+        (method, seeded(seed)) for method in ("a2lc", "alc") for seed in (0, 1)
     ]
     assert all((tmp_path / run.path).is_dir() and run.finished for row in found.values() for run in row)
 
@@ -159,10 +160,13 @@ def test_regenerate_on_a_cluster(
 ) -> None:
     """The notebook's own process is kept from playing: its run is the workers'."""
     (tmp_path / "params").mkdir()
-    (tmp_path / "params" / "toy.yaml").write_text(yaml.safe_dump({"figures_dir": str(tmp_path / "results")}))
+    (tmp_path / "params" / "toy.yaml").write_text(
+        yaml.safe_dump({"profile": {"figures_dir": str(tmp_path / "results")}})
+    )
     cells = [
         "import a2lc.paper.many\nfrom a2lc.paper.experiments import run_rows\na2lc.many.run = None",
-        f"rows = {{'alc': {{'method': 'alc'}}}}\nfound = run_rows({fields}, rows, runs_dir={str(played.runs_dir)!r})",
+        f"rows, seeds = {{'alc': {{'method': 'alc'}}}}, [{seeded()}]",
+        f"found = run_rows({fields}, rows, seeds, runs_dir={str(played.runs_dir)!r})",
         f"assert found['alc'][0].finished and found['alc'][0].path.name == {good[0].name!r}",
     ]
     write_notebook(tmp_path / "table1_rounds.ipynb", *cells, parameters='figures_dir: str = "f"')
@@ -195,7 +199,7 @@ def test_a_cluster_of_its_own(
 ) -> None:
     """Two runs from one start, on two workers: neither waits for the lock of what the other makes."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    slow = fields | {"rounds": 0, "segmenter": {"iterations": 20}}
+    slow = fields | {"rounds": 0, "segmenter": network(iterations=20)}
     both = [Experiment(**slow, method=method) for method in ("alc", "a2lc")]
     runs = run_many(both, tmp_path, workers=2, device="cpu", progress=False)
     assert [run.path.name for run in runs] == [experiment.name for experiment in both]

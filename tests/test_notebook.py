@@ -9,38 +9,44 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+import yaml
 from small_notebooks import write_notebook
+from small_runs import network, seeded
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
-from a2lc.files import read_yaml
+from a2lc.notebook import project_folder
+from a2lc.paper.execution import run_notebook
 from a2lc.paper.experiments import table2
-from a2lc.paper.notebook import check_parameters, parameters_of, run_notebook
 from a2lc.paper.switches import switches_of
+from a2lc.parameters import item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROFILES = sorted((ROOT / "notebooks" / "params").glob("*.yaml"))
+ITEMS = parameters_by_item(ROOT / "notebooks")
 
 
 def small_notebook(folder: Path, *cells: str) -> Path:
-    return write_notebook(folder / "small.ipynb", *cells, parameters="rounds: int = 2\nshare: float = 0.5\nroot = None")
+    parameters = 'rounds: int = 2\nshare: float = 0.5\nroot: str = ""'
+    return write_notebook(folder / "small.ipynb", *cells, parameters=parameters)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_every_profile_fits_every_notebook(path: Path) -> None:
-    defaults = parameters_of(path)
+    item, parameters = item_of(path), parameters_of(path)
     for profile in PROFILES:
-        values = read_yaml(profile)
-        check_parameters(path, {name: value for name, value in values.items() if name in defaults})
+        given = profile_for(item, read_profile(profile), ITEMS)
+        assert given and settle(item, parameters, given, given, ITEMS).items() >= given.items()
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
 def test_every_profile_is_an_experiment_and_lists_known_rows(path: Path) -> None:
-    values = read_yaml(path)
+    values = read_profile(path)
     assert Experiment.from_file(path).dataset == values["dataset"]  # `a2lc run --params` takes the same file
-    assert set(values.get("rows", [])) <= set(table2(2))
-    assert set(values.get("functions", [])) | set(values.get("without_lcm", [])) <= set(ACQUISITION_FUNCTIONS)
+    assert set(values.get("table2", {}).get("rows", [])) <= set(table2(2))
+    table4 = values.get("table4", {})
+    assert set(table4.get("functions", [])) | set(table4.get("without_lcm", [])) <= set(ACQUISITION_FUNCTIONS)
 
 
 @pytest.mark.parametrize("dataset", ["cityscapes", "voc2012"])
@@ -64,9 +70,9 @@ def test_the_paper_profile_takes_the_switches_that_readme_says(dataset: str) -> 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_are_tiny_runs_unless_told_otherwise(path: Path) -> None:
-    defaults = parameters_of(path)
+    defaults = {name: about.default for name, about in parameters_of(path).items()}
     assert defaults["dataset"] == "toy" and defaults.get("rounds", 1) <= 2 and defaults["segmenter"]["iterations"] <= 50
-    assert defaults["figures_dir"] == "../paper_figures/smoke"  # results of profiles are never overwritten
+    assert defaults["figures_dir"] == "paper_figures/smoke"  # results of profiles are never overwritten
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -75,15 +81,26 @@ def test_notebooks_are_kept_executed_without_progress_bars(path: Path) -> None:
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     streams = [output for cell in code for output in cell.outputs if output.output_type in ("stream", "error")]
     assert all(output.get("name") == "stdout" for output in streams)
+    assert not any("execution" in cell.metadata for cell in code), "times change with every run: make notebooks"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_picture_says_what_it_shows(path: Path) -> None:
+    cells, pictures = nbformat.read(path, 4).cells, 0
+    for output in (output for cell in cells for output in cell.get("outputs", [])):
+        for kind in (kind for kind in output.get("data", {}) if kind.startswith("image/")):
+            assert len(output.metadata.get(kind, {}).get("alt", "")) > 20, "save_figure(..., alt)"
+            pictures += 1
+    assert pictures and "![](" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"round": 3}, "round: no such parameter; did you mean 'rounds'"),
-        ({"rounds": "3"}, "rounds: expected int like 2, found '3'"),
+        ({"rounds": "x"}, "rounds: expected int like 2, found 'x'"),
         ({"rounds": True}, "rounds: expected int like 2, found True"),
-        ({"share": "x", "rond": 1}, "share: expected float.*rond: no such parameter"),
+        ({"share": "x", "rounds": 1.5}, "rounds: expected int.*share: expected float"),
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_runs(given: dict, message: str, tmp_path: Path) -> None:
@@ -110,7 +127,8 @@ def a2lc_command(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[s
 
 def test_command_line_from_run_to_export(tmp_path: Path) -> None:
     params = tmp_path / "p.yaml"
-    params.write_text("dataset: toy\nrounds: 1\nbudget: 20\nsegmenter: {iterations: 2}\ncorrection: {epochs: 1}\n")
+    fields = {"dataset": "toy", "seed": seeded(), "rounds": 1, "budget": 20, "correction": {"epochs": 1}}
+    params.write_text(yaml.safe_dump(fields | {"segmenter": network(iterations=2)}))
     ran = a2lc_command("run", "--params", params, "--runs-dir", "r", "--device", "cpu", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     folder = ran.stdout.splitlines()[-1]
@@ -140,3 +158,46 @@ def test_errors_are_one_line(arguments: list[str], message: str, tmp_path: Path)
 def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     told = a2lc_command("doctor", cwd=tmp_path).stdout
     assert "torch" in told and "device" in told and "groundingdino" in told
+
+
+@pytest.mark.parametrize("shape", ["profile", "fields"])
+def test_an_experiment_reads_a_profile_or_its_own_fields(shape: str, tmp_path: Path) -> None:
+    """Of a profile, what only notebooks know is left out; a misspelt name is refused all the same."""
+    fields = {"dataset": "toy", "rounds": 3}
+    values = {"profile": {**fields, "seeds": [1], "table1": {"methods": ["alc"]}}} if shape == "profile" else fields
+    file = tmp_path / "p.yaml"
+    file.write_text(yaml.safe_dump(values))
+    assert Experiment.from_file(file) == Experiment(**fields)
+    (values["profile"] if shape == "profile" else values)["round"] = 4
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(ValueError, match="round: no such field; did you mean 'rounds'"):
+        Experiment.from_file(file)
+
+
+def test_an_experiment_refuses_a_profile_of_another_version(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("dataset: toy\nseeds: [0]\nmethods: [alc]\n")
+    with pytest.raises(ValueError, match=r"old\.yaml: expected 'profile:' and all parameters indented below it"):
+        Experiment.from_file(tmp_path / "old.yaml")
+
+
+def project(folder: Path) -> Path:
+    (folder / "notebooks" / "params").mkdir(parents=True)
+    return folder
+
+
+def test_the_project_is_the_nearest_folder_with_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outer = project(tmp_path / "outer")
+    inner, elsewhere = project(outer / "inner"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for start, wanted in ((outer, outer), (inner / "notebooks" / "params", inner), (elsewhere, ROOT)):
+        monkeypatch.chdir(start)
+        assert project_folder() == wanted
+    assert project_folder(inner / "notebooks" / "x.ipynb") == inner  # where the runner says so
+    monkeypatch.setenv("A2LC_PROJECT", str(outer))
+    assert project_folder(inner / "notebooks" / "x.ipynb") == outer  # the name of a folder wins
+
+
+def test_without_any_project_it_is_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2lc.notebook.__file__", str(tmp_path / "site-packages" / "a2lc" / "notebook.py"))
+    monkeypatch.chdir(tmp_path)
+    assert project_folder() == tmp_path

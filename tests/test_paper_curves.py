@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from small_runs import network, seeded
 
 from a2lc.config import Experiment
 from a2lc.paper.experiments import run_rows
@@ -33,7 +34,7 @@ SMALL = {
     "dataset": "toy",
     "rounds": 2,
     "budget": 4000,  # more than there are: A²LC has queried every mask after one round
-    "segmenter": {"iterations": 1, "batch_size": 2, "scale": 0.5},
+    "segmenter": network(iterations=1, batch_size=2, scale=0.5),
     "correction": {"epochs": 1},
 }
 
@@ -44,7 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Run]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # says that fewer masks are left than the budget asks for
         rows = {name: {"method": name} for name in ("alc", "a2lc")}
-        return run_rows(SMALL, rows, runs_dir=tmp_path_factory.mktemp("runs"), device="cpu", progress=False)
+        return run_rows(SMALL, rows, [seeded()], runs_dir=tmp_path_factory.mktemp("runs"), device="cpu", progress=False)
 
 
 def made_up(seed: int, alc_rounds: int = 5, a2lc_rounds: int = 8) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import plain_lcm, plain_training
+from small_runs import network, seeded
 from torch import nn
 
 from a2lc import Experiment
@@ -33,22 +34,24 @@ from a2lc.segmenter.training import pixel_loss
 pytestmark = pytest.mark.usefixtures("one_thread")
 DATA = load_dataset("toy", n_train=5, n_val=1)
 K, CPU = len(DATA.classes), torch.device("cpu")
-TINY = SegmenterSettings(iterations=3, batch_size=2, scale=0.5, precision="float32", lr=0.05, colour_jitter=0.3)
+TINY = SegmenterSettings(
+    **{"precision": "float32"} | network(iterations=3, batch_size=2, scale=0.5, lr=0.05, colour_jitter=0.3)
+)
 DEEP = {"network": "deeplabv3plus", "optimizer": "sgd_poly", "iterations": 2, "crop": (64, 64)}  # dropout draws as well
-RUN = {"rounds": 1, "budget": 5, "segmenter": {"iterations": 2, "batch_size": 4, "scale": 0.5}}
+RUN = {"seed": seeded(), "rounds": 1, "budget": 5, "segmenter": network(iterations=2, batch_size=4, scale=0.5)}
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 def fitted(settings: SegmenterSettings) -> tuple[dict[str, torch.Tensor], tuple[float, ...]]:
     model = build_segmenter(settings, K, "cpu")
-    log = model.fit(DATA.train, DATA.train.ground_truth, seed=4, progress=False)
+    log = model.fit(DATA.train, DATA.train.ground_truth, seed=seeded(4), progress=False)
     assert model.network is not None
     return model.network.state_dict(), log.losses
 
 
 def plain(settings: SegmenterSettings, parts: int = 1) -> tuple[dict[str, torch.Tensor], list[float]]:
     with torch.random.fork_rng():
-        torch.manual_seed(4)
+        torch.manual_seed(seeded(4))
         network = build_segmenter(settings, K, "cpu")._new_network(pretrained=False)
         losses = plain_training(network, settings, DATA.train, parts)
     return network.state_dict(), losses
@@ -92,7 +95,7 @@ def test_deterministic_changes_nothing_on_a_cpu_and_is_undone_afterwards() -> No
     weights = []
     for deterministic in (True, False):
         model = build_segmenter(TINY.model_copy(update={"deterministic": deterministic}), K, "cpu")
-        model.fit(DATA.train, DATA.train.ground_truth, seed=4, progress=False, loss=loss)
+        model.fit(DATA.train, DATA.train.ground_truth, seed=seeded(4), progress=False, loss=loss)
         assert model.network is not None
         weights.append(model.network.state_dict())
         assert state() == before
@@ -119,7 +122,7 @@ def test_the_loss_that_cuda_computes_the_same_way_every_time() -> None:
 def test_a_compiled_network_has_the_same_names_and_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="eager"))  # compiles in no time
     compiled = build_segmenter(TINY.model_copy(update={"compile": True, "iterations": 1}), K, "cpu")
-    compiled.fit(DATA.train, DATA.train.ground_truth, seed=4, progress=False)
+    compiled.fit(DATA.train, DATA.train.ground_truth, seed=seeded(4), progress=False)
     compiled.save(tmp_path / "compiled.safetensors")
     again = build_segmenter(TINY, K, "cpu")
     again.load(tmp_path / "compiled.safetensors")
@@ -142,6 +145,7 @@ import pytest
 import torch
 sys.path.insert(0, {tests!r})
 import a2lc
+from small_runs import seeded
 from test_pipeline import DATA, K, RUN, TINY
 from a2lc.segmenter import build_segmenter
 from a2lc.segmenter.processes import first_process_plays
@@ -149,9 +153,9 @@ torch.set_num_threads(1)
 out, rank = Path({out!r}), int(__import__("os").environ["RANK"])
 with pytest.raises(ValueError, match="batch_size: expected a multiple of the number of processes, found 3 for 2"):
     model = build_segmenter(TINY.model_copy(update={{"batch_size": 3}}), K, "cpu")
-    model.fit(DATA.train, DATA.train.ground_truth, seed=4, progress=False)
+    model.fit(DATA.train, DATA.train.ground_truth, seed=seeded(4), progress=False)
 model = build_segmenter(TINY.model_copy(update={{"optimizer": "sgd_poly", "batch_size": 4}}), K, "cpu")
-log = model.fit(DATA.train, DATA.train.ground_truth, seed=4, progress=False)
+log = model.fit(DATA.train, DATA.train.ground_truth, seed=seeded(4), progress=False)
 model.save(out / f"fit{{rank}}.safetensors")
 (out / f"losses{{rank}}").write_text(repr(log.losses))
 run = a2lc.run(a2lc.Experiment(**RUN), out / "runs", device="cpu", progress=False)
@@ -208,9 +212,9 @@ def test_the_lcm_equals_a_plain_loop_bit_by_bit(loss: str) -> None:
     rng = np.random.default_rng(0)
     features, labels = rng.dirichlet(np.ones(5), 43).astype(np.float32), rng.integers(0, 4, 43)
     settings = LCMSettings(epochs=3, loss=loss)
-    found = train_lcm(features, labels, 5, settings, seed=2).state_dict()
+    found = train_lcm(features, labels, 5, settings, seed=seeded(2)).state_dict()
     with torch.random.fork_rng():
-        wanted = plain_lcm(features, labels, 5, settings, seed=2).state_dict()
+        wanted = plain_lcm(features, labels, 5, settings, seed=seeded(2)).state_dict()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
@@ -280,7 +284,7 @@ def test_training_and_prediction_say_which_setting_to_lower(monkeypatch: pytest.
         raise RuntimeError("mat1 and mat2")
 
     model = build_segmenter(TINY, K, "cpu")
-    fit = {"seed": 0, "progress": False}
+    fit = {"seed": seeded(), "progress": False}
     wanted = r"training on batches of 2 \(CUDA out.*\); lower segmenter.batch_size, crop or scale"
     with pytest.raises(RuntimeError, match=f"cpu: not enough memory for {wanted}"):
         model.fit(DATA.train, DATA.train.ground_truth, loss=no_memory, **fit)

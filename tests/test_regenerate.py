@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
@@ -13,9 +15,10 @@ from small_notebooks import write_notebook
 
 from a2lc.files import read_json
 from a2lc.paper.regenerate import execute, plan, profile_files
-from a2lc.paper.summary import item_of, save_headline, write_minutes, write_summary
+from a2lc.paper.summary import save_headline, write_minutes, write_summary
+from a2lc.parameters import item_of
 
-PARAMETERS = 'rounds: int = 2\nroot = None\nfigures_dir: str = "f"'
+PARAMETERS = 'rounds: int = 2\nroot: str = ""\nfigures_dir: str = "f"'
 HEADLINE = """
 from a2lc.paper.summary import save_headline
 save_headline("table1", figures_dir, "Simulated.", {"Data mIoU (%)": (80.5, 85.25), "masks": (1234.0, None)})
@@ -24,7 +27,7 @@ save_headline("table1", figures_dir, "Simulated.", {"Data mIoU (%)": (80.5, 85.2
 
 def write_profile(folder: Path, name: str = "toy", **values: object) -> None:
     (folder / "params").mkdir(exist_ok=True)
-    (folder / "params" / f"{name}.yaml").write_text(yaml.safe_dump(values))
+    (folder / "params" / f"{name}.yaml").write_text(yaml.safe_dump({"profile": values}))
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def notebooks(tmp_path: Path) -> Path:
     }
     for name, cell in cells.items():
         write_notebook(folder / f"{name}.ipynb", cell, parameters=PARAMETERS)
-    write_notebook(folder / "00_quickstart.ipynb", "assert rows == ['a']", parameters="rows: list = []")
+    write_notebook(folder / "00_quickstart.ipynb", "assert rows == ['a']", parameters="rows: list[str] = []")
     write_profile(folder, rounds=3, root="x", rows=["a"], figures_dir=str(tmp_path / "results"))
     return folder
 
@@ -52,15 +55,22 @@ def items(tasks: list) -> list[str]:
 def test_tables_come_before_figures_and_tutorials_only_when_named(notebooks: Path) -> None:
     assert items(plan("toy", notebooks)) == ["quickstart", "table1", "table2", "figure1"]
     assert items(plan("toy", notebooks, ["figure1", "table2"])) == ["table2", "figure1"]
-    assert items(plan("toy", notebooks, ["01", "00"])) == ["quickstart", "tutorial"]
+    assert items(plan("toy", notebooks, ["01", "00"])) == ["quickstart", "tutorial01"]
     assert plan("toy", notebooks, ["00"])[0].parameters == {"rows": ["a"]}
+
+
+def test_an_item_takes_its_own_values_before_those_of_all(notebooks: Path) -> None:
+    write_profile(notebooks, rounds=3, figures_dir="f", table2={"rounds": "7"})
+    one, two = plan("toy", notebooks, ["table"])
+    assert (one.parameters, two.parameters) == ({"rounds": 3, "figures_dir": "f"}, {"rounds": 7, "figures_dir": "f"})
+    assert one.project == notebooks.parent and one.folder == notebooks.parent / "f"
 
 
 def test_a_profile_may_have_several_datasets(notebooks: Path) -> None:
     for name in ("paper_voc2012", "paper_cityscapes"):
         write_profile(notebooks, name, rounds=1, figures_dir=name)
     tasks = plan("paper", notebooks, ["table"])
-    assert [(str(task.folder), item_of(task.notebook)) for task in tasks] == [
+    assert [(task.folder.name, item_of(task.notebook)) for task in tasks] == [
         ("paper_cityscapes", "table1"),
         ("paper_cityscapes", "table2"),
         ("paper_voc2012", "table1"),
@@ -72,9 +82,14 @@ def test_a_profile_may_have_several_datasets(notebooks: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "only", "message"),
     [
-        ({"rounds": 3, "row": ["a"], "figures_dir": "f"}, ["figure"], r"toy\.yaml: no notebook has the parameters row"),
-        ({"rounds": "3", "figures_dir": "f"}, [], "rounds: expected int like 2, found '3'"),
+        (
+            {"rounds": 3, "row": ["a"], "figures_dir": "f"},
+            ["figure"],
+            r"row: no notebook has this parameter; did you mean 'rows'",
+        ),
+        ({"rounds": "x", "figures_dir": "f"}, [], "rounds: expected int like 2, found 'x'"),
         ({"rounds": 3}, [], r"toy\.yaml: expected figures_dir, a folder, found None"),
+        ({"table1": {"row": 1}, "figures_dir": "f"}, ["figure"], r"toy\.yaml: table1\.row: no such parameter"),
     ],
 )
 def test_wrong_parameters_are_refused(values: dict, only: list[str], message: str, notebooks: Path) -> None:
@@ -132,6 +147,27 @@ def test_nothing_is_started_when_a_parameter_is_wrong(notebooks: Path) -> None:
     refused = regenerate(notebooks)
     assert refused.returncode == 2 and "rounds: expected int like 2, found 2.5" in refused.stderr
     assert not (notebooks.parent / "results").exists()
+
+
+def test_a_reproduction_leaves_the_profiles_folders_alone(notebooks: Path) -> None:
+    root = notebooks.parent
+    ran = regenerate(notebooks, "--only", "table1", "--out", "again")
+    assert ran.returncode == 0, ran.stderr
+    assert {path.name for path in (root / "again" / "results").iterdir()} >= {"table1_headline.json", "README.md"}
+    assert {path.name for path in root.iterdir()} == {"notebooks", "again"}
+
+
+def test_nothing_is_started_where_results_cannot_be_written(notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only checkout: told before the first hour of training, not after it."""
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr("a2lc.paper.regenerate.TemporaryFile", Mock(side_effect=refused))
+    with pytest.raises(OSError, match=r"results: results cannot be written here \(Permission denied\)"):
+        next(execute(plan("toy", notebooks), progress=False))
+    monkeypatch.undo()
+    (notebooks.parent / "results").rmdir()
+    (notebooks.parent / "results").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="results: results cannot be written here"):
+        next(execute(plan("toy", notebooks), progress=False))
 
 
 def test_a_dead_kernel_is_a_failure(notebooks: Path) -> None:

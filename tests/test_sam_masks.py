@@ -277,7 +277,7 @@ def test_text_packages_are_not_needed(
     monkeypatch.setitem(sys.modules, "transformers", None)
     sam_object_maps(images, tmp_path / "out", **GRID, model=sam, progress=False)
     monkeypatch.setitem(sys.modules, "segment_anything", None)
-    with pytest.raises(ImportError, match=r"segment_anything.*; pip install 'a2lc\[grounded-sam\]'"):
+    with pytest.raises(ImportError, match=r"segment_anything.*; .* -m pip install 'a2lc\[grounded-sam\]'"):
         sam_object_maps(images, tmp_path / "other", **GRID, model=sam, progress=False)
 
 

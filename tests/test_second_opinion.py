@@ -337,7 +337,7 @@ def test_real_grounded_sam_masks(data_root: Path) -> None:
 
 def test_innermost_pixels_of_real_masks(data_root: Path) -> None:
     """38 images: a pixel inside answers nearly as well as the whole mask."""
-    masks, split = read_real(data_root, "train")
+    masks, split = read_real(data_root, "train38")
     truth, pixels = truth_histogram(masks, split), innermost_pixels(masks)
     inner = Oracle(split, truth, "pixel", keep_if_mostly_right=False).answer(np.arange(len(masks)), masks, pixels)
     found = [answered_score(masks, truth, answers)["data_miou"] for answers in (truth.majority, inner)]

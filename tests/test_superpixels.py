@@ -22,7 +22,8 @@ from a2lc.datasets import load_dataset
 from a2lc.datasets.base import Split
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import superpixels as module
-from a2lc.pseudo_labels.superpixels import SuperpixelSettings, partition, superpixels
+from a2lc.pseudo_labels.settings import SuperpixelSettings
+from a2lc.pseudo_labels.superpixels import partition, superpixels
 
 cv2 = pytest.importorskip("cv2")
 TOY = load_dataset("toy", n_train=3, n_val=1)
@@ -181,8 +182,7 @@ class Blank(Split):
 
 
 def test_processes_fit_images_memory_and_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"SC_PHYS_PAGES": 2**23, "SC_PAGE_SIZE": 2**12}  # 32 GiB
-    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(total=2**35))  # 32 GiB
     monkeypatch.setattr("joblib.effective_n_jobs", lambda jobs: 16 if jobs == -1 else jobs)  # 16 cores
     frames, fine, coarse = Blank(50, 1024, 2048), SuperpixelSettings(side=16), SuperpixelSettings(side=32)
     assert module._processes(frames, fine, 16) == 2  # 11 GiB each

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scripted import lcm_of, told
+from small_runs import network, seeded
 
 import a2lc
 from a2lc import Experiment
@@ -93,12 +95,13 @@ def test_a_run_with_all_alternatives(acquisition: str, tmp_path: Path, monkeypat
     """Three rounds: nobody is asked twice although the LCM overrules answers; class counts are those of all masks."""
     small = a2lc.load_dataset("toy", n_train=12, n_val=2)
     monkeypatch.setattr("a2lc.rounds.load_dataset", lambda name, root: small)
-    segmenter = {"iterations": 3, "scale": 0.25, "keep": "best", "validate_every": 2, "start": "previous"}
-    tiny = {"budget": 0.1, "acquisition": acquisition, "segmenter": segmenter, "rounds": 3}
-    fast = {"epochs": 10, "thresholds": [0.05], "learning_rate": 0.003, "tail_ratio": 0.2}
+    segmenter = network(iterations=3, scale=0.25, keep="best", validate_every=2, start="previous")
+    tiny = {"seed": seeded(), "budget": 0.25, "acquisition": acquisition, "segmenter": segmenter, "rounds": 3}
+    fast = {"epochs": 10, "thresholds": [0.0], "tail_ratio": 0.0}
     config = Experiment(**ALTERNATIVES | tiny | {"correction": ALTERNATIVES["correction"] | fast})
     assert config.name != Experiment(**tiny, correction=fast).name
-    run = a2lc.run(config, tmp_path, device="cpu", progress=False)
+    with lcm_of(told(1)):
+        run = a2lc.run(config, tmp_path, device="cpu", progress=False)
     asked = [run.queries(number)["row"].to_numpy() for number in (1, 2, 3)]
     assert run.finished and len(np.unique(np.concatenate(asked))) == sum(map(len, asked))
     overruled = (run.masks(3).table["source"] == "overruled").to_numpy()

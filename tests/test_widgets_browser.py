@@ -364,11 +364,12 @@ def test_large_images_appear_quickly(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_in_a_plain_script_there_is_text_and_a_figure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = MaskBrowser(run)
     assert repr(browser) == f"MaskBrowser({run.path.name}: 3 images, rounds 0 to 2)"
-    bundle = browser._repr_mimebundle_()
+    bundle, about = browser._repr_mimebundle_()
+    assert about["image/png"]["alt"].startswith("a") and "\n" not in about["image/png"]["alt"]
     assert sorted(bundle) == ["image/png", "text/plain"] and browser._controls is None
     picture = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
     assert picture.width > 600
-    assert "application/vnd.jupyter.widget-view+json" in MaskBrowser(run, live=True)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in MaskBrowser(run, live=True)._repr_mimebundle_()[0]
     for allowed in (True, False):
         kernel = types.SimpleNamespace(get_parent=lambda allowed=allowed: {"content": {"allow_stdin": allowed}})
         shell = types.SimpleNamespace(get_ipython=lambda kernel=kernel: types.SimpleNamespace(kernel=kernel))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_runs import FIRST, NAMES, QUERIES, TRUTH, dataset_folder, hand_made_run, scores_of
+from small_runs import FIRST, NAMES, QUERIES, TRUTH, dataset_folder, hand_made_run, network, scores_of, seeded
 
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
@@ -216,11 +216,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
         "root": folder / "data",
         "rounds": 2,
         "budget": 2,
-        "segmenter": {"iterations": 2, "batch_size": 2},
+        "segmenter": network(iterations=2, batch_size=2),
         "correction": {"epochs": 2},
     }
     rows = {"abc": {"method": "a2lc"}, "pixel": {"method": "alc"}}
-    runs = run_rows(fields, rows, runs_dir=folder / "runs", device="cpu", progress=False)
+    runs = run_rows(fields, rows, [seeded()], runs_dir=folder / "runs", device="cpu", progress=False)
     return {name: found[0] for name, found in runs.items()}
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripted import lcm_of, told
 from small_runs import QUICK, hand_made_run
 
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.datasets import load_dataset
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import APPROVED, REJECTED, UNDECIDED
 from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
@@ -40,7 +41,8 @@ def proposed(asked: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.open(runs / asked.path.name)
     queue = Queue(run)
     queue.answer_many((query.position, queue.top_classes(query)[0][0]) for query in queue.queries)
-    return run.next_round(device="cpu", progress=False)
+    with lcm_of(told(1)):
+        return next_round(run, device="cpu", progress=False)
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ def test_the_end_of_the_queue(state: AnnotatorState, run: Run) -> None:
     with pytest.raises(ValueError, match="nothing is asked"):
         state.answer("void")
     assert state.step(-1) == "" and state.view()["query"]["said"] == "skipped"
-    assert state.enough() == "The queue is closed. Go on with run.next_round() in the next cell."
+    assert state.enough() == "The queue is closed. Go on with a2lc.human.next_round(run) in the next cell."
     assert state.closed and Run.open(run.path).waits_for is None
     with pytest.raises(ValueError, match="this round has gone on"):
         state.undo()
@@ -219,11 +221,11 @@ def test_a_folder_that_cannot_be_written_is_said_and_nothing_is_lost(run: Run, m
 
 def test_without_a_front_end_stands_a_figure(run: Run, approver: ApproverState) -> None:
     for widget in (Annotator(run), Approver(approver.run)):
-        bundle = widget._repr_mimebundle_()
+        bundle, about = widget._repr_mimebundle_()
         assert sorted(bundle) == ["image/png", "text/plain"]
-        words = widget.figure().get_suptitle()
+        words = about["image/png"]["alt"]
         assert "simulated from the ground truth" in words and "No images" not in words
-    live = Annotator(run, live=True)._repr_mimebundle_()
+    live, _ = Annotator(run, live=True)._repr_mimebundle_()
     assert sorted(live) == ["application/vnd.jupyter.widget-view+json", "image/png", "text/plain"]
 
 
@@ -265,8 +267,11 @@ def test_only_what_is_approved_is_corrected_and_rejections_hold(approver: Approv
     approver.decide(REJECTED)
     rejected = approver.approval.table.iloc[0]
     left = len(approver.approval.table) - 1
-    assert approver.enough() == f"{left} corrections will be made. Go on with run.next_round() in the next cell."
-    after = approver.run.next_round(device="cpu", progress=False).masks(1)
+    assert (
+        approver.enough() == f"{left} corrections will be made. Go on with a2lc.human.next_round(run) in the next cell."
+    )
+    with lcm_of(told(1)):
+        after = next_round(approver.run, device="cpu", progress=False).masks(1)
     assert (after.table["source"] == "lcm").sum() == left
     assert vetoed(approver.run.path, after)[after.row(rejected["image"], int(rejected["mask_id"]))]
 

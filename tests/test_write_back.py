@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, PngImagePlugin
-from small_runs import files_of
+from small_runs import files_of, network, seeded
 from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Classes, Experiment, Run, load_dataset
 from a2lc.files import read_label_png
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.cli import app
 from a2lc.human.exports import export_coco, export_voc, run_lengths
 from a2lc.human.png import read_ids, with_ids
@@ -33,12 +33,13 @@ SIZE = (48, 64)
 NAMES = ("grass", "rock", "water")
 FIELDS = {
     "dataset": "folder",
+    "seed": seeded(),
     "annotator": "human",
     "pseudo_labels": {"kind": "own_labels"},
     "rounds": 1,
     "budget": 5,
     "lcm": False,
-    "segmenter": {"iterations": 2, "batch_size": 2},
+    "segmenter": network(iterations=2, batch_size=2),
 }
 MODES = ("P", "P4", "L", "I;16", "P", "L")
 
@@ -88,7 +89,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Run:
     queue = Queue(run)
     for position, query in enumerate(queue.queries):
         queue.answer(("confirm", "void", *[(query.label + 1) % 3] * 3)[position])
-    return run.next_round(device="cpu", progress=False)
+    return next_round(run, device="cpu", progress=False)
 
 
 def header(data: bytes) -> tuple[int, ...]:
@@ -172,7 +173,7 @@ def test_labels_that_are_missing_or_have_changed_are_named(answered: Run, tmp_pa
     label = root / "labels" / "s0.png"
     ids = read_label_png(label)
     label.write_bytes(with_ids(label.read_bytes(), np.where(ids == 0, 1, ids)))
-    with pytest.raises(ValueError, match="labels: these are not the labels that folder-a2lc-s0-.* began with"):
+    with pytest.raises(ValueError, match=r"labels: these are not the labels that folder-a2lc-s\d+-.* began with"):
         write_changes(moved, tmp_path / "changes")
     with pytest.raises(ValueError, match=r"data\.masks: wanted"):
         a2lc.run(moved.config, answered.path.parent, device="cpu", progress=False)

@@ -49,7 +49,7 @@ def explain_mask(
         class_weights: (K,) weights of Eq. 9.
 
     Raises:
-        ValueError: the object map has no such mask.
+        ValueError: the object map has no such mask, or the weights are not K.
     """
     p = torch.as_tensor(probs).detach().cpu().double().numpy()
     inside = object_map == mask_id
@@ -61,6 +61,8 @@ def explain_mask(
     mu = pixels[predicted == dominant].mean(0)
     given = np.where(label_map[inside] >= len(p), predicted, label_map[inside])
     weights = np.ones(len(p)) if class_weights is None else np.asarray(class_weights, dtype=float)
+    if weights.shape != (len(p),):
+        raise ValueError(f"class_weights: expected ({len(p)},), a weight per class, found {weights.shape}")
     factors = {
         "cil": 1 - pixels[np.arange(len(pixels)), given],
         "weight": weights[given],

@@ -48,7 +48,12 @@ def acquisition_function(
 
     Returns:
         A decorator that leaves the function as it is.
+
+    Raises:
+        ValueError: the name is taken.
     """
+    if name in ACQUISITION_FUNCTIONS:
+        raise ValueError(f"acquisition function {name!r}: this name is taken")
 
     def register(score: ScoreFunction) -> ScoreFunction:
         ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, frozenset(needs), random_ties)

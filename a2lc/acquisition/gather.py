@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from a2lc.acquisition.one_pass import mask_statistics
 from a2lc.acquisition.penultimate import with_penultimate_features
-from a2lc.acquisition.settings import Need
+from a2lc.acquisition.settings import UNCERTAINTY, Need
 from a2lc.acquisition.squash import predict_squashed
 from a2lc.acquisition.statistics import MaskStatistics
 from a2lc.datasets import Split
@@ -24,7 +24,7 @@ def gather_statistics(
     split: Split,
     masks: MaskSet,
     class_weights: np.ndarray,
-    needs: Collection[Need] = ("uncertainty",),
+    needs: Collection[Need] = (UNCERTAINTY,),
     *,
     ref_squash: bool = False,
     penultimate: bool = False,

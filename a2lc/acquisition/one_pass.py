@@ -17,7 +17,7 @@ import torch
 
 from a2lc.acquisition.functions import get_acquisition_function
 from a2lc.acquisition.pixels import Pixels, adjusted_iou, plurality, representative_pixels, segment_sums
-from a2lc.acquisition.settings import Need, ScoringSettings
+from a2lc.acquisition.settings import UNCERTAINTY, Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
 
 
@@ -26,7 +26,7 @@ def mask_statistics(
     index_map: np.ndarray,
     label_map: np.ndarray,
     class_weights: np.ndarray | None = None,
-    needs: Collection[Need] = ("uncertainty",),
+    needs: Collection[Need] = (UNCERTAINTY,),
     ignore_index: int = 255,
 ) -> MaskStatistics:
     """Reduce one image's softmax map to per-mask statistics.
@@ -40,7 +40,7 @@ def mask_statistics(
         ignore_index: the label of void, K..255.
 
     Raises:
-        ValueError: shapes do not fit, or a label is neither a class nor `ignore_index`.
+        ValueError: shapes do not fit, also of the weights, or a label is neither a class nor `ignore_index`.
     """
     if probs.ndim != 3 or not tuple(probs.shape[1:]) == index_map.shape == label_map.shape:
         shapes = f"{tuple(probs.shape)}, {index_map.shape} and {label_map.shape}"
@@ -50,6 +50,8 @@ def mask_statistics(
     if wrong.size:
         raise ValueError(f"labels must lie in 0..{k - 1} or be {ignore_index}, found {int(wrong[0])}")
     weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
+    if weights.shape != (k,):
+        raise ValueError(f"class_weights: expected ({k},), a weight per class, found {weights.shape}")
     pixels = Pixels.of(probs, index_map, label_map)
     # (n, K, K + 1 or K + 4) and (n, K, K + 1 or K + 3)
     by_predicted, by_given = pixels.reduced(segment_sums, "uncertainty" in needs, "softmin" in needs)
@@ -127,9 +129,12 @@ def score_masks(
         A dictionary from mask id to score, for every id > 0.
 
     Raises:
-        ValueError: unknown function, shapes that do not fit, or a label that is neither a class nor `ignore_index`.
+        ValueError: unknown function, shapes that do not fit, a negative id, or a label that is neither a class nor
+            `ignore_index`.
     """
     chosen = get_acquisition_function(function, scoring)
+    if np.min(object_map, initial=0) < 0:
+        raise ValueError(f"object_map: expected ids >= 0, found {np.min(object_map)}")
     ids, index = np.unique(object_map, return_inverse=True)
     index = index.reshape(object_map.shape).astype(np.int64)
     if ids.size and ids[0] == 0:

@@ -26,7 +26,7 @@ def with_penultimate_features(
         features: (C, H, W) float32.
         probs: (K, H, W) probabilities, for CIL and the predicted class.
         index_map: (H, W) position of each pixel's mask, -1 = none.
-        label_map: (H, W) uint8 pseudo-labels, 255 = void.
+        label_map: (H, W) uint8 pseudo-labels, 0..K-1 or void.
         class_weights: (K,) weights of Eq. 9.
 
     Returns:
@@ -41,7 +41,7 @@ def with_penultimate_features(
     mask, labels = mask[inside], labels[inside]
     p, f = probs.flatten(1)[:, inside], features.flatten(1)[:, inside].T  # (K, N), (N, C)
     predicted = p.max(0).indices
-    given = torch.where(labels == 255, predicted, labels)
+    given = torch.where(labels >= len(probs), predicted, labels)
     cil = 1 - p.gather(0, given[None])[0]
     agrees = (predicted == dominant[mask]).float()[:, None]  # m', the pixels that predict D(m)
 

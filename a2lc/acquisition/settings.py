@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from a2lc.deviations import Deviation
+from a2lc.settings import Deviation, Settings
 
 Need = Literal["uncertainty", "representative", "components", "softmin"]
 """What is computed of masks only where somebody reads it: entropy, margin and bvsb; ALC's representative pixel;
 connected components of the prediction for the adjusted IoU; CIL pooled by softmin."""
 
 
-class ScoringSettings(BaseModel):
+UNCERTAINTY: Need = "uncertainty"
+
+
+class ScoringSettings(Settings):
     """Choices in scoring; the defaults score as the released code does, at the images' own size.
 
     Attributes:
@@ -32,8 +35,6 @@ class ScoringSettings(BaseModel):
         merspx_shares: what MerSpx' shares of pixels add up to: the ``whole``, 1, or a ``quarter``, because the
             released code of Kim et al. (2023) counts at half resolution and divides by pixels at full resolution.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     features: Annotated[
         Literal["probabilities", "penultimate"],

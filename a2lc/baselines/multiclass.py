@@ -14,9 +14,12 @@ import torch.nn.functional as F
 from scipy.ndimage import maximum_filter
 from skimage.segmentation import find_boundaries
 
+from a2lc.segmenter import IGNORE
+
 EPSILON = 1e-8
 COEFFICIENTS = (16.0, 8.0, 1.0)  # of the losses below, in order
-FIRST_TARGET = 256  # targets: 255 = not selected, 256 + row of the superpixel in the answers
+
+FIRST_TARGET = 256  # targets: `IGNORE` = not selected, 256 + row of the superpixel in the answers
 
 
 def classes_inside(index_map: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
@@ -53,7 +56,8 @@ def multiclass_loss(answers: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor
         answers: (n, C) bool, the classes named in each selected superpixel.
 
     Returns:
-        (logits (N, C, h, w) float32, targets (N, H, W): 255, or 256 + row of `answers`) -> loss. Targets of another
+        (logits (N, C, h, w) float32, targets (N, H, W): `IGNORE`, or 256 + row of `answers`) -> loss. Targets of
+        another
         size are read at the centres of the logits' cells.
     """
     named = torch.from_numpy(np.asarray(answers, dtype=bool))
@@ -79,7 +83,7 @@ def loss_parts(
 
     Args:
         logits: (N, C, h, w) float32.
-        targets: (N, h, w) integers: 255, or 256 + row of `named`.
+        targets: (N, h, w) integers: `IGNORE`, or 256 + row of `named`.
         named: (n, C) bool.
     """
     c = logits.shape[1]
@@ -139,7 +143,7 @@ def localise(
         answers: (s, C) bool, the classes named in each.
 
     Returns:
-        (H, W) uint8, 0..C-1 or 255 where nothing is known.
+        (H, W) uint8, 0..C-1 or `IGNORE` where nothing is known.
     """
     shape = index_map.shape
     flat = F.normalize(features.flatten(1), dim=0).T  # (H*W, D)
@@ -147,7 +151,7 @@ def localise(
     order = np.argsort(index_map, axis=None, kind="stable")
     starts = np.searchsorted(index_map.ravel()[order], np.arange(int(index_map.max()) + 1))
     pixels = np.split(order, starts)[1:]  # flat positions of each superpixel's
-    inside_labels, spread_labels = (np.full(index_map.size, 255, dtype=np.uint8) for _ in range(2))
+    inside_labels, spread_labels = (np.full(index_map.size, IGNORE, dtype=np.uint8) for _ in range(2))
     for position in np.argsort(selected, kind="stable"):
         inside, classes = pixels[selected[position]], np.flatnonzero(answers[position])
         prototypes = flat[inside[likely[inside][:, classes].argmax(0).cpu().numpy()]]  # (q, D)
@@ -161,7 +165,7 @@ def localise(
         outside = (flat[around] @ prototypes.T).cpu().numpy()  # (pixels, q)
         alike = (outside > threshold).any(1)
         spread_labels[around[alike]] = classes[outside[alike].argmax(1)]
-    return np.where(inside_labels != 255, inside_labels, spread_labels).reshape(shape)
+    return np.where(inside_labels != IGNORE, inside_labels, spread_labels).reshape(shape)
 
 
 def _median(similarity: np.ndarray) -> float:

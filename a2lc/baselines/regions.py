@@ -12,6 +12,7 @@ from a2lc.acquisition.pixels import Pixels, segment_sums
 from a2lc.acquisition.statistics import MaskStatistics
 from a2lc.baselines.merging import adjacency, merge
 from a2lc.datasets import Split
+from a2lc.machine import JOBLIB, require
 from a2lc.masks import MaskSet
 from a2lc.segmenter import Segmenter
 
@@ -111,8 +112,9 @@ def merged_regions(
         (M,) int64 row of the superpixel that is the root of each superpixel's region.
 
     Raises:
-        ImportError: joblib is missing.
+        MissingExtraError: joblib is missing.
     """
+    require(JOBLIB)
     from joblib import Parallel, delayed
 
     feature = statistics.probs / np.maximum(statistics.area, 1)[:, None]

@@ -30,7 +30,7 @@ from a2lc.datasets import Split
 from a2lc.files import read_label_png, write_label_png
 from a2lc.masks import MaskSet
 from a2lc.runs import RoundFolder
-from a2lc.segmenter import Segmenter, with_features
+from a2lc.segmenter import IGNORE, Segmenter, ignoring_void, with_features
 from a2lc.segmenter.head import TEMPERATURE
 
 TARGETS = "targets"  # label maps that no table of masks can hold, kept until the round is trained
@@ -38,12 +38,12 @@ STAGE_1 = "segmenter_stage1.safetensors"
 
 
 def play_superpixel_round(
-    number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
+    context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, bar: tqdm
 ) -> tuple[MaskSet, Segmenter]:
     """One round, as `a2lc.rounds.play_round`; `masks` are superpixels, and `model` has no weights in the first."""
-    config, seeds = context.config, round_seeds(context.config.seed, number)
+    config, seeds = context.config, round_seeds(context.config.seed, folder.number)
     if folder.begin("scored", bar):
-        score(number, context, masks, model, folder, seeds["scores"])
+        score(context, masks, model, folder, seeds["scores"])
         folder.end("scored")
     if folder.begin("queried", bar):
         budget = config.masks_per_round(len(masks))
@@ -55,13 +55,13 @@ def play_superpixel_round(
         answer(context, masks, folder)
         folder.end("answered")
     if folder.begin("corrected", bar):
-        apply_answers(number, masks, folder).save_state(folder.path / "masks.parquet")
+        apply_answers(masks, folder).save_state(folder.path / "masks.parquet")
         folder.end("corrected")
     masks = masks.with_state(folder.path / "masks.parquet")
     previous, model = model, context.new_model()
     if folder.begin("trained", bar):
-        train(number, context, masks, previous, model, folder, seeds["training"])
-        measure(number, context, masks, model, folder)
+        train(context, masks, previous, model, folder, seeds["training"])
+        measure(context, masks, model, folder)
         shutil.rmtree(folder.path / TARGETS, ignore_errors=True)
         folder.end("trained")
     stage_1 = folder.path / STAGE_1  # MulSpx asks its next questions with the model of stage 1
@@ -69,12 +69,12 @@ def play_superpixel_round(
     return masks, model
 
 
-def score(number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
+def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
     """Write ``scores.parquet``: score and region of every superpixel; a region's score stands at its root, others have
     -inf. In the first round there is no model yet and scores are random."""
     config, rng = context.config, np.random.default_rng(seed)
     regions, canonical, scores = np.arange(len(masks)), masks.canonical_order, np.full(len(masks), -np.inf)
-    if number == 1:
+    if folder.number == 1:
         scores[canonical] = rng.random(len(masks))
     else:
         statistics = superpixel_statistics(model, context.dataset.train, masks, context.progress)
@@ -95,13 +95,13 @@ def score(number: int, context: Context, masks: MaskSet, model: Segmenter, folde
 def answer(context: Context, masks: MaskSet, folder: RoundFolder) -> None:
     """Write the answers, a row per query, and cut the queries to those that were paid for (MulSpx)."""
     config, truth, rows = context.config, context.truth, folder.queried_rows()
-    about = masks.table.iloc[rows][["image", "mask_id"]]
+    about, void = masks.table.iloc[rows][["image", "mask_id"]], masks.classes.ignore_index
     if config.query != "classes":
         members, position = members_of(rows, folder.regions())
         counts = np.zeros((len(rows), truth.counts.shape[1]), dtype=np.int64)
         np.add.at(counts, position, truth.counts[members])
         labels = counts.argmax(1)  # ties: the lowest class, void last
-        folder.write_answers(about.assign(label=np.where(labels == len(masks.classes), 255, labels)))
+        folder.write_answers(about.assign(label=np.where(labels == len(masks.classes), void, labels)))
         return
     named = named_classes(context.dataset.train, masks, rows)
     budget, costs = config.masks_per_round(len(masks)), named.sum(1)
@@ -109,7 +109,7 @@ def answer(context: Context, masks: MaskSet, folder: RoundFolder) -> None:
     if (clicks := int(costs[:paid].sum())) < budget:
         warnings.warn(f"the budget asks for {budget} clicks, {clicks} are left: all of them are made", stacklevel=2)
     single = (costs == 1) & ~named[:, -1]
-    labels = np.where(single, named.argmax(1), 255)
+    labels = np.where(single, named.argmax(1), void)
     lists = pd.Series([np.flatnonzero(classes).tolist() for classes in named], index=about.index)
     folder.write_queries(rows[:paid])
     folder.write_answers(about.assign(label=labels, classes=lists)[:paid])
@@ -153,32 +153,32 @@ def by_image(masks: MaskSet, rows: np.ndarray) -> Iterable[tuple[str, np.ndarray
         yield masks.names[code], np.flatnonzero(codes == code)
 
 
-def apply_answers(number: int, masks: MaskSet, folder: RoundFolder) -> MaskSet:
+def apply_answers(masks: MaskSet, folder: RoundFolder) -> MaskSet:
     """The table after this round's answers: every superpixel of a queried region carries its answer, several classes
     count as void. A region whose answer is void leaves labels of earlier rounds as they are (MerSpx)."""
     members, position = members_of(folder.queried_rows(), folder.regions())
     labels, before = folder.answered_labels(masks.table)[position], masks.table["label"].to_numpy()[members]
     new = (labels < len(masks.classes)) | (before >= len(masks.classes))
-    return masks.relabel(members[new], labels[new], source="annotator", round=number)
+    return masks.relabel(members[new], labels[new], source="annotator", round=folder.number)
 
 
 def train(
-    number: int, context: Context, masks: MaskSet, previous: Segmenter, model: Segmenter, folder: RoundFolder, seed: int
+    context: Context, masks: MaskSet, previous: Segmenter, model: Segmenter, folder: RoundFolder, seed: int
 ) -> None:
     """Train `model` on what the answers so far say of pixels, and save it; images without any answer are left out.
 
     `previous` is the model of the last round, which sieves (MerSpx).
     """
     if context.config.query == "classes":
-        train_on_classes(number, context, masks, model, folder, seed)
+        train_on_classes(context, masks, model, folder, seed)
         return
-    if context.config.query == "merged" and number > 1:
-        names = write_sieved(number, context, masks, previous, folder)
+    if context.config.query == "merged" and folder.number > 1:
+        names = write_sieved(context, masks, previous, folder)
         fit(model, context, names, folder, seed)
     else:
         answered = set(masks.table["image"][masks.queried])
         split = context.dataset.train.subset([name for name in masks.names if name in answered])
-        model.fit(split, masks.label_map, seed=seed, progress=context.progress)
+        model.fit(split, ignoring_void(masks.label_map, masks.classes), seed=seed, progress=context.progress)
     model.save(folder.path / "segmenter.safetensors")
 
 
@@ -193,18 +193,18 @@ def fit(model: Segmenter, context: Context, names: list[str], folder: RoundFolde
     )
 
 
-def write_sieved(number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> list[str]:
+def write_sieved(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> list[str]:
     """MerSpx: keep each answered region's label where the last model finds it likeliest; answers of all rounds are
     sieved anew, later rounds win, void answers say nothing. The probabilities are those of the image's own size, where
     the released code looks them up at half of it. Writes label maps and returns the names of images with answers."""
-    rounds = [folder.sibling(r) for r in range(1, number + 1)]
+    rounds = [folder.sibling(r) for r in range(1, folder.number + 1)]
     answers = [(f.queried_rows(), f.answered_labels(), f.regions()) for f in rounds]
     wanted = [dict(by_image(masks, rows)) for rows, _, _ in answers]
     names = [name for name in masks.names if any(name in of_round for of_round in wanted)]
     for name in tqdm(names, desc="sieving", leave=False, unit="image", disable=not context.progress):
         probs = model.predict(context.dataset.train.image(name)).flatten(1).cpu().numpy()  # (K, H*W)
         index, here = masks.index_map(name), masks.rows(name)
-        target = np.full(index.size, 255, dtype=np.uint8)
+        target = np.full(index.size, IGNORE, dtype=np.uint8)
         for (rows, labels, regions), of_round in zip(answers, wanted, strict=True):
             region_map = regions[here][index].ravel()  # covers the whole image: superpixels leave nothing out
             for query in of_round.get(name, []):
@@ -216,15 +216,13 @@ def write_sieved(number: int, context: Context, masks: MaskSet, model: Segmenter
     return names
 
 
-def train_on_classes(
-    number: int, context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int
-) -> None:
+def train_on_classes(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
     """MulSpx: stage 1 learns from sets of classes; its prototypes give labels of pixels, from which stage 2 learns,
     void as one of the classes. Both have the same settings; the released code doubles the learning rate in stage 2."""
-    seen, rounds = with_features(model), [folder.sibling(r) for r in range(1, number + 1)]
+    seen, rounds = with_features(model), [folder.sibling(r) for r in range(1, folder.number + 1)]
     rows = np.concatenate([f.queried_rows() for f in rounds])
     answers = np.concatenate([f.named_classes(len(masks.classes)) for f in rounds])
-    target_of = np.full(len(masks), 255, dtype=np.int32)
+    target_of = np.full(len(masks), IGNORE, dtype=np.int32)
     target_of[rows] = multiclass.FIRST_TARGET + np.arange(len(rows))
     chosen = dict(by_image(masks, rows))
     split = context.dataset.train.subset([name for name in masks.names if name in chosen])

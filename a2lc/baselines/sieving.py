@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from a2lc.machine import KNEED, require
+
 POINTS = 20  # of the curve; one or two more where the area is no multiple
 
 
@@ -26,7 +28,7 @@ def sieve(confidence: NDArray[np.floating], *, merged_area: int = 512) -> NDArra
         (m,) True for the pixels at or above the threshold; at least one.
 
     Raises:
-        ImportError: kneed is missing.
+        MissingExtraError: kneed is missing.
         ValueError: not (m,) floats, none at all, or NaN.
     """
     if confidence.ndim != 1 or not len(confidence) or confidence.dtype.kind != "f":
@@ -42,10 +44,9 @@ def sieve(confidence: NDArray[np.floating], *, merged_area: int = 512) -> NDArra
 
 def _knee(curve: NDArray[np.floating]) -> int:
     """Position of the knee of a rising curve, 0 where there is none."""
-    try:
-        from kneed import KneeLocator
-    except ImportError as error:
-        raise ImportError("sieving needs kneed: pip install 'a2lc[superpixels]'") from error
+    require(KNEED)
+    from kneed import KneeLocator
+
     if curve[0] == curve[-1]:  # flat: Kneedle would divide by the height
         return 0
     knee = KneeLocator(np.arange(len(curve)), curve, S=1, curve="concave", direction="increasing").knee

@@ -1,28 +1,8 @@
-"""Correcting labels: the annotators that answer queries, and the Label Correction Module that learns from the
-answers."""
+"""Correcting labels: the annotators that answer queries, and the Label Correction Module that learns from the answers.
 
-from a2lc.correction.annotators import Oracle, Person, Waiting
-from a2lc.correction.guard import Evidence, GuardReport, guard_corrections
-from a2lc.correction.lcm import (
-    Corrections,
-    LabelCorrectionModule,
-    LCMSettings,
-    propose_corrections,
-    tail_ranking,
-    train_lcm,
-)
+What it offers is listed in ``__init__.pyi`` and imported when it is first used: a configuration needs no PyTorch.
+"""
 
-__all__ = [
-    "Corrections",
-    "GuardReport",
-    "LCMSettings",
-    "LabelCorrectionModule",
-    "Evidence",
-    "Oracle",
-    "Person",
-    "Waiting",
-    "guard_corrections",
-    "propose_corrections",
-    "tail_ranking",
-    "train_lcm",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from a2lc.correction.lcm import Corrections, LCMSettings, predict, train_lcm
+from a2lc.correction.lcm import Corrections, predict, train_lcm
+from a2lc.correction.settings import LCMSettings
 from a2lc.masks import MaskSet
 
 FOLDS = 5

@@ -5,73 +5,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from a2lc.correction.mlp import MLPTrainer
-from a2lc.deviations import Deviation
+from a2lc.correction.settings import LCMSettings
 from a2lc.machine import one_thread, while_memory_lasts
 from a2lc.masks import MaskSet
 
 AT_ONCE = 1 << 12  # masks that the LCM is applied to at a time
-
-
-class LCMSettings(BaseModel):
-    """Settings of the LCM; the defaults are those behind the paper's Cityscapes numbers.
-
-    Attributes:
-        thresholds: confidence threshold tau of rounds 1, 2, ...; the last one holds from then on. Cityscapes'
-            schedule by default (``cityscapes/auto_correct.sh:10-20`` of ngbrjyj/A2LC); PASCAL VOC uses ``[0.99]``.
-        tail_ratio: alpha of Eq. 5, the share of classes that count as tail, in [0, 1].
-        loss: ``double_softmax``: cross-entropy applied to the softmax output, as released; ``nll``: Eq. 2 read
-            literally.
-        protected_labels: criterion J3, whose masks are left alone: those that carry the single ``rarest`` class (Eq. 6
-            and released code) or any ``tail`` class of Eq. 5 (the paper's text).
-        protected_answers: which answers of an annotator the LCM never changes: those of any round, ``ever`` (released
-            code), or those of the same ``round`` only (the paper). An answer that is changed counts as answered all
-            the same: with ``non_redundant`` nobody is asked again, and the table's source says ``overruled``.
-        epochs, batch_size, learning_rate: of Adam; the network is trained anew in every round.
-        guard: beyond the paper: correct only where held-out answers say that it helps (`correction/guard.py`).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    thresholds: Annotated[
-        tuple[float, ...],
-        Deviation(
-            "D8",
-            "τ is 0.99 at first and rises",
-            "rises on Cityscapes, is 0.99 always on PASCAL VOC",
-            profile="the default for Cityscapes, `[0.99]` for PASCAL VOC",
-        ),
-    ] = Field((0.99, 0.99, 0.999, 0.9999, 0.9999999), min_length=1)
-    tail_ratio: float = Field(0.5, ge=0, le=1)
-    loss: Annotated[
-        Literal["double_softmax", "nll"],
-        Deviation("D2", "cross-entropy (Eq. 2)", "cross-entropy of the softmax output, so softmax twice"),
-    ] = "double_softmax"
-    protected_labels: Annotated[
-        Literal["rarest", "tail"],
-        Deviation("D6", "a label of a tail class stays (text); of the rarest class (Eq. 6)", "as Eq. 6"),
-    ] = "rarest"
-    protected_answers: Annotated[
-        Literal["ever", "round"],
-        Deviation("D14", "this round's answers stay", "answers of all rounds stay"),
-    ] = "ever"
-    epochs: int = Field(100, gt=0)
-    batch_size: int = Field(8, gt=0)
-    learning_rate: float = Field(1e-4, gt=0)
-    guard: Annotated[
-        bool, Deviation("ours", "–", "–; beyond both: the LCM acts only where held-out answers say that it helps")
-    ] = Field(False, strict=True)
-
-    def threshold(self, round: int) -> float:
-        """Tau of this round, counted from 1."""
-        return self.thresholds[min(round, len(self.thresholds)) - 1]
 
 
 class LabelCorrectionModule(nn.Module):
@@ -104,10 +48,14 @@ def train_lcm(
         seed: seeds initial weights and the order of batches; the global random state is left alone.
 
     Raises:
-        ValueError: no labelled mask to learn from.
+        ValueError: no labelled mask to learn from, or a label outside 0..K-1 (void).
     """
     if len(labels) == 0:
         raise ValueError("the LCM needs at least one answered mask that is not void")
+    if wrong := sorted({int(label) for label in labels if not 0 <= label < num_classes}):
+        raise ValueError(
+            f"labels: the LCM learns classes 0..{num_classes - 1}, found {wrong[0]}; leave void answers out"
+        )
     counts = np.bincount(labels, minlength=num_classes)
     inverse = np.divide(len(labels), counts, out=np.zeros(num_classes), where=counts > 0)
     weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)

@@ -26,7 +26,8 @@ def load_dataset(name: str, root: Root = None, **options: Any) -> Dataset:
 
     Args:
         name: a key of `DATASETS`.
-        root: the dataset's folder; needed by all that are read from disk, refused by those that are drawn.
+        root: the dataset's folder; needed by all that are read from disk, refused by those that are drawn. An empty
+            string is none.
         options: keyword arguments of that dataset's `load`.
 
     Raises:
@@ -36,7 +37,7 @@ def load_dataset(name: str, root: Root = None, **options: Any) -> Dataset:
     if name not in DATASETS:
         known = ", ".join(DATASETS)
         raise ValueError(f"unknown dataset {name!r}, expected one of {known}{nearest(name, DATASETS)}")
-    loader = DATASETS[name]
+    loader, root = DATASETS[name], None if root == "" else root
     allowed = inspect.signature(loader).parameters
     for option in options:
         if option not in allowed:

@@ -70,4 +70,5 @@ def _split(root: Path, split: str, classes: Classes) -> FileSplit:
 def _find(folder: Path, end: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected <city>/*{end} in it")
-    return {path.name.removesuffix(end): path for path in sorted(folder.glob(f"*/*{end}"))}
+    files = sorted(folder.glob(f"*/*{end}"), key=lambda path: path.parts)  # the same order on every system
+    return {path.name.removesuffix(end): path for path in files}

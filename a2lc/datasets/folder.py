@@ -1,7 +1,8 @@
 """Your own data: a folder of images, a class list, and labels to correct.
 
     root/classes.txt          a class per line, "name" or "name r g b"; the line's position is the class id
-      or classes.json         ["name", ...] or {"name": [r, g, b], ...}
+      or classes.json         ["name", ...] or {"name": [r, g, b], ...}, or {"classes": either, "ignore_index": 200}
+                              where label files have another value than 255 for no label
     root/images/              *.jpg, *.png
     root/labels/              optional: PNGs of class ids, of the image's size, 255 = no label: the labels to
                               correct (`Split.pseudo_labels`)
@@ -76,7 +77,7 @@ def read_classes(root: Path, background: str | None = None) -> Classes:
     if not text.is_file() and not as_json.is_file():
         raise FileNotFoundError(f"{text}: no such file; expected a class list, there or in classes.json")
     path = text if text.is_file() else as_json
-    entries = _from_text(path) if path == text else _from_json(path)
+    entries, ignore_index = (_from_text(path), 255) if path == text else _from_json(path)
     palette = bit_palette(len(entries) + 1)[1:]  # colour 0 is black, which would look like nothing
     for k, (_, colour) in enumerate(entries):
         if colour is not None:
@@ -84,7 +85,7 @@ def read_classes(root: Path, background: str | None = None) -> Classes:
     try:
         names = tuple(name for name, _ in entries)
         "".join(names).encode()  # JSON can hold half characters, which no file can
-        classes = Classes(names, palette)
+        classes = Classes(names, palette, ignore_index)
         return classes if background is None else replace(classes, background=classes.index(background))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -101,12 +102,19 @@ def _from_text(path: Path) -> list[tuple[str, Colour | None]]:
     return entries
 
 
-def _from_json(path: Path) -> list[tuple[str, Colour | None]]:
-    value = read_json(path)
+def _from_json(path: Path) -> tuple[list[tuple[str, Colour | None]], int]:
+    """Names and colours, and the value of void."""
+    value, ignore_index = read_json(path), 255
+    if (
+        isinstance(value, dict)
+        and value.keys() == {"classes", "ignore_index"}
+        and isinstance(value["ignore_index"], int)
+    ):
+        value, ignore_index = value["classes"], value["ignore_index"]
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return [(name, None) for name in value]
+        return [(name, None) for name in value], ignore_index
     if isinstance(value, dict):
-        return [(name, _colour(colour, path)) for name, colour in value.items()]
+        return [(name, _colour(colour, path)) for name, colour in value.items()], ignore_index
     raise ValueError(f'{path}: expected ["name", ...] or {{"name": [r, g, b], ...}}, found {str(value)[:60]}')
 
 

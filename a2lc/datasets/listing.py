@@ -37,7 +37,7 @@ def index_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected {', '.join(suffixes)} files in it")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), key=lambda path: path.name):  # the same order on every system
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         if any("\ud800" <= character <= "\udfff" for character in path.name):  # bytes that are no UTF-8
@@ -58,7 +58,7 @@ def read_lines(path: Path, what: str) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a list of {what}, one per line")
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected a text file of {what}, found bytes that are no text") from error
     return [line for line in lines if line]

@@ -30,7 +30,7 @@ CLASSES: dict[str, Colour] = {  # Cityscapes' colours
     "rider": (255, 0, 0),
 }
 NAMES = tuple(CLASSES)
-VOID = 255
+NO_CLASS = 255
 ROAD, SIDEWALK, BUILDING, SKY, VEGETATION, CAR, POLE, PERSON, BUS, TRUCK, BICYCLE, SIGN, LIGHT, RIDER = range(14)
 
 
@@ -80,14 +80,14 @@ class Canvas:
 
     Attributes:
         rgb: (H, W, 3) int32 colours, clipped only at the very end.
-        labels: (H, W) uint8 class ids, `VOID` at first.
+        labels: (H, W) uint8 class ids, `NO_CLASS` at first.
         grain: (H, W) int32 noise in 0..255 that roughens edges and textures.
     """
 
     def __init__(self, height: int, width: int, dice: Dice) -> None:
         self.height, self.width = height, width
         self.rgb = np.zeros((height, width, 3), dtype=np.int32)
-        self.labels = np.full((height, width), VOID, dtype=np.uint8)
+        self.labels = np.full((height, width), NO_CLASS, dtype=np.uint8)
         self.grain = dice.noise(height, width)
 
     def box(self, x0: int, y0: int, x1: int, y1: int, label: int | None, colour: Colour) -> None:

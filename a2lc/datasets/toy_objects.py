@@ -7,13 +7,13 @@ from a2lc.datasets.toy_canvas import (
     BUS,
     CAR,
     LIGHT,
+    NO_CLASS,
     PERSON,
     POLE,
     RIDER,
     SIGN,
     TRUCK,
     VEGETATION,
-    VOID,
     Colour,
     Figure,
 )
@@ -239,5 +239,5 @@ def traffic_light(f: Figure) -> None:
 
 def waste_bin(f: Figure) -> None:
     """Clutter without a class."""
-    f.box(-34, 0, 36, 105, VOID, f.dice.vary((70, 84, 76), 30))
-    f.box(-38, 95, 40, 112, VOID, (52, 56, 54))
+    f.box(-34, 0, 36, 105, NO_CLASS, f.dice.vary((70, 84, 76), 30))
+    f.box(-38, 95, 40, 112, NO_CLASS, (52, 56, 54))

@@ -14,11 +14,11 @@ import numpy as np
 from a2lc.datasets import toy_objects as things
 from a2lc.datasets.toy_canvas import (
     BUILDING,
+    NO_CLASS,
     ROAD,
     SIDEWALK,
     SKY,
     VEGETATION,
-    VOID,
     Canvas,
     Colour,
     Dice,
@@ -268,7 +268,7 @@ def _hood(canvas: Canvas, dice: Dice) -> None:
     if dice.chance(70):
         wide, high = canvas.width * dice.between(38, 52) // 100, canvas.height * dice.between(4, 7) // 100
         colour = dice.vary((52, 56, 64), 20)
-        canvas.ellipse(canvas.width // 2, canvas.height, wide, max(high, 2), VOID, colour)
+        canvas.ellipse(canvas.width // 2, canvas.height, wide, max(high, 2), NO_CLASS, colour)
 
 
 def _light(canvas: Canvas, dice: Dice, street: Street) -> np.ndarray:

@@ -1,7 +1,7 @@
 """PASCAL VOC 2012: 20 object classes and background, in the layout of the VOC development kit.
 
 root/JPEGImages/*.jpg                               root: VOC2012, or the VOCdevkit that holds it
-root/SegmentationClass/*.png                        class ids 0..20, 255 = void
+root/SegmentationClass/*.png                        class ids 0..20, the ignore index = void
 root/ImageSets/Segmentation/train.txt, val.txt      image names, one per line
 """
 

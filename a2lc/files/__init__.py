@@ -19,6 +19,7 @@ from a2lc.files.io import (
     write_json,
     write_label_png,
     write_parquet,
+    write_text,
 )
 from a2lc.files.locks import locked
 
@@ -44,4 +45,5 @@ __all__ = [
     "write_json",
     "write_label_png",
     "write_parquet",
+    "write_text",
 ]

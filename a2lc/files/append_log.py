@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from io import BufferedReader, FileIO
+from io import FileIO
 from pathlib import Path
 from typing import Any
+
+from a2lc.files.locks import lock_of
 
 Record = dict[str, Any]
 
@@ -41,9 +44,11 @@ class AppendLog:
         """
         if not self.path.is_file():
             return []
-        with open(self.path, "rb") as file:
-            _wait_for_turn(file, exclusive=False)  # until those who write have done so
-            return self._parse(file.read())[0]
+        content = self.path.read_bytes()
+        if not content.endswith(b"\n"):  # somebody is writing, or was when the power failed
+            with suppress(OSError), lock_of(self.path):  # a folder that cannot be written has nobody who writes
+                content = self.path.read_bytes()
+        return self._parse(content)[0]
 
     def append(self, records: Iterable[Record]) -> list[Record]:
         """Add records; see `update`."""
@@ -64,7 +69,6 @@ class AppendLog:
             OSError: the disk is full; nothing was recorded.
         """
         with self._opened() as file:
-            _wait_for_turn(file, exclusive=True)
             file.seek(0)
             content = file.read()
             records, whole = self._parse(content)
@@ -76,11 +80,16 @@ class AppendLog:
                 self._write(file, (start + "\n".join(lines) + "\n").encode())
         return records + added
 
-    def _opened(self) -> FileIO:
-        try:
-            return open(self.path, "ab+", buffering=0)
-        except OSError as error:
-            raise PermissionError(f"{self.path}: cannot be written, so nothing was recorded ({error})") from error
+    @contextmanager
+    def _opened(self) -> Iterator[FileIO]:
+        """The file, while no other process has it."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock_of(self.path))
+                file = stack.enter_context(open(self.path, "ab+", buffering=0))
+            except OSError as error:
+                raise PermissionError(f"{self.path}: cannot be written, so nothing was recorded ({error})") from error
+            yield file
 
     def _parse(self, content: bytes) -> tuple[list[Record], int]:
         """The records, and how many bytes they take: all but a damaged last line."""
@@ -129,10 +138,3 @@ class AppendLog:
 def timestamp() -> str:
     """The time of a record: now, UTC in ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _wait_for_turn(file: BufferedReader | FileIO, exclusive: bool) -> None:
-    """Lock an open file until it is closed."""
-    import fcntl  # not on Windows, where the rest of the package still imports
-
-    fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)

@@ -44,7 +44,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with open(temporary, "rb") as written:
+        with open(temporary, "rb+") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # safetensors makes files that only their owner may read
         os.replace(temporary, target)
@@ -69,7 +69,13 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write `value` as indented JSON, atomically; numbers that are not finite, which JSON does not know, as null."""
     with atomic(path) as temporary:
         text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(f"{text}\n".encode())
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write text as it is in UTF-8, atomically: the same bytes on every system."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode())
 
 
 def _finite(value: Any) -> Any:
@@ -159,7 +165,8 @@ def below(folder: Path, name: str) -> Path:
     Raises:
         ValueError: the name leads out of the folder.
     """
-    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+    path = type(folder)(name)
+    if path.anchor or ".." in path.parts or "\0" in name:  # a drive or a root is an anchor
         raise ValueError(f"{folder}: expected the name of a file in it, found {name!r}")
     return folder / name
 

@@ -1,4 +1,4 @@
-"""One process at a time works on a folder."""
+"""One process at a time works on a folder, or adds to a file."""
 
 from __future__ import annotations
 
@@ -12,21 +12,30 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 
+def lock_of(path: Path) -> FileLock:
+    """The lock of a file or folder, not taken yet; it lies beside it, in ``.locks``.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    folder = path.parent / ".locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{path.name}.lock", poll_interval=0.01)
+
+
 @contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes from working on `folder`; where one already does, say so and wait for it.
 
-    The operating system gives the lock back when a process dies. Its file lies in the folder's parent, in ``.locks``.
+    The operating system gives the lock back when a process dies.
 
     Raises:
         PermissionError: nothing can be written there.
         OSError: nor on the whole disk, which is read-only or full.
     """
     path = Path(folder)
-    file = path.parent / ".locks" / f"{path.name}.lock"
-    lock = FileLock(file)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = lock_of(path)
         lock.acquire(timeout=0)
     except Timeout:
         tqdm.write(f"{path}: another process works on it, waiting until it is done", file=sys.stderr)

@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.base import Split
-from a2lc.files import atomic, write_label_png
+from a2lc.files import atomic, write_json, write_label_png, write_text
 from a2lc.masks import MaskSet
+
+VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
 
 
 def export_png(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
@@ -36,19 +38,20 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     """
     target, classes = Path(folder), masks.classes
     for name in masks.names:
-        write_label_png(target / "SegmentationClass" / f"{name}.png", masks.label_map(name), classes.palette)
+        labels = masks.label_map(name)
+        labels[labels == classes.ignore_index] = VOC_VOID
+        write_label_png(target / "SegmentationClass" / f"{name}.png", labels, classes.palette)
         write_label_png(target / "SegmentationObject" / f"{name}.png", masks.object_map(name))
     colours = (",".join(map(str, colour)) for colour in classes.palette.tolist())
     lines = ["# label:color_rgb:parts:actions"]
     lines += [f"{name}:{colour}::" for name, colour in zip(classes.names, colours, strict=True)]
     texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
     for path, content in texts.items():
-        with atomic(target / path) as temporary:
-            temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
+        write_text(target / path, "\n".join(content) + "\n")
 
 
 def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) -> None:
-    """Write images and labels as a dataset of one's own (`a2lc.datasets.folder`): ``classes.txt``, ``images/``,
+    """Write images and labels as a dataset of one's own (`a2lc.datasets.folder`): ``classes.json``, ``images/``,
     ``labels/`` with the palette, and ``ground_truth/`` where the split has it.
 
     Args:
@@ -63,10 +66,8 @@ def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) 
         write_label_png(target / "labels" / f"{name}.png", masks.label_map(name), classes.palette)
         if (truth := split.ground_truth(name)) is not None:
             write_label_png(target / "ground_truth" / f"{name}.png", truth, classes.palette)
-    rows = zip(classes.names, classes.palette.tolist(), strict=False)
-    lines = [f"{name} {red} {green} {blue}" for name, (red, green, blue) in rows]
-    with atomic(target / "classes.txt") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = dict(zip(classes.names, classes.palette.tolist(), strict=True))
+    write_json(target / "classes.json", {"classes": rows, "ignore_index": classes.ignore_index})
 
 
 def export_coco(
@@ -116,8 +117,7 @@ def export_coco(
                 )
     categories = [{"id": k + 1, "name": name, "supercategory": ""} for k, name in enumerate(masks.classes.names)]
     found: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    write_text(path, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
     return {"images": len(images), "annotations": len(annotations)}
 
 

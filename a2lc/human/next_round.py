@@ -34,10 +34,14 @@ def next_round(
         The run, which waits for answers or for approval of the next round's, or is finished.
 
     Raises:
-        ValueError: the run is finished; or there is something left to answer or decide, and not `enough`.
+        ValueError: the run is finished; or there is something left to answer or decide, and not `enough`; or this
+            machine lacks the device.
     """
     import a2lc.rounds  # needs PyTorch, which answering does not
+    from a2lc.segmenter import resolve_device
 
+    if segmenter is None:
+        resolve_device(device)
     if run.finished:
         raise ValueError(f"{run.path}: {run.status}; for more, a2lc.run(config) with more rounds")
     if run.path.name != run.config.name:

@@ -1,9 +1,9 @@
 """A person instead of the oracle: the queue of one round.
 
 A run with ``annotator="human"`` stops when it has chosen its queries. `Queue` shows them in order and takes the
-answers; each is a line of ``answers.jsonl`` (`a2lc.runs.answers`) before the call returns, so nothing is lost when a tab
-is closed or a process dies. Two queues of the same round, in two tabs, see each other's answers; the later one about a
-mask wins. As a table to fill in: `a2lc.human.queue_csv`.
+answers; each is a line of ``answers.jsonl`` (`a2lc.runs.answers`) before the call returns, so nothing is lost when
+a tab is closed or a process dies. Two queues of the same round, in two tabs, see each other's answers; the later one
+about a mask wins. As a table to fill in: `a2lc.human.queue_csv`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Query:
         position: in the queue, counted from 0; the most suspicious mask comes first.
         row: of the mask table.
         image, mask_id: the mask.
-        label: its current label, 255 = void.
+        label: its current label, the ignore index = void.
         score: of the acquisition function.
         area: pixels.
     """
@@ -229,7 +229,7 @@ class Queue:
         return taken[0] if taken else None
 
     def label_of(self, said: str | int, query: Query) -> int | None:
-        """The label that an answer to `query` means: 0..K-1, 255 = void, or None = skip.
+        """The label that an answer to `query` means: 0..K-1, the ignore index = void, or None = skip.
 
         Raises:
             ValueError: an unknown class; or a word of `WORDS` that is a class as well: its number is clear.

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from a2lc.errors import nearest
-from a2lc.files import atomic
+from a2lc.files import write_text
 from a2lc.human import Queue
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import Row, read_checked, whole_number
@@ -23,8 +23,7 @@ def write_queue(queue: Queue, path: str | os.PathLike[str]) -> None:
     filled = table[["image", "mask_id", "label"]].assign(
         top=top, box=[" ".join(map(str, box)) for box in boxes.tolist()], area=table["area"], answer=answers
     )
-    with atomic(path) as temporary:
-        filled.to_csv(temporary, index=False)
+    write_text(path, filled.to_csv(index=False, lineterminator="\n"))
 
 
 def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:

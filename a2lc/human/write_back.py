@@ -29,7 +29,7 @@ import pandas as pd
 from a2lc.datasets import Classes, load_dataset
 from a2lc.datasets.base import bit_palette
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files
-from a2lc.files import atomic, below, read_json, read_label_png, write_json, write_label_png
+from a2lc.files import atomic, below, read_json, read_label_png, write_json, write_label_png, write_text
 from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
 from a2lc.human.checked_csv import Row, read_checked, whole_number
@@ -81,8 +81,7 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
     classes = {"classes": list(masks.classes.names), "void": masks.classes.ignore_index}
     write_json(Path(out) / "about.json", about | classes)
     changes["sha256"] = changes["image"].map(hashes)
-    with atomic(Path(out) / CHANGES) as temporary:
-        changes.to_csv(temporary, index=False, columns=list(COLUMNS))
+    write_text(Path(out) / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
     return changes
 
 

@@ -40,7 +40,7 @@ class MaskSet:
         names: the N image names, in the dataset's order.
         table: a DataFrame with M rows sorted by (image, mask_id); row numbers serve as mask indices everywhere. Its
             columns: ``image`` (category), ``mask_id`` int32 > 0, ``area`` int64 pixels, ``label`` uint8 (0..K-1, or
-            255 = void), ``initial_label`` uint8, ``source`` (initial, annotator, lcm, or overruled: the
+            the ignore index = void), ``initial_label`` uint8, ``source`` (initial, annotator, lcm, or overruled: the
             LCM after an annotator), ``round`` int16 (of the last change, 0 = never), ``confidence`` float32 (of the
             LCM, NaN elsewhere).
         uncovered: the label of pixels that no mask covers (object id 0).
@@ -210,15 +210,17 @@ class MaskSet:
 
         Args:
             rows: (n,) row numbers of the table.
-            labels: (n,) labels in 0..K-1, or 255 for void.
+            labels: (n,) labels in 0..K-1, or the ignore index for void.
             source: who says so: ``annotator`` or ``lcm``. Where the LCM changes a mask that an annotator has answered,
                 the table says ``overruled``.
             round: the round of the change, >= 1.
             confidence: (n,) confidences in [0, 1] of the LCM; NaN for an annotator.
 
         Raises:
-            ValueError: an unknown source or a label outside the class list.
+            ValueError: an unknown source, a label outside the class list, or a round < 1.
         """
+        if round < 1:
+            raise ValueError(f"round: expected the round of the change, >= 1, found {round}")
         if source not in SOURCES:
             raise ValueError(f"source: expected one of {SOURCES}, found {source!r}")
         check_labels(np.asarray(labels), self.classes, "relabel")

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from a2lc.config import Experiment, fingerprint
+from a2lc.machine import MissingExtraError, install_command
 from a2lc.rounds import run
 
 try:
@@ -19,7 +20,8 @@ try:
     from dask.system import CPU_COUNT
     from distributed import Client, Future, Nanny, Scheduler, SpecCluster, as_completed
 except ImportError as error:
-    raise ImportError(f"several runs at once need dask.distributed: pip install 'a2lc[cluster]' ({error})") from error
+    why = f"several runs at once need dask.distributed ({error})"
+    raise MissingExtraError(f"{why}: {install_command('a2lc[cluster]')}") from error
 
 CORES_PER_WORKER = 4
 _THREADS = "OMP_NUM_THREADS"

@@ -13,8 +13,9 @@ from tqdm.auto import tqdm
 
 from a2lc.config import Experiment
 from a2lc.machine import show_bars
-from a2lc.rounds import run
+from a2lc.rounds import check_packages, run
 from a2lc.runs import Run
+from a2lc.segmenter import resolve_device
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -70,15 +71,18 @@ def run_many(
     Raises:
         FailedRuns: some failed; names each with its error. Those that did not are finished, and the same call continues
             with the others. The error itself where there is one experiment only.
-        ImportError: dask.distributed is needed and not installed.
+        MissingExtraError: dask.distributed is needed and not installed; or, where this process plays the runs, a
+            package of theirs.
         OSError: nobody answers at the scheduler's address.
-        ValueError: a worker has several threads.
+        ValueError: a worker has several threads; or, where this process plays the runs, this machine lacks the device.
     """
     experiments, progress = list(experiments), show_bars(progress)
     failed: dict[str, Exception] = {}
     scheduler = os.environ.get(SCHEDULER)
     with tqdm(total=len(experiments), desc="runs", unit="run", disable=not progress) as bar, ExitStack() as stack:
         if workers == 0 and not client and not scheduler:
+            check_packages(experiments, runs_dir)
+            resolve_device(device)
             ended = _play_here(experiments, runs_dir, device, progress)
         else:
             from a2lc.paper.cluster import connect, local_client, play_on

@@ -11,18 +11,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from a2lc.errors import nearest
-from a2lc.files import read_json, read_yaml
-from a2lc.machine import show_bars
+from a2lc.errors import differences, nearest
+from a2lc.files import read_json, write_json
+from a2lc.machine import show_bars, surroundings
+from a2lc.notebook import PACKAGED, PROJECT, project_folder
+from a2lc.paper.execution import check_kernel, run_notebook
 from a2lc.paper.many import SCHEDULER
-from a2lc.paper.notebook import check_parameters, parameters_of, run_notebook
-from a2lc.paper.summary import MINUTES, item_of
+from a2lc.paper.summary import MINUTES
+from a2lc.parameters import Parameter, item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
 
 ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
 
@@ -34,11 +37,13 @@ class Task:
     Attributes:
         notebook: its file.
         parameters: those of the profile that it has.
+        project: the folder that relative paths in parameters start from, which holds the notebooks' folder.
         folder: where its results go, ``figures_dir`` of the profile.
     """
 
     notebook: Path
     parameters: dict[str, Any]
+    project: Path
     folder: Path
 
     @property
@@ -86,10 +91,13 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
         only: beginnings of notebook names; empty: the quickstart, every table and every figure.
 
     Raises:
-        FileNotFoundError: no such profile or notebook.
+        FileNotFoundError: no such profile, notebook or folder.
         ValueError: a profile is damaged, names no ``figures_dir``, a parameter that no notebook has, or one of a wrong
-            type.
+            type; a notebook's kernel is not installed.
     """
+    if not notebooks.is_dir():
+        raise FileNotFoundError(f"{notebooks}: no such folder; say where the notebooks are with --notebooks")
+    notebooks = notebooks.resolve()
     every = sorted(notebooks.glob("*.ipynb"), key=lambda path: (path.name.startswith("figure"), path.name))
     for name in only:
         if not any(path.name.startswith(name) for path in every):
@@ -98,19 +106,56 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
                 f"{notebooks}: no notebook begins with {name!r}{nearest(name, known)} (known: {', '.join(known)})"
             )
     chosen = [path for path in every if (path.name.startswith(tuple(only)) if only else any(map(path.match, ITEMS)))]
-    defaults = {path: parameters_of(path) for path in every}
-    tasks = []
+    project = project_folder() if notebooks == PACKAGED else notebooks.parent
+    parameters, tasks = parameters_by_item(notebooks), []
     for file in profile_files(notebooks / "params", profile):
-        values = read_yaml(file)
+        values = read_profile(file)
         if not isinstance(values.get("figures_dir"), str):
             raise ValueError(f"{file}: expected figures_dir, a folder, found {values.get('figures_dir')!r}")
-        if unused := set(values) - set().union(*defaults.values()):
-            raise ValueError(f"{file}: no notebook has the parameters {', '.join(sorted(unused))}")
         for path in chosen:
-            given = {name: value for name, value in values.items() if name in defaults[path]}
-            check_parameters(path, given)
-            tasks.append(Task(path, given, Path(values["figures_dir"])))
+            check_kernel(path)
+            try:
+                given = _given(path, values, parameters)
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from error
+            tasks.append(Task(path, given, project, project / values["figures_dir"]))
     return tasks
+
+
+def redirected(tasks: Sequence[Task], out: Path) -> list[Task]:
+    """The same tasks with results in ``<out>/<name of their folder>`` and all runs in ``<out>/runs``.
+
+    Runs that other versions, other code or another processor made are not taken for this machine's own: `out` notes
+    what it belongs to (``made_with.json``), and is refused to others.
+
+    Raises:
+        ValueError: `out` belongs to others; the message says in what they differ.
+    """
+    file, mine = out / "made_with.json", surroundings()
+    mine.pop("threads")  # of this process, not of the kernels
+    if file.is_file():
+        if wrong := differences(mine, read_json(file)):
+            raise ValueError(f"{out}: holds runs made otherwise: {'; '.join(wrong)}. Remove it or name another folder")
+    elif (out / "runs").exists():
+        raise ValueError(f"{out}: holds runs, and {file.name} does not say by what they were made; name another folder")
+    else:
+        write_json(file, mine)
+    moved = []
+    for task in tasks:
+        folder = out.resolve() / task.folder.name
+        places = {"runs_dir": str(out.resolve() / "runs"), "figures_dir": str(folder)}
+        known = parameters_of(task.notebook)
+        parameters = task.parameters | {name: place for name, place in places.items() if name in known}
+        moved.append(replace(task, parameters=parameters, folder=folder))
+    return moved
+
+
+def _given(notebook: Path, profile: dict[str, Any], known: dict[str, dict[str, Parameter]]) -> dict[str, Any]:
+    """What a profile gives to a notebook, checked and converted."""
+    item, parameters = item_of(notebook), parameters_of(notebook)
+    given = profile_for(item, profile, {**known, item: parameters})
+    settled = settle(item, parameters, given, given, {})
+    return {name: settled[name] for name in given}
 
 
 def execute(
@@ -130,7 +175,10 @@ def execute(
 
     Raises:
         ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
+        OSError: a task's folder cannot be written; nothing is started.
     """
+    for folder in {task.folder for task in tasks}:
+        _check_writable(folder)
     weights = {task: _expected(task) for task in tasks}
     waiting, running = deque(tasks), dict[Future[Outcome], tuple[Task, float]]()
     threads = None if jobs == 1 else str(max(1, (os.cpu_count() or 1) // jobs))
@@ -161,6 +209,14 @@ def execute(
         bar.refresh()
 
 
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder}: results cannot be written here ({error.strerror})") from error
+
+
 def _expected(task: Task) -> float:
     """Minutes that a task took last time, 1 where it is new."""
     file = task.folder / MINUTES
@@ -185,6 +241,7 @@ def _prepare(threads: str | None, scheduler: str | None) -> None:
 
 def _run(task: Task) -> Outcome:
     start, error = time.perf_counter(), None
+    os.environ[PROJECT] = str(task.project)  # of this process, which starts one kernel after the other
     try:
         run_notebook(task.notebook, task.output, task.parameters)
     except Exception as problem:  # whatever it is, the other notebooks go on

@@ -12,18 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from a2lc.files import atomic, read_json, write_json
+from a2lc.files import read_json, write_json, write_text
 from a2lc.paper.tables import markdown_table
 
 MINUTES = "minutes.json"
 HEADLINE = "_headline.json"
-
-
-def item_of(notebook: Path) -> str:
-    """What a notebook's files begin with: ``table1`` of ``table1_rounds.ipynb``, ``quickstart`` of
-    ``00_quickstart.ipynb``."""
-    first, _, rest = notebook.stem.partition("_")
-    return rest if first.isdigit() else first
 
 
 def save_headline(
@@ -80,8 +73,7 @@ def write_summary(folder: Path, profile: str, failures: Mapping[str, str], devic
     for item in items:
         figures = [*folder.glob(f"{item}.png"), *sorted(folder.glob(f"{item}_*.png"))]
         parts += [f"![{path.stem}]({path.name})" for path in figures]
-    with atomic(folder / "README.md") as temporary:
-        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(folder / "README.md", "\n\n".join(parts) + "\n")
     return folder / "README.md"
 
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from a2lc.config import METHODS, Experiment
-from a2lc.deviations import WITHOUT_SWITCH, Deviation
 from a2lc.paper.tables import markdown_table
+from a2lc.settings import WITHOUT_SWITCH, Deviation
 
 COLUMNS = ("id", "paper", "released code", "switch", "values", "default", "in the `paper` profile")
 Row = tuple[str, str, str, str, str, str, str]

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from a2lc.config import Experiment
-from a2lc.files import atomic, read_json
+from a2lc.files import read_json, write_text
 from a2lc.paper.clicks import truth_of
 from a2lc.runs import STAGES, Run
 
@@ -248,15 +248,14 @@ def save_table(table: pd.DataFrame, name: str, folder: str | os.PathLike[str], c
     """Write `table` as ``<name>.csv``, ``.md`` and ``.tex`` with the caption in the latter two."""
     rounded = table.round(2)
     texts = {
-        "csv": table.round(4).to_csv(index=False),
+        "csv": table.round(4).to_csv(index=False, lineterminator="\n"),
         "md": f"{caption}\n\n{markdown_table(rounded)}\n",
         "tex": rounded.to_latex(
             index=False, caption=caption, label=f"tab:{name}", escape=True, float_format="%.2f", na_rep="–"
         ),
     }
     for suffix, text in texts.items():
-        with atomic(Path(folder) / f"{name}.{suffix}") as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(Path(folder) / f"{name}.{suffix}", text)
 
 
 def markdown_table(table: pd.DataFrame) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn
 from ipywidgets import SelectionSlider, interactive
 from matplotlib.figure import Figure
 
@@ -139,20 +141,16 @@ def show_matrices(
         1, len(matrices), figsize=(wide * len(matrices), high), squeeze=False, sharey=True, layout="constrained"
     )
     for axis, (title, matrix) in zip(axes.flat, matrices.items(), strict=True):
-        picture = axis.imshow(matrix, cmap="cividis", aspect="auto")
-        axis.set_xticks(range(len(columns)), [str(name) for name in columns], fontsize=7)
-        axis.set_yticks(range(len(rows)), [str(name) for name in rows], fontsize=7)
-        if digits is None:
-            axis.tick_params(axis="x", rotation=90)
-            fig.colorbar(picture, ax=axis, shrink=0.8).ax.tick_params(labelsize=7)
-        else:
-            middle = (np.nanmin(matrix) + np.nanmax(matrix)) / 2
+        table = pd.DataFrame(matrix, list(map(str, rows)), list(map(str, columns)))
+        form: dict[str, Any] = {"xticklabels": True, "yticklabels": True}
+        if digits is not None:
             after = 0 if np.array_equal(matrix, np.round(matrix)) else digits
-            for (y, x), value in np.ndenumerate(matrix):
-                shade = "black" if value > middle else "white"
-                axis.text(x, y, f"{value:.{after}f}", ha="center", va="center", fontsize=7, color=shade)
-        axis.set_title(title, fontsize=9)
+            form |= {"annot": True, "fmt": f".{after}f", "annot_kws": {"size": 7}, "cbar": False}
+        seaborn.heatmap(table, cmap="cividis", ax=axis, **form)
         axis.set_xlabel(axes_names[1], fontsize=8)
+        axis.tick_params(axis="x", labelsize=7, rotation=90 if digits is None else 0)
+        axis.tick_params(axis="y", labelsize=7, rotation=0)
+        axis.set_title(title, fontsize=9)
     axes[0, 0].set_ylabel(axes_names[0], fontsize=8)
     return fig
 

@@ -49,7 +49,7 @@ def pseudo_label(
     """Label images with Grounded-SAM, or continue where it stopped. Needs the extra grounded-sam and its weights."""
     from a2lc.datasets import load_dataset
     from a2lc.files import read_yaml
-    from a2lc.pseudo_labels.grounded_sam import INPUT_SIZE, INPUT_SIZES, grounded_sam
+    from a2lc.pseudo_labels.label_images import INPUT_SIZE, INPUT_SIZES, grounded_sam
 
     if split not in ("train", "val"):
         raise ValueError(f"split: expected train or val, found {split!r}")

@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 from a2lc.datasets.base import Classes, Split
 from a2lc.files import read_label_png
 from a2lc.masks import MaskSet
-from a2lc.pseudo_labels.superpixels import SuperpixelSettings, superpixels
+from a2lc.pseudo_labels.settings import SuperpixelSettings
+from a2lc.pseudo_labels.superpixels import superpixels
 
 
 def own_label_masks(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from a2lc.machine import MissingExtraError, install_command
 from a2lc.pseudo_labels.weights import find_weights
 from a2lc.segmenter import resolve_device
 
@@ -59,7 +60,7 @@ def require_packages(modules: Sequence[str] = MODULES) -> None:
     """Import what Grounded-SAM needs, or Segment Anything alone (`SAM_ONLY`).
 
     Raises:
-        ImportError: a package is missing, or transformers is too new; says what to install.
+        MissingExtraError: a package is missing, or transformers is too new; says what to install.
     """
     try:
         found = version("transformers") if "transformers" in modules else "0"
@@ -70,7 +71,7 @@ def require_packages(modules: Sequence[str] = MODULES) -> None:
                 import_module(module)
     except ImportError as error:  # PackageNotFoundError is one
         missing = f"no package {error.name}" if isinstance(error, PackageNotFoundError) else str(error)
-        raise ImportError(f"Grounded-SAM: {missing}; pip install 'a2lc[grounded-sam]'") from error
+        raise MissingExtraError(f"Grounded-SAM: {missing}; {install_command('a2lc[grounded-sam]')}") from error
 
 
 def half_precision(precision: str, device: torch.device) -> torch.dtype:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
-from a2lc.pseudo_labels.superpixels import SuperpixelSettings
+from a2lc.settings import Settings
+
+Folder = Annotated[Path, PlainSerializer(Path.as_posix, return_type=str, when_used="json")]
+"""A folder, kept with slashes on every system."""
 
 
-class PseudoLabels(BaseModel):
+class SuperpixelSettings(Settings):
+    """How images are cut.
+
+    Attributes:
+        algorithm: ``seeds`` (all three baselines) or ``slic`` (scikit-image's, without smoothing).
+        side: the square root of the mean area wanted, in pixels, >= 4: 32 for Spx and MulSpx, 16 for MerSpx.
+    """
+
+    algorithm: Literal["seeds", "slic"] = "seeds"
+    side: int = Field(32, ge=4, strict=True)
+
+
+class PseudoLabels(Settings):
     """Where masks and their first labels come from.
 
     Attributes:
@@ -23,12 +38,10 @@ class PseudoLabels(BaseModel):
         min_area: of ``own_labels``: smaller regions, in pixels, belong to no mask and stay as they are.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
     seed: int = 0
-    object_maps: Path | None = None
-    labels: Path | None = None
+    object_maps: Folder | None = None
+    labels: Folder | None = None
     superpixels: SuperpixelSettings | None = None
     min_area: int = Field(16, ge=1, strict=True)
 

@@ -20,38 +20,25 @@ superpixels than the published ones, so it is not done.)
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from skimage.exposure import equalize_hist
 from skimage.segmentation import slic
 from tqdm.auto import tqdm
 
 from a2lc.datasets.base import Classes, Split
+from a2lc.machine import JOBLIB, SEEDS, require
 from a2lc.masks import MaskSet
+from a2lc.pseudo_labels.settings import SuperpixelSettings
 
 LEVELS, PRIOR, BINS, ITERATIONS = 5, 3, 10, 10  # of SEEDS
 SLIC_TRIES = 4
 WORKER_BYTES = 2**29  # Python, PyTorch and an image in a process of its own
 FEW_PIXELS = 2**21  # of a split: cut in this process before others have started
-
-
-class SuperpixelSettings(BaseModel):
-    """How images are cut.
-
-    Attributes:
-        algorithm: ``seeds`` (all three baselines) or ``slic`` (scikit-image's, without smoothing).
-        side: the square root of the mean area wanted, in pixels, >= 4: 32 for Spx and MulSpx, 16 for MerSpx.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    algorithm: Literal["seeds", "slic"] = "seeds"
-    side: int = Field(32, ge=4, strict=True)
 
 
 def partition(
@@ -72,13 +59,12 @@ def partition(
         Masks that cover every pixel, ids 1..n in each image, in memory (two bytes a pixel); `MaskSet.save` keeps them.
 
     Raises:
-        ImportError: joblib or OpenCV's contrib modules are missing.
+        MissingExtraError: joblib or OpenCV's contrib modules are missing.
         ValueError: an image is too small, or cannot be read; `jobs` is 0.
     """
-    try:
-        from joblib import Parallel, delayed
-    except ImportError as error:
-        raise ImportError("cutting images in parallel needs joblib: pip install 'a2lc[superpixels]'") from error
+    require(JOBLIB, *([SEEDS] if settings.algorithm == "seeds" else []))
+    from joblib import Parallel, delayed
+
     parallel = Parallel(n_jobs=_processes(split, settings, jobs), return_as="generator")
     maps = parallel(delayed(_object_map)(split, name, settings) for name in split.names)
     bar = tqdm(maps, desc="superpixels", total=len(split), disable=not progress)
@@ -99,7 +85,7 @@ def superpixels(image: NDArray[np.uint8], settings: SuperpixelSettings) -> NDArr
         (H, W) ids; each of 1..n occurs. The mean area is near side^2 where the image is much larger than that.
 
     Raises:
-        ImportError: SEEDS without OpenCV's contrib modules.
+        MissingExtraError: SEEDS without OpenCV's contrib modules.
         ValueError: no such image, or one that SEEDS cannot lay a grid over (a side of a few pixels).
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
@@ -117,20 +103,16 @@ def _object_map(split: Split, name: str, settings: SuperpixelSettings) -> NDArra
 
 def _seeds(image: NDArray[np.uint8], side: int) -> NDArray[np.int32]:
     """(H, W) block numbers, not all of which occur."""
-    try:
-        from cv2 import COLOR_RGB2HSV, cvtColor, ximgproc
+    require(SEEDS)
+    from cv2 import COLOR_RGB2HSV, cvtColor, ximgproc
 
-        create = ximgproc.createSuperpixelSEEDS
-    except (ImportError, AttributeError) as error:  # another build of OpenCV leaves the name and takes the content
-        raise ImportError(
-            "SEEDS superpixels need OpenCV with its contrib modules: pip install 'a2lc[superpixels]', and where "
-            "another build lies over it: pip install --force-reinstall --no-deps opencv-contrib-python-headless"
-        ) from error
     height, width = image.shape[:2]
     number = _number_to_ask(height, width, side)
     equal = equalize_hist(image.reshape(height, width * 3)).reshape(image.shape)  # one histogram for the three channels
     hsv = cvtColor(equal.astype(np.float32), COLOR_RGB2HSV)
-    seeds = create(width, height, 3, number, num_levels=LEVELS, prior=PRIOR, histogram_bins=BINS, double_step=True)
+    seeds = ximgproc.createSuperpixelSEEDS(
+        width, height, 3, number, num_levels=LEVELS, prior=PRIOR, histogram_bins=BINS, double_step=True
+    )
     seeds.iterate(hsv, ITERATIONS)
     return seeds.getLabels().astype(np.int32, copy=False)
 
@@ -210,5 +192,4 @@ def _processes(split: Split, settings: SuperpixelSettings, jobs: int) -> int:
         return most
     grid = _seeds_grid(height, width, _number_to_ask(height, width, settings.side))
     needed = WORKER_BYTES + 4 * BINS**3 * grid.smallest * 4 // 3  # float32; every level has a quarter of the one below
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(min(most, memory * 3 // 4 // needed), 1)
+    return max(min(most, psutil.virtual_memory().total * 3 // 4 // needed), 1)

@@ -31,7 +31,7 @@ class Answer:
 
     Attributes:
         image, mask_id: the mask.
-        label: 0..K-1, 255 = void; None: skipped or, in an undo, nothing.
+        label: 0..K-1, the ignore index = void; None: skipped or, in an undo, nothing.
         position: of the mask in the round's queue, counted from 0.
         time: when, UTC in ISO 8601.
         seconds: how long it took, None where nobody measured.

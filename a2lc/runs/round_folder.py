@@ -63,7 +63,7 @@ class RoundFolder(StageFolder):
         return int(answers["classes"].map(len).sum()) if "classes" in answers else len(answers)
 
     def answered_labels(self, table: pd.DataFrame | None = None) -> np.ndarray:
-        """(B,) uint8 answers to `queried_rows`, 255 = void.
+        """(B,) uint8 answers to `queried_rows`, the ignore index = void.
 
         Args:
             table: of all masks; where it is given, the answers must be about those queried.
@@ -91,14 +91,14 @@ class RoundFolder(StageFolder):
         self.write_table("queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": self.scores()[rows]}))
 
     def write_answers(self, answers: pd.DataFrame) -> None:
-        """Write answers as JSON lines: image, mask_id, label (255 = void), and where all classes were asked for their
-        list."""
+        """Write answers as JSON lines: image, mask_id, label (the ignore index = void), and where all classes were
+        asked for their list."""
         with atomic(self.path / "answers.jsonl") as temporary:
             answers.to_json(temporary, orient="records", lines=True)
 
     def read_answers(self) -> pd.DataFrame:
-        """Read the answers: image, mask_id, label (255 = void), and classes where all classes were asked for. Of a
-        person's answers (`a2lc.runs.answers`) those that stand, in the order of the queue.
+        """Read the answers: image, mask_id, label (the ignore index = void), and classes where all classes were asked
+        for. Of a person's answers (`a2lc.runs.answers`) those that stand, in the order of the queue.
 
         Raises:
             FileNotFoundError: no answers yet.

@@ -259,7 +259,17 @@ def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:
 
     Raises:
         FileNotFoundError: no such folder.
+        ValueError: one cannot be read.
+    """
+    return [Run.open(folder) for folder in run_folders(runs_dir)]
+
+
+def run_folders(runs_dir: str | os.PathLike[str]) -> list[Path]:
+    """The folders of all runs below a folder, by name, readable or not.
+
+    Raises:
+        FileNotFoundError: no such folder.
     """
     if not Path(runs_dir).is_dir():
         raise FileNotFoundError(f"{runs_dir}: no such folder of runs")
-    return [Run.open(path.parent) for path in sorted(Path(runs_dir).glob("*/config.json"))]
+    return sorted((path.parent for path in Path(runs_dir).glob("*/config.json")), key=lambda folder: folder.name)

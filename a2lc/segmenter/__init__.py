@@ -1,17 +1,8 @@
-"""Segmentation models: DeepLabV3+, a light network, and the protocol that lets users plug in their own."""
+"""Segmentation models: DeepLabV3+, a light network, and the protocol that lets users plug in their own.
 
-from a2lc.segmenter.model import FeatureSegmenter, Segmenter, build_segmenter, resolve_device, with_features
-from a2lc.segmenter.released import from_released_checkpoint
-from a2lc.segmenter.settings import SegmenterSettings
-from a2lc.segmenter.training import TrainingLog
+What it offers is listed in ``__init__.pyi`` and imported when it is first used: a configuration needs no PyTorch.
+"""
 
-__all__ = [
-    "FeatureSegmenter",
-    "Segmenter",
-    "SegmenterSettings",
-    "TrainingLog",
-    "build_segmenter",
-    "from_released_checkpoint",
-    "resolve_device",
-    "with_features",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

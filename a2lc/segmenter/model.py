@@ -18,11 +18,11 @@ from a2lc.errors import nearest
 from a2lc.files import read_arrays, write_arrays
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.light import LightNetwork
-from a2lc.segmenter.processes import call_in_others, kernels, make_fabric
+from a2lc.segmenter.processes import call_in_others, in_bfloat16, kernels, make_fabric
 from a2lc.segmenter.released import load_weights
 from a2lc.segmenter.samples import Labels, scaled_size
 from a2lc.segmenter.settings import SegmenterSettings
-from a2lc.segmenter.training import Loss, TrainingLog, enough_memory, in_bfloat16, normalise, train
+from a2lc.segmenter.training import Loss, TrainingLog, enough_memory, normalise, train
 
 Network = LightNetwork | DeepLabV3Plus
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -95,6 +95,11 @@ class TorchSegmenter:
         self.device = self.fabric.device
         self.validate = validate
         self.network: Network | None = None
+
+    @property
+    def precision(self) -> str:
+        """Of the convolutions: bfloat16 or float32, what ``settings.precision`` comes to on `device`."""
+        return "bfloat16" if in_bfloat16(self.settings, self.device) else "float32"
 
     def fit(
         self,

@@ -24,6 +24,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import nn
 
+from a2lc.segmenter.settings import SegmenterSettings
+
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would name the precision of every new network
 
 P = ParamSpec("P")
@@ -35,6 +37,20 @@ _leading = False  # this process is the first of several, and the others wait fo
 def world_size() -> int:
     """How many processes ``torchrun`` started for this training; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def in_bfloat16(settings: SegmenterSettings, device: torch.device) -> bool:
+    """Whether convolutions run in bfloat16, and what the optimiser multiplies."""
+    return settings.precision == "bfloat16" or (settings.precision == "auto" and _has_fast_bfloat16(device))
+
+
+def _has_fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        has = torch.cpu.get_capabilities()
+        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return False
 
 
 def make_fabric(device: torch.device, bfloat16: bool) -> Fabric:

@@ -10,6 +10,8 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from a2lc.machine import one_thread
+from a2lc.segmenter.muon import Float32Muon
+from a2lc.segmenter.processes import in_bfloat16
 from a2lc.segmenter.settings import SegmenterSettings
 
 WEIGHT_DECAY = 0.05  # of muon_onecycle
@@ -62,7 +64,8 @@ class MuonOneCycle:
     def __init__(self, network: nn.Module, settings: SegmenterSettings) -> None:
         *self.kernels, classifier = [p for p in network.parameters() if p.ndim == 4]
         self.matrices = [nn.Parameter(kernel.detach().flatten(1)) for kernel in self.kernels]  # same memory
-        muon = torch.optim.Muon(self.matrices, settings.lr, weight_decay=WEIGHT_DECAY, momentum=0.9, ns_steps=3)
+        kind = torch.optim.Muon if in_bfloat16(settings, classifier.device) else Float32Muon
+        muon = kind(self.matrices, lr=settings.lr, weight_decay=WEIGHT_DECAY, momentum=0.9, ns_steps=3)
         groups = [
             {"params": [classifier], "weight_decay": WEIGHT_DECAY},
             {"params": [p for p in network.parameters() if p.ndim < 4], "weight_decay": 0.0},

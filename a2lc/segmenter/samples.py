@@ -15,10 +15,11 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from a2lc.datasets import Split
+from a2lc.datasets import Classes, Split
 from a2lc.segmenter.settings import SegmenterSettings
 
 IGNORE = 255
+"""The target that no loss counts, whatever value a dataset gives to void."""
 CACHE_BYTES = 2**30  # scaled images and labels kept in memory; what does not fit is read whenever it is needed
 WORKERS = min(16, max(4, os.cpu_count() or 4))  # threads that read and augment while the network is busy
 BATCHES_AHEAD = 2
@@ -101,6 +102,20 @@ class Samples:
         size = scaled_size(pixels.shape[:2], self.settings.scale)
         image = v2.functional.resize(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
         return image, v2.functional.resize(tv_tensors.Mask(torch.from_numpy(classes.copy())), size)
+
+
+def ignoring_void(labels: Labels, classes: Classes) -> Labels:
+    """Labels to train on: those of a dataset, with its void as `IGNORE`.
+
+    Args:
+        labels: image name -> (H, W) uint8, 0..K-1 or the ignore index of `classes`.
+        classes: the class list.
+    """
+    if classes.ignore_index == IGNORE:
+        return labels
+    to_target = np.arange(256, dtype=np.uint8)
+    to_target[classes.ignore_index] = IGNORE
+    return lambda name: to_target[labels(name)]
 
 
 def load_batches(

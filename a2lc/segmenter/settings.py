@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from a2lc.deviations import Deviation
+from a2lc.settings import Deviation, Settings
 
 Positive = Annotated[float, Field(gt=0)]
 Colour = tuple[float, float, float]
 
 
-class SegmenterSettings(BaseModel):
+class SegmenterSettings(Settings):
     """Network, sizes and training. The defaults train in seconds on the drawn street scenes of ``toy``.
 
     The authors' settings (methods.md 3.1) are ``network="deeplabv3plus", backbone="resnet101", pretrained=True,
@@ -53,15 +53,13 @@ class SegmenterSettings(BaseModel):
         compile: whether ``torch.compile`` makes kernels for the network, which takes minutes and saves time after that.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     network: Literal["light", "deeplabv3plus"] = "light"
     backbone: Literal["resnet18", "resnet50", "resnet101", "mobilenet_v2"] = "resnet18"
     pretrained: bool = Field(False, strict=True)
     scale: Positive = 1.0
     crop: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
-    batch_size: int = Field(8, ge=2)
-    iterations: int = Field(80, ge=1)
+    batch_size: int = Field(8, ge=2, strict=True)
+    iterations: int = Field(80, ge=1, strict=True)
     optimizer: Literal["sgd_poly", "adamw_poly", "muon_onecycle"] = "muon_onecycle"
     lr: Positive = 0.1
     head: Literal["linear", "cosine"] = "linear"
@@ -69,7 +67,7 @@ class SegmenterSettings(BaseModel):
         Literal["last", "best"],
         Deviation("D17", "–", "the best of 300 validations, so the validation split chooses the model", "`best`"),
     ] = "last"
-    validate_every: int = Field(100, ge=1)
+    validate_every: int = Field(100, ge=1, strict=True)
     start: Annotated[
         Literal["initial", "previous"],
         Deviation("D22", "the model is updated", "every round trains from ImageNet weights"),

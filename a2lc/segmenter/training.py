@@ -204,17 +204,3 @@ def _colour(values: tuple[float, float, float], device: torch.device) -> torch.T
     """(3, 1, 1) in 0..255, kept: a GPU would finish all work before it takes numbers from the CPU."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device).view(3, 1, 1) * 255
-
-
-def in_bfloat16(settings: SegmenterSettings, device: torch.device) -> bool:
-    """Whether convolutions run in bfloat16."""
-    return settings.precision == "bfloat16" or (settings.precision == "auto" and _has_fast_bfloat16(device))
-
-
-def _has_fast_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        has = torch.cpu.get_capabilities()
-        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-    return False

@@ -34,8 +34,8 @@ class Annotator(Dialogue):
 
     As the last line of a notebook cell it is a widget: the mask in its image and close up, its label, what the model
     sees, and a key per answer. Each answer is in ``answers.jsonl`` before the next question appears: close the tab,
-    restart the kernel or kill it, then make the annotator again, and it goes on where you stopped. `Run.next_round`
-    goes on with the run. Where nobody sits at a front end it is a figure of the first question.
+    restart the kernel or kill it, then make the annotator again, and it goes on where you stopped.
+    `a2lc.human.next_round` goes on with the run. Where nobody sits at a front end it is a figure of the first question.
 
     Args:
         run: a run that waits for answers.

@@ -119,11 +119,11 @@ class AnnotatorState:
             )
         self.queue.close(enough=True)
         self.query, self.closed = None, True
-        return "The queue is closed. Go on with run.next_round() in the next cell."
+        return "The queue is closed. Go on with a2lc.human.next_round(run) in the next cell."
 
     # ---------------------------------------------------------------------------------------------- looking
     def view(self) -> dict[str, Any]:
-        """What is shown, as JSON values; classes are numbers, 255 = void, and names."""
+        """What is shown, as JSON values; classes are numbers, the ignore index = void, and names."""
         queue, query = self.queue, self.query
         seconds = queue.seconds_per_answer
         counts = {"total": len(queue), "answered": queue.answered, "skipped": queue.skipped}

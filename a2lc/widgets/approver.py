@@ -35,8 +35,8 @@ class Approver(Dialogue):
 
     As the last line of a notebook cell it is a widget: how many are expected to be right, which classes become which,
     and a gallery, the least confident first. Each decision is in ``approvals.jsonl`` before the next view appears.
-    Nothing is corrected until `Run.next_round` goes on. Where nobody sits at a front end it is a figure of the first
-    page.
+    Nothing is corrected until `a2lc.human.next_round` goes on. Where nobody sits at a front end it is a figure of the
+    first page.
 
     Args:
         run: a run that waits for approval.

@@ -111,7 +111,9 @@ class ApproverState:
             return f"{left} corrections are undecided and would not be made. Press “Go on” again to leave them."
         self.approval.close(enough=True)
         self.closed = True
-        return f"{self._count(APPROVED)} corrections will be made. Go on with run.next_round() in the next cell."
+        return (
+            f"{self._count(APPROVED)} corrections will be made. Go on with a2lc.human.next_round(run) in the next cell."
+        )
 
     # ---------------------------------------------------------------------------------------------- looking
     @property

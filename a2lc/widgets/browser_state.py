@@ -239,7 +239,8 @@ class BrowserState:
         return self._codes[1]
 
     def image_truth(self) -> np.ndarray:
-        """(n,) uint8 most frequent ground truth of the shown image's masks, 255 = void, unknown or unreadable."""
+        """(n,) uint8 most frequent ground truth of the shown image's masks; no class: void, unknown or
+        unreadable."""
         return self.truth.of_readable(self.image)
 
     def events(self) -> list[Event]:

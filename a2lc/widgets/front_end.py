@@ -40,12 +40,12 @@ def has_front_end() -> bool:
 
 def script(name: str) -> str:
     """A module of ours for the browser, after the functions that all of them share."""
-    return "\n".join((_STATIC / file).read_text() for file in ("common.js", name))
+    return "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in ("common.js", name))
 
 
 def style(name: str) -> str:
     """A style sheet of ours, after the rules that all widgets share."""
-    return "\n".join((_STATIC / file).read_text() for file in ("common.css", name))
+    return "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in ("common.css", name))
 
 
 class WidgetOrFigure(ABC):
@@ -74,12 +74,14 @@ class WidgetOrFigure(ABC):
         plt.close(fig)  # else a notebook would show it twice
         return fig
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         bundle: dict[str, Any] = {"text/plain": repr(self)}
         if has_front_end() if self._live is None else self._live:
             view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
             bundle["application/vnd.jupyter.widget-view+json"] = view
-        return bundle | {"image/png": base64.b64encode(figure_png(self.figure())).decode()}
+        fig = self.figure()
+        alt = " ".join(fig.get_suptitle().split())
+        return bundle | {"image/png": base64.b64encode(figure_png(fig)).decode()}, {"image/png": {"alt": alt}}
 
 
 class Page(anywidget.AnyWidget):

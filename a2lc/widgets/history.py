@@ -28,13 +28,13 @@ class Event:
         round: 0 for the first label.
         source: ``initial``, ``annotator``, ``lcm``, ``overruled`` (the LCM after an annotator), or ``undone``: a person
             took a correction of the LCM back, after this round.
-        before: label before, 255 = void; None for the first label.
+        before: label before, the ignore index = void; None for the first label.
         after: label after.
         score: the mask's score in this round, NaN where it was not scored.
         rank: its place among the masks that could be asked about, 1 = the highest score; None where it could not.
         of: how many could be.
         asked: whether this mask was queried itself; else the LCM set its label, or an answer about a region around it.
-        answer: what the annotator said where `asked`: class numbers, K or 255 = void.
+        answer: what the annotator said where `asked`: class numbers, K or the ignore index = void.
         confidence: of the LCM, in [0, 1]; NaN elsewhere.
     """
 
@@ -55,7 +55,7 @@ class Filters:
     """Which masks to look for; None, everywhere, for no choice.
 
     Attributes:
-        before: first label, a class number or 255 = void.
+        before: first label, a class number or the ignore index = void.
         after: label after the round that is shown.
         set_by: a key of `SET_BY`.
         changed_in: the round in which the label was last set.
@@ -88,7 +88,7 @@ def fitting(masks: MaskSet, filters: Filters, truth: np.ndarray | None = None) -
     Args:
         masks: M masks with the labels of that round.
         filters: what to look for; conditions add up.
-        truth: (M,) most frequent ground truth, 255 = void or unknown; needed for a verdict.
+        truth: (M,) most frequent ground truth, the ignore index = void or unknown; needed for a verdict.
 
     Raises:
         ValueError: a verdict without ground truth.

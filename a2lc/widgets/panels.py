@@ -41,9 +41,9 @@ def mask_line(classes: Classes, first: int, label: int, source: str, round: int,
 
     Args:
         classes: the class list.
-        first, label: labels, 255 = void.
+        first, label: labels, the ignore index = void.
         source, round: as in the table of masks.
-        truth: most frequent ground truth, 255 = void or unknown.
+        truth: most frequent ground truth, the ignore index = void or unknown.
     """
     was = f", was {class_name(classes, first)}" if label != first else ""
     who = WHO.get(source, source) + (f", round {round}" if round else "")

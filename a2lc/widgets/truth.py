@@ -28,7 +28,7 @@ class Truth:
         self.available = split is not None and any(_has_truth(split, name) for name in masks.names)
 
     def of_image(self, name: str) -> np.ndarray:
-        """(n,) uint8 for one image's masks, 255 = void or unknown; as `metrics.truth_histogram` counts.
+        """(n,) uint8 for one image's masks, the ignore index = void or unknown; as `metrics.truth_histogram` counts.
 
         Raises:
             FileNotFoundError: the image's file is missing.
@@ -64,7 +64,7 @@ class Truth:
 
     def _unknown(self, name: str) -> np.ndarray:
         rows = self._masks.rows(name)
-        return np.full(rows.stop - rows.start, 255, dtype=np.uint8)
+        return np.full(rows.stop - rows.start, self._masks.classes.ignore_index, dtype=np.uint8)
 
 
 def _has_truth(split: Split, name: str) -> bool:

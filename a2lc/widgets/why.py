@@ -25,7 +25,7 @@ class Why:
         asked: how many were asked about.
         parts: of SIM or ABC (Eq. 12): area (pixels), cil, weight and similarity (means in [0, 1]) and their score.
         classes: the model's three likeliest classes, with mean probabilities over the mask.
-        label: the mask's label when it was scored, 255 = void.
+        label: the mask's label when it was scored, the ignore index = void.
         exact: whether `parts` make up `score`; False where the run chooses otherwise (another function, or SIM at a
             representative pixel).
         seconds: that the answer took.

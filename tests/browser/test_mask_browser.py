@@ -11,15 +11,17 @@ from typing import Any
 
 import nbformat
 import pytest
+from small_runs import network
+
 from conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)").expect
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "explore_masks.ipynb"
-SMALL = """
-segmenter = {"scale": 1.0, "iterations": 8, "batch_size": 4}
-correction = {"epochs": 30, "learning_rate": 0.01, "thresholds": [0.5]}
+SMALL = f"""
+segmenter = {network(scale=1.0, iterations=8, batch_size=4)}
+correction = {{"epochs": 30, "learning_rate": 0.01, "thresholds": [0.5]}}
 """
 KINDS = """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells
   .flatMap(cell => (cell.outputs || []).map(output => Object.keys(output.data || {})))"""

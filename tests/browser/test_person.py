@@ -10,20 +10,21 @@ from typing import Any
 import nbformat
 import pandas as pd
 import pytest
-from conftest import Lab
+from scripted import lcm_of, told
 from small_notebooks import write_notebook
-from small_runs import QUICK
+from small_runs import QUICK, network
 
 import a2lc
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
-from a2lc.human import Queue
+from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
 from a2lc.human.exports import export_folder
 from a2lc.paper.clicks import truth_of
 from a2lc.pseudo_labels.simulated import simulate_pseudo_labels
 from a2lc.runs import Run, find_runs
 from a2lc.widgets.annotator_state import class_keys
+from conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)").expect
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -74,7 +75,7 @@ def notebook(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebook with this folder as its dataset, and a small model."""
     found, copy = nbformat.read(NOTEBOOK, 4), tmp_path_factory.mktemp("copy") / NOTEBOOK.name
     parameters = next(cell for cell in found.cells if "parameters" in cell.metadata.get("tags", []))
-    small = {"scale": 0.5, "iterations": 30, "batch_size": 4}
+    small = network(scale=0.5, iterations=30, batch_size=4)
     folders = {name: str(copy.parent / name) for name in ("runs_dir", "corrected_dir", "figures_dir")}
     given = {
         "dataset": "folder",
@@ -156,7 +157,8 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     approval = Run.open(runs / answers.path.name)
     queue = Queue(approval)
     queue.answer_many((query.position, queue.top_classes(query)[0][0]) for query in queue.queries)
-    return {"answers": answers, "approval": approval.next_round(device="cpu", progress=False)}
+    with lcm_of(told(1)):
+        return {"answers": answers, "approval": next_round(approval, device="cpu", progress=False)}
 
 
 @pytest.fixture

@@ -1,9 +1,51 @@
-"""Where the released code departs from the paper, or both leave a choice open: what a configuration field says of it,
-and the departures that need no field. `a2lc.paper.switches` makes the table of them."""
+"""What all settings have in common: frozen, typed, refused when wrong; and what a field says of paper and code.
+
+`Deviation` tells where the released code departs from the paper, or both leave a choice open; `WITHOUT_SWITCH` lists
+the departures that need no field. `a2lc.paper.switches` makes the table of them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from a2lc.errors import nearest
+
+
+class WrongSettings(ValueError):
+    """Fields are wrong; `lines` say which, one each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+class Settings(BaseModel):
+    """The base of every configuration: its fields cannot be changed, and a wrong one raises a `ValueError` that names
+    it, with the nearest name or what was expected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            lines = [line for problem in error.errors() for line in _explained(problem, list(type(self).model_fields))]
+            raise WrongSettings(list(dict.fromkeys(lines))) from None
+
+
+def _explained(problem: Any, known: list[str]) -> list[str]:
+    """What is wrong with a field, or with fields inside it."""
+    where = ".".join(map(str, problem["loc"]))
+    if isinstance(inside := problem.get("ctx", {}).get("error"), WrongSettings):  # of settings inside these settings
+        return [f"{where}.{line}" for line in inside.lines]
+    if problem["type"] == "extra_forbidden":
+        return [f"{where}: no such field{nearest(where, known)} (known: {', '.join(known)})"]
+    message = problem["msg"].removeprefix("Value error, ")
+    found = "" if "found" in message else f", found {problem['input']!r}"
+    return [f"{where}: {message}{found}" if where else message]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,14 @@
+from .annotators import Oracle as Oracle
+from .annotators import Person as Person
+from .annotators import Waiting as Waiting
+from .confidence import confidence_intervals as confidence_intervals
+from .guard import Evidence as Evidence
+from .guard import GuardReport as GuardReport
+from .guard import expected_accuracy as expected_accuracy
+from .guard import guard_corrections as guard_corrections
+from .lcm import Corrections as Corrections
+from .lcm import LabelCorrectionModule as LabelCorrectionModule
+from .lcm import propose_corrections as propose_corrections
+from .lcm import tail_ranking as tail_ranking
+from .lcm import train_lcm as train_lcm
+from .settings import LCMSettings as LCMSettings

@@ -1,0 +1,261 @@
+"""Two folders of results side by side: every number with its difference, its tolerance and a verdict.
+
+A number is a headline (``<item>_headline.json``) or a cell of a table (``<item>*.csv``); the other files of an item
+show these again or illustrate them, and are compared by their bytes. Tolerances are measured, one per number, and lie
+beside the results that they belong to (``tolerances.csv``, written by ``benchmarks/spread.py``). Minutes, the page with
+them and executed copies are not compared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from math import isnan, nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+from a2lc.files import damaged, read_json
+from a2lc.paper.summary import HEADLINE, MINUTES
+
+TOLERANCES = "tolerances.csv"
+ROUNDING = 1e-4  # one unit of the last place that tables are written with
+FAILED = ("differs", "missing")
+PROVENANCE = "_provenance.json"
+_NOT_COMPARED = (MINUTES, TOLERANCES, "README.md")
+_KEYS = ("round", "seed", "budget")  # numbers that say which row of a table it is, as all texts do
+
+
+def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> pd.DataFrame:
+    """Whether the results in one folder are those in another.
+
+    Args:
+        committed: a folder of results, such as ``paper_figures/toy``; its tolerances are used.
+        now: the other folder. Items in the ``minutes.json`` of neither were not made by ``a2lc regenerate`` and are
+            left out; where neither has such a file, all are compared.
+
+    Returns:
+        A row per number and a row per file without numbers, in the order of the items, headlines first: item; file;
+        number, empty for a file; committed, now and difference (now minus committed), NaN where there is none;
+        tolerance, NaN where none is known; verdict:
+
+        - ``identical``: the two files are the same, byte by byte;
+        - ``reproduced``: the difference is within the tolerance, or the numbers are equal;
+        - ``differs``: neither; or a file has other bytes, and its item no numbers to judge by;
+        - ``missing``: one of the folders does not have it;
+        - ``varies``: the same, of a row of a table that only some of the measured runs had;
+        - ``other bytes``: of a picture or text whose item has numbers with verdicts of their own.
+
+    Raises:
+        FileNotFoundError: one of them is no folder.
+        ValueError: a folder holds no results, or a damaged file.
+    """
+    here, there = _files(Path(committed)), _files(Path(now))
+    made = _made(Path(committed)) | _made(Path(now))
+    names = sorted(here.keys() | there.keys(), key=_order)
+    names = [name for name in names if not made or item_of_file(name) in made]
+    judged = {item_of_file(name) for name in names if _has_numbers(name)}
+    tolerances = read_tolerances(Path(committed) / TOLERANCES)
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        about = {"item": item_of_file(name), "file": name}
+        if name not in here or name not in there:
+            rows.append(about | {"number": "", "verdict": "missing"})
+            continue
+        same = here[name].read_bytes() == there[name].read_bytes()
+        if _has_numbers(name):
+            found = _numbers(read_numbers(here[name]), read_numbers(there[name]), tolerances.get(name))
+            rows += [about | row | ({"verdict": "identical"} if same else {}) for row in found]
+        else:
+            other = "other bytes" if about["item"] in judged else "differs"
+            rows.append(about | {"number": "", "verdict": "identical" if same else other})
+    columns = ["item", "file", "number", "committed", "now", "difference", "tolerance", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder of results")
+    found = {path.name: path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
+    found = {name: path for name, path in found.items() if name not in _NOT_COMPARED}
+    if not any(path.suffix in (".csv", ".json") for path in found.values()):
+        raise ValueError(f"{folder}: expected results such as table1.csv or table1{HEADLINE}, found none")
+    return found
+
+
+def _made(folder: Path) -> set[str]:
+    return set(read_json(folder / MINUTES)) if (folder / MINUTES).is_file() else set()
+
+
+def item_of_file(name: str) -> str:
+    """``table1`` of ``table1_rounds.csv``: what the item's name and those of all its files begin with."""
+    return Path(name).stem.split("_")[0]
+
+
+def _order(name: str) -> tuple[object, ...]:
+    item = item_of_file(name)
+    return item.startswith("figure"), item, not name.endswith(HEADLINE), not _has_numbers(name), name
+
+
+def _has_numbers(name: str) -> bool:
+    return name.endswith((HEADLINE, ".csv"))
+
+
+def read_numbers(file: Path) -> dict[str, float]:
+    """The numbers of a headline or a table: what they are called -> value. A cell is called by the texts, round, seed
+    and budget of its row, and its column; an empty one is left out.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        if file.name.endswith(HEADLINE):
+            rows = read_json(file, "rows")["rows"]
+            return {row["what"]: float(row["ours"]) for row in rows if row["ours"] is not None}
+        table = pd.read_csv(file)
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(file, f"damaged results ({error})") from error
+    plain = {name for name in table if is_numeric_dtype(table[name]) or is_bool_dtype(table[name])}
+    keys = [name for name in table if name in _KEYS or name not in plain]
+    found: dict[str, float] = {}
+    times: Counter[str] = Counter()
+    for row in table.to_dict("records"):
+        parts = [f"{key} {row[key]}" if key in _KEYS else str(row[key]) for key in keys if not pd.isna(row[key])]
+        where = " ".join(parts)
+        times[where] += 1
+        where += f" ({times[where]})" if times[where] > 1 else ""
+        cells = {f"{where}: {name}": row[name] for name in table if name not in keys}
+        found |= {name: float(value) for name, value in cells.items() if not pd.isna(value)}
+    return found
+
+
+def read_tolerances(file: Path) -> dict[str, pd.DataFrame]:
+    """The measured tolerances beside some results; none where there is no such file.
+
+    Returns:
+        File -> table indexed by number: ``runs``, how many of the measured runs have this number, ``of`` how many;
+        ``low`` and ``high``, between which it was; ``tolerance``.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        table = pd.read_csv(file, comment="#", dtype={"tolerance": float})[
+            ["file", "number", "runs", "of", "low", "high", "tolerance"]
+        ]
+    except (ValueError, KeyError) as error:
+        raise damaged(file, f"damaged tolerances ({error})") from error
+    return {str(name): part.set_index("number") for name, part in table.groupby("file")}
+
+
+def _numbers(
+    committed: dict[str, float], now: dict[str, float], tolerances: pd.DataFrame | None
+) -> list[dict[str, Any]]:
+    """The rows of one file, whose bytes differ."""
+    tolerance = {} if tolerances is None else dict(zip(tolerances.index, tolerances["tolerance"], strict=True))
+    sometimes = set() if tolerances is None else set(tolerances.index[tolerances["runs"] < tolerances["of"]])
+    rows = []
+    for name in dict.fromkeys([*committed, *now]):
+        ours, theirs, within = committed.get(name, nan), now.get(name, nan), tolerance.get(name, nan)
+        difference = theirs - ours
+        if isnan(difference):  # a row that no measured run has is like those that some have
+            verdict = "varies" if name in sometimes or (sometimes and name not in tolerance) else "missing"
+        else:
+            verdict = "reproduced" if difference == 0 or abs(difference) <= within else "differs"
+        values = {"committed": ours, "now": theirs, "difference": difference, "tolerance": within}
+        rows.append({"number": name, **values, "verdict": verdict})
+    return rows
+
+
+def made_differently(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """In what the provenances of two folders differ, as sentences: ``computed`` (versions, code, processor, threads,
+    precision, data) and ``config``, the settings that all runs of an item share."""
+    found: dict[str, dict[str, None]] = {"computed": {}, "config": {}}
+    for path in sorted(Path(committed).glob(f"*{PROVENANCE}")):
+        if (Path(now) / path.name).is_file():
+            pair = read_json(path), read_json(Path(now) / path.name)
+            for part, sentences in found.items():
+                ours, theirs = (_flat(proof.get(part, {})) for proof in pair)
+                for name in sorted(ours.keys() | theirs.keys()):
+                    if ours.get(name) != theirs.get(name):
+                        values = (ours.get(name, "not recorded"), theirs.get(name, "not recorded"))
+                        sentences[f"{name.removeprefix('packages.')} {values[0]}, now {values[1]}"] = None
+    return {part: list(sentences) for part, sentences in found.items()}
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, inside in value.items():
+        flat |= _flat(inside, f"{prefix}{key}.") if isinstance(inside, dict) else {prefix + key: inside}
+    return flat
+
+
+def report(table: pd.DataFrame, every: bool = False) -> str:
+    """What `compare` found, to be read: a line per headline number, per table with the number that is furthest from
+    the committed one, and per file that fails; with `every` a line per number and file. Then the counts."""
+    lines: list[tuple[str, ...]] = [("item", "what", "committed", "now", "difference", "tolerance", "verdict")]
+    for file, part in table.groupby("file", sort=False):
+        if every or str(file).endswith(HEADLINE) or (part["number"] == "").all():
+            chosen = part if every or _has_numbers(str(file)) else part[part["verdict"].isin(FAILED)]
+            lines += [_line(row, row["number"] or row["file"]) for row in _records(chosen)]
+        else:
+            furthest = _furthest(part)
+            lines.append(_line(furthest, furthest["what"]))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = []
+    for cells in lines:
+        padded = [
+            cell.ljust(width) if column in ("item", "what", "verdict") else cell.rjust(width)
+            for cell, width, column in zip(cells, widths, lines[0], strict=True)
+        ]
+        texts.append("  ".join(padded).rstrip())
+    return "\n".join([*texts, "", *_counts(table)])
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _line(row: dict[str, Any], what: str) -> tuple[str, ...]:
+    tolerance = "" if isnan(row["difference"]) else "unknown" if isnan(row["tolerance"]) else _plain(row["tolerance"])
+    values = [_plain(row[name]) for name in ("committed", "now")]
+    return (row["item"], what, *values, _plain(row["difference"], "+"), tolerance, row["verdict"])
+
+
+def _plain(value: float, sign: str = "") -> str:
+    return "" if isnan(value) else f"{value:{sign if value else ''}.4f}".rstrip("0").rstrip(".")
+
+
+_NO_VALUES = dict.fromkeys(("committed", "now", "difference", "tolerance"), nan)
+
+
+def _furthest(part: pd.DataFrame) -> dict[str, Any]:
+    """Of one table: the number that fails first, or is furthest from the committed one by its tolerance."""
+    rows = _records(part)
+    if all(row["verdict"] == "identical" for row in rows):
+        return rows[0] | {"what": f"{rows[0]['file']}, {len(rows)} numbers"} | _NO_VALUES
+
+    def distance(row: dict[str, Any]) -> tuple[bool, float]:
+        off, within = abs(row["difference"]), row["tolerance"]
+        return row["verdict"] in FAILED, -1 if isnan(off) else off / within if within > 0 else off / ROUNDING
+
+    fails = sum(row["verdict"] in FAILED for row in rows)
+    row = max(rows, key=distance)
+    of = f"{fails} of {len(rows)} fail" if fails else f"furthest of {len(rows)}"
+    return row | {"what": f"{row['file']}, {of}: {row['number']}"}
+
+
+def _counts(table: pd.DataFrame) -> list[str]:
+    headline = table["file"].str.endswith(HEADLINE) & (table["number"] != "")
+    cells = (table["number"] != "") & ~headline
+    lines = []
+    for what, part in (("headline numbers", headline), ("numbers in tables", cells), ("files", table["number"] == "")):
+        counts = table.loc[part, "verdict"].value_counts()
+        told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+        lines.append(f"{int(part.sum())} {what}{': ' if told else ''}{told}")
+    return lines

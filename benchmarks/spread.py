@@ -1,0 +1,199 @@
+"""How far results may move on another processor: the measured tolerances that `a2lc compare` judges by.
+
+    python benchmarks/spread.py run --precision float32 --seed 1 --out spread/float32-s1  # also bfloat16; seeds 0, 1, 2
+    python benchmarks/spread.py write paper_figures/toy spread/*/toy
+
+The first plays a profile with one precision forced and one seed, which stands for another processor: networks are small
+and rounds feed on each other, so other last bits become other masks asked about. The second reads the finished folders
+(those of other machines too) and writes ``tolerances.csv`` beside the committed results.
+
+The rule, per number:
+
+- A number that is the same in all runs of a seed, whatever the kernels, has to be the same (to 0.0001, the last place
+  of the tables), even where it differs between seeds.
+- Any other may be off by FACTOR times its range over all runs, kernels and seeds together: once a run has taken another
+  turn, it is as far off as one of another seed. A range of few runs can be small by luck, so it counts as at least the
+  median range of such numbers in the same column of the same table.
+- FACTOR is the smallest multiple of ½ that calls no measured run different from that of the same seed and other
+  kernels, with tolerances from the remaining seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from a2lc.files import atomic, read_json
+from a2lc.paper.comparison import PROVENANCE, ROUNDING, TOLERANCES, item_of_file, read_numbers
+from a2lc.paper.regenerate import Task, execute, plan, redirected
+from a2lc.paper.summary import HEADLINE, MINUTES, write_minutes
+from a2lc.parameters import item_of, parameters_of
+
+
+def forced(task: Task, precision: str, seed: int) -> Task:
+    """The same notebook with this precision and this seed alone."""
+    known = parameters_of(task.notebook)
+    network = task.parameters.get("segmenter", known["segmenter"].default)
+    own: dict[str, Any] = {"segmenter": {**network, "precision": precision}} | (
+        {"seeds": [seed]} if "seeds" in known else {}
+    )
+    return replace(task, parameters=task.parameters | own)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Play a profile; a finished notebook is not executed again."""
+    tasks = plan(arguments.profile, Path("notebooks"), arguments.only)
+    tasks = [forced(task, arguments.precision, arguments.seed) for task in redirected(tasks, arguments.out)]
+    done = {task.folder: read_json(task.folder / MINUTES) for task in tasks if (task.folder / MINUTES).is_file()}
+    tasks = [task for task in tasks if item_of(task.notebook) not in done.get(task.folder, {})]
+    failed = []
+    for outcome in execute(tasks, arguments.jobs):
+        item = item_of(outcome.task.notebook)
+        if outcome.error is None:
+            write_minutes(outcome.task.folder, {item: outcome.minutes})
+        else:
+            failed.append(item)
+        told = "" if outcome.error is None else f", FAILED: {outcome.error}"
+        print(f"{item}: {outcome.minutes:.1f} minutes{told}", flush=True)
+    raise SystemExit(1 if failed else 0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished folder: the seed of its runs, by what they were computed, and its numbers by file and name."""
+
+    seed: int
+    kernels: str
+    versions: str
+    numbers: pd.Series
+
+    @classmethod
+    def read(cls, folder: Path, seed_in_names: int = 0) -> Measured:
+        """Read a folder that `run` has written.
+
+        Args:
+            folder: with provenances.
+            seed_in_names: what stands for the seed in the names of numbers, so that runs of all seeds have the same.
+
+        Raises:
+            ValueError: it has no provenance, or runs of several seeds.
+        """
+        proofs = [read_json(path, "computed", "config") for path in sorted(folder.glob(f"*{PROVENANCE}"))]
+        seeds = {proof["config"].get("seed") for proof in proofs}
+        if len(seeds) != 1 or None in seeds:
+            raise ValueError(f"{folder}: expected provenances of runs of one seed, found the seeds {seeds or 'none'}")
+        seed, computed = seeds.pop(), proofs[0]["computed"]
+        kernels = " on ".join(computed.get(name, f"{name} not recorded") for name in ("precision", "processor"))
+        versions = ", ".join(f"{name} {version}" for name, version in computed["packages"].items())
+        items = read_json(folder / MINUTES)  # other files were not made by `a2lc regenerate`
+        numbers = {
+            (path.name, re.sub(rf"\bseed {seed}\b", f"seed {seed_in_names}", name)): value
+            for path in sorted(folder.iterdir())
+            if path.name.endswith((HEADLINE, ".csv")) and item_of_file(path.name) in items
+            for name, value in read_numbers(path).items()
+        }
+        return cls(seed, kernels, versions, pd.Series(numbers))
+
+
+def twins(seeds: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of runs of the same seed."""
+    return ((a, b) for a, b in combinations(range(len(seeds)), 2) if seeds[a] == seeds[b])
+
+
+def scales(values: pd.DataFrame, seeds: Sequence[int]) -> pd.Series:
+    """What FACTOR multiplies, per number; 0 where no kernels moved it.
+
+    Args:
+        values: a row per number, indexed by file and name, a column per run; NaN where a run has no such number.
+        seeds: of the runs.
+    """
+    array = values.to_numpy()
+    moved = np.zeros(len(values), dtype=bool)
+    for a, b in twins(seeds):
+        moved |= ~(np.abs(array[:, a] - array[:, b]) <= ROUNDING) & ~np.isnan(array[:, [a, b]]).all(axis=1)
+    span = (values.max(axis=1) - values.min(axis=1)).where(moved)
+    files, names = (values.index.get_level_values(level) for level in (0, 1))
+    usual = span.groupby([files, [str(name).rsplit(": ", 1)[-1] for name in names]]).transform("median")
+    return span.clip(lower=usual).fillna(0.0)
+
+
+def check(values: pd.DataFrame, seeds: Sequence[int]) -> tuple[float, int, int]:
+    """Judge every pair of one seed by the runs of the other seeds.
+
+    Returns:
+        FACTOR: the smallest multiple of ½, at least 1, with which no number of a pair is too far off; how many numbers
+        the pairs have; how many of them moved although no kernels had moved them in the other runs, so that no factor
+        would have allowed it.
+    """
+    worst, compared, surprises = 0.0, 0, 0
+    for a, b in twins(seeds):
+        others = [i for i, seed in enumerate(seeds) if seed != seeds[a]]
+        scale = scales(values.iloc[:, others], [seeds[i] for i in others]).to_numpy()
+        off = np.abs(values.iloc[:, a] - values.iloc[:, b]).to_numpy()
+        compared += int((~np.isnan(off)).sum())
+        surprises += int(((scale == 0) & (off > ROUNDING)).sum())
+        worst = max(worst, float(np.nanmax(off[scale > 0] / scale[scale > 0], initial=0.0)))
+    return max(1.0, float(np.ceil(2 * worst) / 2)), compared, surprises
+
+
+def tolerances(values: pd.DataFrame, seeds: Sequence[int], factor: float) -> pd.DataFrame:
+    """The columns of ``tolerances.csv`` (`a2lc.paper.comparison.read_tolerances`)."""
+    table = pd.DataFrame({"runs": values.notna().sum(axis=1), "of": len(seeds)})
+    table["low"], table["high"] = values.min(axis=1), values.max(axis=1)
+    table["tolerance"] = (factor * scales(values, seeds)).clip(lower=ROUNDING)
+    return table.round(4).rename_axis(["file", "number"]).reset_index()
+
+
+def write(arguments: argparse.Namespace) -> None:
+    """Read finished folders and write the tolerances beside the committed results."""
+    named = Measured.read(arguments.committed).seed
+    found = {folder: Measured.read(folder, named) for folder in arguments.folders}
+    seeds = [measured.seed for measured in found.values()]
+    if len({seeds[a] for a, _ in twins(seeds)}) < 2:
+        raise SystemExit("spread: expected two or more seeds with runs on two kinds of kernels each, found fewer")
+    values = pd.concat([measured.numbers for measured in found.values()], axis=1)
+    factor, compared, surprises = check(values, seeds)
+    head = [
+        "How far a number may be from the committed one; written by benchmarks/spread.py, which states the rule.",
+        *(f"{each.kernels}, seed {each.seed}: {each.versions}" for each in found.values()),
+        f"FACTOR {factor:g}. Of {compared} numbers of runs of one seed on two kinds of kernels, {surprises} moved that "
+        "had not in the runs of other seeds.",
+    ]
+    table = tolerances(values, seeds, factor)
+    with atomic(arguments.committed / TOLERANCES) as temporary:
+        text = "".join(f"# {line}\n" for line in head) + table.to_csv(index=False)
+        temporary.write_text(text, encoding="utf-8")
+    print("\n".join(head))
+    print(f"{len(table)} numbers, {int((table['tolerance'] > ROUNDING).sum())} of which may move")
+
+
+def main() -> None:
+    """Run or write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    play = commands.add_parser("run", help="play a profile with one precision and one seed; killed, it goes on")
+    play.add_argument("--precision", choices=("float32", "bfloat16"), required=True)
+    play.add_argument("--seed", type=int, required=True)
+    play.add_argument("--out", type=Path, required=True, help="results in OUT/<profile's folder>, runs in OUT/runs")
+    play.add_argument("--profile", default="toy")
+    play.add_argument("--only", nargs="+", default=[], help="beginnings of notebook names")
+    play.add_argument("--jobs", type=int, default=1)
+    play.set_defaults(call=run)
+    derive = commands.add_parser("write", help="tolerances.csv from finished folders")
+    derive.add_argument("committed", type=Path, help="e.g. paper_figures/toy")
+    derive.add_argument("folders", type=Path, nargs="+", help="e.g. spread/*/toy")
+    derive.set_defaults(call=write)
+    arguments = parser.parse_args()
+    arguments.call(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""What needs no network does not import PyTorch, which takes seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_runs import hand_made_run
+
+LOOK = """
+import sys
+{code}
+heavy = sorted(name for name in ("torch", "torchvision", "lightning", "transformers", "skimage") if name in sys.modules)
+assert not heavy, heavy
+"""
+
+
+def check(code: str, folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LOOK.format(code=code)], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import a2lc; a2lc.Experiment(dataset='toy', segmenter={'iterations': 3}, correction={'guard': True})",
+        "from a2lc import Classes, Dataset, MaskSet, Run, data_miou, find_runs, load_dataset",
+        "from a2lc.human import Approval, Queue, automatic_corrections, next_round, undo_corrections",
+        "from a2lc.acquisition import ACQUISITION_FUNCTIONS, class_weights, get_acquisition_function",
+        "from a2lc.correction import LCMSettings, Oracle; from a2lc.segmenter import SegmenterSettings",
+    ],
+)
+def test_settings_and_people_need_no_pytorch(code: str, tmp_path: Path) -> None:
+    check(code, tmp_path)
+
+
+def test_a_look_at_runs_needs_no_pytorch(tmp_path: Path) -> None:
+    hand_made_run(tmp_path)
+    code = "import a2lc.cli; sys.argv = ['a2lc', 'status', '--runs-dir', 'runs']\n"
+    code += "try:\n    a2lc.cli.main()\nexcept SystemExit as stop:\n    assert not stop.code"
+    check(code, tmp_path)
+    check(
+        "import a2lc; (run,) = a2lc.find_runs('runs'); run.summary, run.masks(1), run.queries(1), repr(run)", tmp_path
+    )
