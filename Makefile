@@ -25,13 +25,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints lint test notebooks reproduce clean
+.PHONY: help setup constraints lint test docs notebooks reproduce clean
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
 	@echo "                in the versions of constraints.txt; LATEST=1: in the newest ones"
 	@echo "make reproduce  set up, then every table and figure on the embedded data, in $(REPRODUCED)/toy/, beside the committed ones"
-	@echo "make test       set up, then lint, types, unit tests and the notebooks"
+	@echo "make test       set up, then lint, types, unit tests, the documentation and the notebooks"
+	@echo "make docs       the documentation as a site: open site/index.html"
 	@echo "make lint       ruff and mypy only"
 	@echo "make constraints  write the versions that .venv holds into constraints.txt"
 	@echo "make notebooks  execute all notebooks in place with their defaults, as they are committed"
@@ -68,6 +69,10 @@ ifneq ($(OTHER_NOTEBOOKS),)
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
 endif
 
+# NO_MKDOCS_2_WARNING: an advertisement of the theme for the successor of MkDocs, which mkdocs<2 keeps out
+docs: $(STAMP)
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+
 # without the times of execution, which would change with every run
 notebooks: $(STAMP)
 	$(RUN) $(QUIET) jupyter nbconvert --log-level WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(QUICKSTART) $(OTHER_NOTEBOOKS)
@@ -77,5 +82,5 @@ reproduce: $(STAMP)
 	$(RUN) a2lc compare paper_figures/toy $(REPRODUCED)/toy
 
 clean:
-	rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist site *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Switches: README's table is the code's, every value of every switch is taken, and all alternatives work together."""
+"""Switches: a row for each departure, every value of every switch is taken, and all alternatives work together."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ import a2lc
 from a2lc import Experiment
 from a2lc.acquisition import class_weights, mask_statistics
 from a2lc.acquisition.penultimate import with_penultimate_features
-from a2lc.paper.switches import COLUMNS, readme_with_table, switches_table, update_readme
+from a2lc.paper.switches import COLUMNS, switches_table
 
-README = Path(__file__).resolve().parents[1] / "README.md"
 ALTERNATIVES = {
     "similarity": "representative",
     "scoring": {
@@ -44,11 +43,6 @@ def field_at(path: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def test_readme_has_the_table_of_the_code() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert readme_with_table(text) == text, "README differs from the code: run python -m a2lc.paper.switches"
-
-
 def test_every_known_departure_has_one_row() -> None:
     table = switches_table()
     assert list(table.columns) == list(COLUMNS) and (table[list(COLUMNS[:4])] != "").all(axis=None)
@@ -68,17 +62,6 @@ def test_each_value_of_each_switch_is_taken_and_is_part_of_the_identity() -> Non
         assert len(names) == len(parsed) > 1
         with pytest.raises(ValueError, match=re.escape(path)):
             Experiment(**field_at(path, "neither"))
-
-
-def test_readme_without_markers_or_without_readme(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected the markers"):
-        readme_with_table("# a2lc\n")
-    with pytest.raises(FileNotFoundError, match="no such README"):
-        update_readme(tmp_path / "README.md")
-    (tmp_path / "README.md").write_text("a\n<!-- switches:begin -->\nold\n<!-- switches:end -->\nb\n", encoding="utf-8")
-    update_readme(tmp_path / "README.md")
-    lines = (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "a" and lines[-1] == "b" and "old" not in lines and "| D3 |" in lines[6]
 
 
 def test_penultimate_features_against_a_pixel_loop() -> None:

@@ -33,6 +33,7 @@ class AcquisitionFunction:
 
 
 ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
+"""Name -> function: the eleven of Table 4, and what `acquisition_function` adds."""
 
 
 def acquisition_function(
@@ -42,7 +43,8 @@ def acquisition_function(
 
     Args:
         name: what a configuration calls it.
-        needs, random_ties: what it reads and how its ties are ordered (`AcquisitionFunction`).
+        needs: which of the costly statistics it reads.
+        random_ties: whether equal scores are ordered by chance, not by position.
 
     Returns:
         A decorator that leaves the function as it is.

@@ -127,7 +127,7 @@ def score_masks(
         ignore_index: the label of void, K..255.
 
     Returns:
-        ``{mask_id: score}`` for every id > 0.
+        A dictionary from mask id to score, for every id > 0.
 
     Raises:
         ValueError: unknown function, shapes that do not fit, also of the weights, a negative id, or a label that is

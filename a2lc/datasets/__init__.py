@@ -18,6 +18,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "cityscapes": cityscapes.load,
     "folder": folder.load,
 }
+"""Name -> the function that opens a dataset, with the options that `load_dataset` passes on."""
 
 
 def load_dataset(name: str, root: Root = None, **options: Any) -> Dataset:

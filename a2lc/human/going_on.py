@@ -26,7 +26,9 @@ def next_round(
         run: unfinished.
         enough: go on although not everything was answered or decided: masks without an answer go back to the pool,
             corrections that were not approved are not made.
-        device, segmenter, progress: as for `a2lc.run`.
+        device: as for `a2lc.run`.
+        segmenter: as for `a2lc.run`.
+        progress: as for `a2lc.run`.
 
     Returns:
         The run, which waits for answers or for approval of the next round's, or is finished.

@@ -24,7 +24,10 @@ from a2lc.runs.answers import Answer, answers_table, kept, standing
 if TYPE_CHECKING:
     from a2lc.runs import Run
 
-CONFIRM, SKIP = "confirm", "skip"
+CONFIRM = "confirm"
+"""Answer: the current label is right."""
+SKIP = "skip"
+"""Answer: ask somebody else, or later. It costs no click."""
 WORDS = (CONFIRM, VOID, SKIP)
 """What one may answer beside a class: the current label is right; no class is; ask somebody else, or later."""
 

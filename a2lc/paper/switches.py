@@ -1,13 +1,9 @@
-"""README's table of switches, made from the fields of the configuration; rewritten by
-``python -m a2lc.paper.switches``."""
+"""The table of switches, made from the fields of the configuration; ``python -m a2lc.paper.switches`` prints it."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
@@ -15,13 +11,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from a2lc.config import METHODS, Experiment
-from a2lc.files import write_text
 from a2lc.paper.tables import markdown_table
 from a2lc.settings import WITHOUT_SWITCH, Deviation
 
 COLUMNS = ("id", "paper", "released code", "switch", "values", "default", "in the `paper` profile")
 Row = tuple[str, str, str, str, str, str, str]
-BEGIN, END = "<!-- switches:begin -->", "<!-- switches:end -->"
 
 
 def switches_table() -> pd.DataFrame:
@@ -38,33 +32,6 @@ def switches_table() -> pd.DataFrame:
         rows.append((*named, _values(field), default, deviation.profile or default))
     rows.sort(key=_order)
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def readme_with_table(text: str) -> str:
-    """README's `text` with the table of the present code between its two markers.
-
-    Raises:
-        ValueError: a marker is missing.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(
-            f"README: expected the markers {BEGIN} and {END}, found {'the first only' if begin else 'none'}"
-        )
-    return f"{before}{BEGIN}\n{markdown_table(switches_table())}\n{END}{after}"
-
-
-def update_readme(path: str | os.PathLike[str] = "README.md") -> None:
-    """Rewrite the table in a README.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: a marker is missing.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such README; run this in the repository")
-    write_text(path, readme_with_table(Path(path).read_text(encoding="utf-8")))
 
 
 def switches_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo, Deviation]]:
@@ -98,4 +65,4 @@ def _order(row: Row) -> tuple[bool, int]:
 
 
 if __name__ == "__main__":
-    update_readme(*sys.argv[1:2])
+    print(markdown_table(switches_table()))
