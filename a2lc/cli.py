@@ -147,9 +147,9 @@ def regenerate(
     from tqdm.auto import tqdm
 
     from a2lc.notebook import notebooks_of, project_folder
+    from a2lc.notebook.parameters import item_of
     from a2lc.paper.regenerate import execute, plan, redirected
     from a2lc.paper.summary import write_minutes, write_summary
-    from a2lc.parameters import item_of
     from a2lc.segmenter import resolve_device
 
     if scheduler is not None:

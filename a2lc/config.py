@@ -12,11 +12,10 @@ from pydantic import Field, field_validator, model_validator
 from a2lc.acquisition import ScoringSettings, get_acquisition_function
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
-from a2lc.errors import nearest
-from a2lc.files import read_yaml
+from a2lc.files import nearest, read_yaml
 from a2lc.machine import JOBLIB, KNEED, SEEDS
 from a2lc.notebook import notebooks_of, project_folder
-from a2lc.parameters import PROFILE, parameters_by_item, read_profile
+from a2lc.notebook.parameters import PROFILE, parameters_by_item, read_profile
 from a2lc.pseudo_labels.settings import Folder, PseudoLabels
 from a2lc.segmenter import SegmenterSettings
 from a2lc.settings import Deviation, Settings
@@ -286,7 +285,7 @@ def read_fields(path: str | Path) -> dict[str, Any]:
     """The fields of an experiment in a YAML or JSON file: all of it, or those in a profile; see `Experiment.from_file`.
 
     Raises:
-        FileNotFoundError, ValueError: as `a2lc.files.read_yaml`, `a2lc.parameters.read_profile`.
+        FileNotFoundError, ValueError: as `a2lc.files.read_yaml`, `a2lc.notebook.parameters.read_profile`.
     """
     values, fields = read_yaml(path), Experiment.model_fields
     known = parameters_by_item(notebooks_of(project_folder(path)))

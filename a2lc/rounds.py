@@ -16,7 +16,16 @@ from tqdm.auto import tqdm
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
 from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
-from a2lc.context import (
+from a2lc.correction import Evidence, Waiting, guard_corrections, propose_corrections, train_lcm
+from a2lc.datasets import load_dataset
+from a2lc.files import locked, remove_leftovers, write_arrays
+from a2lc.machine import require, show_bars
+from a2lc.masks import MaskSet
+from a2lc.runs import STAGES, RoundFolder, Run
+from a2lc.runs.decisions import labels_after, vetoed
+from a2lc.segmenter import Segmenter, ignoring_void
+from a2lc.segmenter.processes import first_process_plays
+from a2lc.stages.context import (
     Context,
     SegmenterFactory,
     choose_annotator,
@@ -26,17 +35,8 @@ from a2lc.context import (
     round_seeds,
     select_queries,
 )
-from a2lc.correction import Evidence, Waiting, guard_corrections, propose_corrections, train_lcm
-from a2lc.datasets import load_dataset
-from a2lc.files import locked, remove_leftovers, write_arrays
-from a2lc.initial import initial_masks, initial_model, run_provenance, start_without_labels
-from a2lc.machine import require, show_bars
-from a2lc.masks import MaskSet
-from a2lc.proposals import approved_corrections
-from a2lc.runs import STAGES, RoundFolder, Run
-from a2lc.runs.decisions import labels_after, vetoed
-from a2lc.segmenter import Segmenter, ignoring_void
-from a2lc.segmenter.processes import first_process_plays
+from a2lc.stages.initial import initial_masks, initial_model, run_provenance, start_without_labels
+from a2lc.stages.proposals import approved_corrections
 
 
 @first_process_plays

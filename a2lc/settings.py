@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from a2lc.errors import nearest
+from a2lc.files import nearest
 
 
 class WrongSettings(ValueError):

@@ -19,9 +19,9 @@ from PIL import Image
 from a2lc import Experiment, load_dataset, run
 from a2lc.datasets import Split
 from a2lc.files import write_arrays
-from a2lc.initial import initial_masks
 from a2lc.runs import RoundFolder, Run
 from a2lc.segmenter import Segmenter, TrainingLog, build_segmenter, resolve_device
+from a2lc.stages.initial import initial_masks
 
 WRONG = 0.4  # share of masks whose pseudo-label is drawn at random
 VAL = "val_0000"

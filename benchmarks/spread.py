@@ -32,10 +32,10 @@ import numpy as np
 import pandas as pd
 
 from a2lc.files import atomic, read_json
+from a2lc.notebook.parameters import item_of, parameters_of
 from a2lc.paper.comparison import PROVENANCE, ROUNDING, TOLERANCES, item_of_file, read_numbers
 from a2lc.paper.regenerate import Task, execute, plan, redirected
 from a2lc.paper.summary import HEADLINE, MINUTES, write_minutes
-from a2lc.parameters import item_of, parameters_of
 
 
 def forced(task: Task, precision: str, seed: int) -> Task:

@@ -32,7 +32,6 @@ from a2lc.baselines import multiclass
 from a2lc.baselines import rounds as module
 from a2lc.baselines.regions import SuperpixelStatistics, merged_regions, superpixel_statistics
 from a2lc.cli import app
-from a2lc.context import Context, SegmenterFactory, evaluate, model_miou, round_seeds
 from a2lc.correction import Oracle
 from a2lc.datasets import Classes, Dataset, Split, load_dataset
 from a2lc.files import read_label_png
@@ -41,6 +40,7 @@ from a2lc.metrics import truth_histogram
 from a2lc.paper.tables import beside_paper, rounds_table
 from a2lc.runs import STAGES, RoundFolder, Run, find_runs
 from a2lc.segmenter import build_segmenter
+from a2lc.stages.context import Context, SegmenterFactory, evaluate, model_miou, round_seeds
 
 pytest.importorskip("cv2")
 BASELINES = ("spx", "merspx", "mulspx")
@@ -842,7 +842,7 @@ def test_the_best_validation_is_kept_as_it_is_reported(
         assert inner is not None
         return miou
 
-    monkeypatch.setattr("a2lc.context.model_miou", watched)
+    monkeypatch.setattr("a2lc.stages.context.model_miou", watched)
     segmenter = network(iterations=4, batch_size=2, lr=0.05, keep="best", validate_every=1)
     run = play(tmp_path, method, rounds=1, lcm=False, segmenter=segmenter)
     assert len(seen) == 8  # of round 0 and 1, or of stages 1 and 2

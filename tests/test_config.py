@@ -8,7 +8,7 @@ import pytest
 
 from a2lc import Experiment
 from a2lc.config import METHODS
-from a2lc.errors import differences
+from a2lc.files import differences
 
 
 def test_presets_are_the_methods_of_table_1() -> None:

@@ -10,11 +10,11 @@ import torch
 
 from a2lc import Experiment
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
-from a2lc.context import Context, select_queries
 from a2lc.datasets import Classes, Dataset, Split
 from a2lc.masks import MaskSet
 from a2lc.rounds import score
 from a2lc.runs import RoundFolder
+from a2lc.stages.context import Context, select_queries
 
 
 class Fixed:

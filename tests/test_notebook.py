@@ -16,10 +16,10 @@ from small_runs import network, seeded
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.notebook import project_folder
+from a2lc.notebook.parameters import item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
 from a2lc.paper.execution import run_notebook
 from a2lc.paper.experiments import table2
 from a2lc.paper.switches import switches_of
-from a2lc.parameters import item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -198,6 +198,8 @@ def test_the_project_is_the_nearest_folder_with_notebooks(tmp_path: Path, monkey
 
 
 def test_without_any_project_it_is_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a2lc.notebook.__file__", str(tmp_path / "site-packages" / "a2lc" / "notebook.py"))
+    monkeypatch.setattr(
+        "a2lc.notebook.project.__file__", str(tmp_path / "site-packages" / "a2lc" / "notebook" / "project.py")
+    )
     monkeypatch.chdir(tmp_path)
     assert project_folder() == tmp_path

@@ -15,7 +15,7 @@ import pytest
 from a2lc import notebook
 from a2lc.files import read_yaml
 from a2lc.notebook import begin, last_parameters
-from a2lc.parameters import (
+from a2lc.notebook.parameters import (
     PROFILE,
     declared,
     item_of,

@@ -14,9 +14,9 @@ import yaml
 from small_notebooks import write_notebook
 
 from a2lc.files import read_json
+from a2lc.notebook.parameters import item_of
 from a2lc.paper.regenerate import execute, plan, profile_files
 from a2lc.paper.summary import save_headline, write_minutes, write_summary
-from a2lc.parameters import item_of
 
 PARAMETERS = 'rounds: int = 2\nroot: str = ""\nfigures_dir: str = "f"'
 HEADLINE = """

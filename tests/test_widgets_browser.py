@@ -21,7 +21,7 @@ from a2lc.datasets import Classes, load_dataset
 from a2lc.figures import colour
 from a2lc.runs import Run
 from a2lc.widgets import MaskBrowser, front_end
-from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.browser_view import BrowserView
 from a2lc.widgets.panels import history_html, mask_line, number, why_html
 from a2lc.widgets.pictures import (
     DIFFERENCES,
@@ -42,8 +42,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture
-def state(run: Run) -> BrowserState:
-    return BrowserState(run)
+def state(run: Run) -> BrowserView:
+    return BrowserView(run)
 
 
 # -------------------------------------------------------------------------------------------------------- pictures
@@ -62,7 +62,7 @@ def test_pictures_are_at_most_1600_pixels_wide_and_small_ones_grow(size: tuple, 
     assert shown_size(*size) == shown
 
 
-def test_each_pixel_is_blended_layer_by_layer(run: Run, state: BrowserState) -> None:
+def test_each_pixel_is_blended_layer_by_layer(run: Run, state: BrowserView) -> None:
     """Oracle: float arithmetic, pixel by pixel, at some pixels."""
     scene = state.scene()
     first, now = np.array([0, 2, 2, 1, 255], np.uint8), np.array([0, 1, 2, 255, 255], np.uint8)
@@ -78,7 +78,7 @@ def test_each_pixel_is_blended_layer_by_layer(run: Run, state: BrowserState) -> 
         assert np.abs(picture[y, x] - pixel).max() <= 3
 
 
-def test_layers_alone_show_what_they_are_called(run: Run, state: BrowserState) -> None:
+def test_layers_alone_show_what_they_are_called(run: Run, state: BrowserView) -> None:
     state.show_layer("image", False)
     assert (state.scene().index >= 0).any() and (state.picture()[:, -1] == 128).all()  # of no mask: not painted
     for layer, labels in (("now", run.masks(2)), ("first", run.masks(0))):
@@ -109,7 +109,7 @@ def test_each_difference_has_its_own_pattern_so_that_colour_is_not_the_only_sign
         assert all((pattern != other).mean() > 0.2 for name, other in white.items() if name != code)
 
 
-def test_the_selected_mask_has_a_closed_outline_of_two_tones(state: BrowserState) -> None:
+def test_the_selected_mask_has_a_closed_outline_of_two_tones(state: BrowserView) -> None:
     plain = state.picture()
     state.select(2)
     changed = (state.picture() != plain).any(-1)
@@ -123,7 +123,7 @@ def test_the_selected_mask_has_a_closed_outline_of_two_tones(state: BrowserState
     assert inside[middle].all() and not changed[middle].any()
 
 
-def test_masks_that_fit_a_filter_are_outlined(state: BrowserState) -> None:
+def test_masks_that_fit_a_filter_are_outlined(state: BrowserView) -> None:
     before = state.picture()
     state.filter(set_by="annotator")
     touched = (state.picture() != before).any(-1)
@@ -143,7 +143,7 @@ def test_the_hover_map_is_small_and_tells_masks_apart(run: Run) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- state
-def test_the_list_of_images_follows_the_filters(state: BrowserState) -> None:
+def test_the_list_of_images_follows_the_filters(state: BrowserView) -> None:
     assert state.images == {"a": 4, "b": 4, "c": 4} and (state.image, state.round) == ("a", 2)
     state.filter(set_by="LCM")
     assert state.images == {"b": 3} and state.image == "b"
@@ -162,20 +162,20 @@ def test_the_list_of_images_follows_the_filters(state: BrowserState) -> None:
     assert list(state.images) == list(NAMES)
 
 
-def test_verdicts_count_the_ground_truth_of_all_images(state: BrowserState) -> None:
+def test_verdicts_count_the_ground_truth_of_all_images(state: BrowserView) -> None:
     state.filter(verdict="mended")
     assert state.images == {"a": 1, "b": 1, "c": 1}
     state.show_round(0)
     assert state.images == {}
 
 
-def test_steps_end_where_the_list_ends(state: BrowserState) -> None:
+def test_steps_end_where_the_list_ends(state: BrowserView) -> None:
     assert not state.step(-1) and state.step(1) and state.step(1) and state.image == "c" and not state.step(1)
     with pytest.raises(ValueError, match="no image 'd' in this run"):
         state.go_to("d")
 
 
-def test_masks_are_selected_by_point_and_by_step(state: BrowserState) -> None:
+def test_masks_are_selected_by_point_and_by_step(state: BrowserView) -> None:
     assert [state.select_at(x, y) for x, y in ((0.1, 0.1), (0.7, 0.1), (0.1, 0.9), (0.7, 0.9))] == [1, 2, 3, 4]
     assert state.select_at(0.99, 0.5) is None and state.selected is None
     visited = []
@@ -191,7 +191,7 @@ def test_masks_are_selected_by_point_and_by_step(state: BrowserState) -> None:
         state.select(77)
 
 
-def test_the_view_says_all_that_is_shown_and_is_json(state: BrowserState) -> None:
+def test_the_view_says_all_that_is_shown_and_is_json(state: BrowserView) -> None:
     state.go_to("b")
     state.select(1)
     state.show_layer("difference", opacity=0.3, shown=True)
@@ -204,7 +204,7 @@ def test_the_view_says_all_that_is_shown_and_is_json(state: BrowserState) -> Non
     assert [event["source"] for event in mask["events"]] == ["initial", "annotator", "overruled"]
 
 
-def test_layers_switch_and_wrong_ones_are_refused(state: BrowserState) -> None:
+def test_layers_switch_and_wrong_ones_are_refused(state: BrowserView) -> None:
     state.show_layer("truth")
     assert "truth" in state.shown
     state.show_layer("truth", opacity=0.2)
@@ -217,7 +217,7 @@ def test_layers_switch_and_wrong_ones_are_refused(state: BrowserState) -> None:
         state.show_layer("now", opacity=50)
 
 
-def test_the_round_whose_score_is_explained(state: BrowserState) -> None:
+def test_the_round_whose_score_is_explained(state: BrowserView) -> None:
     state.go_to("b")
     state.select(1)
     assert state.why_round() == 2
@@ -232,7 +232,7 @@ def test_the_round_whose_score_is_explained(state: BrowserState) -> None:
 # ------------------------------------------------------------------------------------------------------- bad input
 def test_a_missing_or_damaged_image_is_named_and_browsing_goes_on(tmp_path: Path) -> None:
     run = hand_made_run(tmp_path)
-    state = BrowserState(run)
+    state = BrowserView(run)
     (tmp_path / "data" / "images" / "a.png").unlink()
     (tmp_path / "data" / "images" / "b.png").write_bytes(b"no image")
     (tmp_path / "runs" / "shared" / "masks" / "object_maps" / "c.png").unlink()
@@ -247,10 +247,10 @@ def test_a_missing_or_damaged_image_is_named_and_browsing_goes_on(tmp_path: Path
 def test_a_dataset_that_is_gone_leaves_the_masks(tmp_path: Path) -> None:
     run = hand_made_run(tmp_path)
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    state = BrowserState(run)
+    state = BrowserView(run)
     assert "No images and no ground truth" in state.notes[0] and str(tmp_path / "data") in state.notes[0]
     assert "truth" not in state.layers and state.picture().shape == (560, 840, 3)
-    assert BrowserState(run, load_dataset("folder", tmp_path / "elsewhere")).notes == []
+    assert BrowserView(run, load_dataset("folder", tmp_path / "elsewhere")).notes == []
 
 
 def test_without_ground_truth_its_layer_and_filter_are_absent(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_words_about_masks() -> None:
     assert [number(value) for value in (float("nan"), -np.inf, 0.01234, 12345.6)] == ["–", "–", "0.0123", "12,346"]
 
 
-def test_the_history_panel_tells_every_event_and_escapes_names(state: BrowserState) -> None:
+def test_the_history_panel_tells_every_event_and_escapes_names(state: BrowserView) -> None:
     state.go_to("b")
     state.select(1)
     state.show_round(1)
@@ -284,7 +284,7 @@ def test_the_history_panel_tells_every_event_and_escapes_names(state: BrowserSta
     assert "Click a mask" in history_html(None, [], state.classes, 1)
 
 
-def test_the_reasons_say_where_the_run_scored_otherwise(state: BrowserState) -> None:
+def test_the_reasons_say_where_the_run_scored_otherwise(state: BrowserView) -> None:
     parts = {"area": 10, "cil": 0.5, "weight": 0.25, "similarity": 0.75, "score": 1.0}
     why = Why(1, "abc", 1.0, 3, 12, 2, parts, (("road", 0.7),), 1, True, 0.1)
     assert "place 3 of 12; the first 2 were asked about" in why_html(why, state.classes)
@@ -405,5 +405,5 @@ def test_pictures_are_files_that_browsers_know() -> None:
     assert encode(picture)[:3] == b"\xff\xd8\xff" and encode(picture, "PNG")[:4] == b"\x89PNG"
 
 
-def test_truths_of_the_hand_made_run_are_read(state: BrowserState) -> None:
+def test_truths_of_the_hand_made_run_are_read(state: BrowserView) -> None:
     assert state.image_truth().tolist() == list(TRUTH["a"])

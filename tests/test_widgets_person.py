@@ -22,7 +22,7 @@ from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
 from a2lc.widgets.annotator_state import KEYS, AnnotatorState, class_keys
 from a2lc.widgets.approver_state import TILES, ApproverState
-from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.browser_view import BrowserView
 from a2lc.widgets.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
 
 
@@ -184,7 +184,7 @@ def test_a_mask_is_outlined_and_its_surroundings_are_darker(tmp_path: Path) -> N
 def test_missing_images_are_named_and_nothing_else_is_lost(tmp_path: Path) -> None:
     made = hand_made_run(tmp_path)
     shutil.rmtree(tmp_path / "data")
-    state = BrowserState(made)
+    state = BrowserView(made)
     assert len(state.notes) == 1 and str(tmp_path / "data") in state.notes[0]
 
 
@@ -305,7 +305,7 @@ def test_messages_of_the_approver(approver: ApproverState) -> None:
 # -------------------------------------------------------------------------------------------------------- undoing
 def test_a_correction_is_undone_where_one_looks_at_it(tmp_path: Path) -> None:
     made = hand_made_run(tmp_path)
-    state = BrowserState(made)
+    state = BrowserView(made)
     masks = state.masks
     row = int(np.flatnonzero(masks.table["source"] == "lcm")[0])
     mask = masks.table.iloc[row]

@@ -10,7 +10,7 @@ import numpy as np
 
 from a2lc.acquisition.settings import Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
-from a2lc.errors import nearest
+from a2lc.files import nearest
 
 ScoreFunction = Callable[[MaskStatistics, np.random.Generator], np.ndarray]
 

@@ -25,13 +25,13 @@ from a2lc.acquisition import get_acquisition_function
 from a2lc.baselines import multiclass
 from a2lc.baselines.regions import merged_regions, superpixel_statistics
 from a2lc.baselines.sieving import sieve
-from a2lc.context import Context, measure, round_seeds, select_queries
 from a2lc.datasets import Split
 from a2lc.files import read_label_png, write_label_png
 from a2lc.masks import MaskSet
 from a2lc.runs import RoundFolder
 from a2lc.segmenter import IGNORE, Segmenter, ignoring_void, with_features
 from a2lc.segmenter.head import TEMPERATURE
+from a2lc.stages.context import Context, measure, round_seeds, select_queries
 
 TARGETS = "targets"  # label maps that no table of masks can hold, kept until the round is trained
 STAGE_1 = "segmenter_stage1.safetensors"

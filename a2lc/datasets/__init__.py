@@ -9,7 +9,7 @@ from typing import Any
 from a2lc.datasets import camvid, cityscapes, folder, toy, voc2012
 from a2lc.datasets.base import Classes, Dataset, Split
 from a2lc.datasets.listing import Root
-from a2lc.errors import nearest
+from a2lc.files import nearest
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "toy": toy.load,

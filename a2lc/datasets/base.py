@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from a2lc.errors import nearest
-from a2lc.files import FORMATS, read_image, read_label_png
+from a2lc.files import FORMATS, nearest, read_image, read_label_png
 
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
 

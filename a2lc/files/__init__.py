@@ -1,4 +1,5 @@
-"""Files that are whole or not there: JSON, YAML, Parquet, arrays and images, logs that only grow, and locks."""
+"""Files that are whole or not there: JSON, YAML, Parquet, arrays and images, logs that only grow, and locks; and the
+sentences that say what is wrong."""
 
 from a2lc.files.append_log import AppendLog, Record, timestamp
 from a2lc.files.io import (
@@ -22,6 +23,7 @@ from a2lc.files.io import (
     write_text,
 )
 from a2lc.files.locks import locked
+from a2lc.files.wording import differences, nearest
 
 __all__ = [
     "FORMATS",
@@ -31,7 +33,9 @@ __all__ = [
     "below",
     "damaged",
     "decoded",
+    "differences",
     "locked",
+    "nearest",
     "pixel_ids",
     "read_arrays",
     "read_image",

@@ -1,4 +1,4 @@
-"""A person looks at the corrections that the LCM proposes, before anything is corrected (`a2lc.proposals`).
+"""A person looks at the corrections that the LCM proposes, before anything is corrected (`a2lc.stages.proposals`).
 
 Decisions are lines of ``approvals.jsonl``, the later one about a mask wins. `Approval.close` writes
 ``approved.parquet``, and the round goes on with these. Corrections made can be undone at any time:

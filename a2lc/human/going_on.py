@@ -9,7 +9,7 @@ from a2lc.human.queue import Queue
 from a2lc.runs import Run
 
 if TYPE_CHECKING:
-    from a2lc.context import SegmenterFactory
+    from a2lc.stages.context import SegmenterFactory
 
 
 def next_round(

@@ -6,8 +6,7 @@ import os
 
 import numpy as np
 
-from a2lc.errors import nearest
-from a2lc.files import write_text
+from a2lc.files import nearest, write_text
 from a2lc.human import Queue
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import Row, read_checked, whole_number

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from a2lc.parameters import item_of, parameters_of, settle
+from a2lc.notebook.parameters import item_of, parameters_of, settle
 
 CELL_TIMEOUT = 24 * 3600  # seconds; a stuck kernel must not hold a batch for ever
 

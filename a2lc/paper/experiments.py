@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import METHODS, Experiment
 from a2lc.datasets import load_dataset
-from a2lc.initial import initial_masks
 from a2lc.machine import show_bars
 from a2lc.paper.many import run_many
 from a2lc.runs import Run
+from a2lc.stages.initial import initial_masks
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -16,9 +16,8 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from a2lc.datasets import Classes, Dataset, load_dataset
-from a2lc.errors import nearest
 from a2lc.figures import colour, style_of
-from a2lc.files import read_json
+from a2lc.files import nearest, read_json
 from a2lc.metrics import confusion_matrix, segmentation_metrics
 from a2lc.paper.figure5 import ranked_classes
 from a2lc.runs import Run

@@ -18,14 +18,21 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from a2lc.errors import differences, nearest
-from a2lc.files import read_json, write_json
+from a2lc.files import differences, nearest, read_json, write_json
 from a2lc.machine import show_bars, surroundings
 from a2lc.notebook import PACKAGED, PROJECT, project_folder
+from a2lc.notebook.parameters import (
+    Parameter,
+    item_of,
+    parameters_by_item,
+    parameters_of,
+    profile_for,
+    read_profile,
+    settle,
+)
 from a2lc.paper.execution import check_kernel, run_notebook
 from a2lc.paper.many import SCHEDULER
 from a2lc.paper.summary import MINUTES
-from a2lc.parameters import Parameter, item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
 
 ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
 

@@ -24,8 +24,16 @@ from tqdm.auto import tqdm
 
 from a2lc.datasets.base import Classes, FileSplit, Split
 from a2lc.datasets.listing import index_files
-from a2lc.errors import differences
-from a2lc.files import damaged, read_json, read_parquet, remove_leftovers, write_json, write_label_png, write_parquet
+from a2lc.files import (
+    damaged,
+    differences,
+    read_json,
+    read_parquet,
+    remove_leftovers,
+    write_json,
+    write_label_png,
+    write_parquet,
+)
 from a2lc.machine import show_bars, versions_of
 from a2lc.masks import MaskSet
 from a2lc.masks.table import new_table

@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from a2lc.datasets.base import Classes
-from a2lc.errors import nearest
+from a2lc.files import nearest
 
 MAX_TOKENS = 256  # of a prompt, [CLS] and [SEP] included: what the detector reads
 RULES = ("spans", "argmax")

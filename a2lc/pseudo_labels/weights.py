@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from a2lc.errors import nearest
+from a2lc.files import nearest
 from a2lc.machine import show_bars
 
 Folder = str | os.PathLike[str] | None

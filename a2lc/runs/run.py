@@ -6,7 +6,7 @@ twice.
         round_00/  masks.parquet  segmenter.safetensors  metrics.json  state.json
         round_01/  scores.parquet  queries.parquet  answers.jsonl  lcm.safetensors  masks.parquet
         segmenter.safetensors ...
-        of a person's runs also:  proposals.parquet  approvals.jsonl  approved.parquet  (`a2lc.proposals`)
+        of a person's runs also:  proposals.parquet  approvals.jsonl  approved.parquet  (`a2lc.stages.proposals`)
         undone.jsonl  automatic corrections taken back (`a2lc.runs.decisions`)
     runs/shared/   initial masks of a dataset, round-0 model of a dataset and seed: what does not depend on the method
 
@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from a2lc.config import Experiment
-from a2lc.errors import differences
-from a2lc.files import below, damaged, read_json, read_parquet, write_json
+from a2lc.files import below, damaged, differences, read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.runs.decisions import labels_after
 from a2lc.runs.round_folder import RoundFolder

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torchvision.transforms import v2
 
 from a2lc.datasets import Split
-from a2lc.errors import nearest
-from a2lc.files import read_arrays, write_arrays
+from a2lc.files import nearest, read_arrays, write_arrays
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.processes import call_in_others, in_bfloat16, kernels, make_fabric

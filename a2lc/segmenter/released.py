@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from a2lc.errors import nearest
+from a2lc.files import nearest
 from a2lc.segmenter.deeplab import HIGH_LEVEL_CHANNELS, DeepLabV3Plus
 
 CLASSIFIER = "classifier.classifier.3.weight"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from a2lc.datasets import Dataset
 from a2lc.figures import save_figure
 from a2lc.runs import Run
-from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.browser_view import BrowserView
 from a2lc.widgets.controls import ANY, LAYER_KEYS, Controls
 from a2lc.widgets.front_end import WidgetOrFigure
 from a2lc.widgets.panels import history_html, legend_html, message_html, why_html
@@ -38,7 +38,7 @@ class MaskBrowser(WidgetOrFigure):
         live: whether to show the widget; None: where there is a front end for it.
 
     Attributes:
-        state: a `BrowserState`: everything that is shown, which can also be changed from code, followed by `refresh`.
+        state: a `BrowserView`: everything that is shown, which can also be changed from code, followed by `refresh`.
 
     Raises:
         ValueError: not even round 0 of the run is there.
@@ -53,7 +53,7 @@ class MaskBrowser(WidgetOrFigure):
         figures_dir: str | os.PathLike[str] = "figures",
         live: bool | None = None,
     ) -> None:
-        self.state = BrowserState(run, dataset, device=device)
+        self.state = BrowserView(run, dataset, device=device)
         super().__init__(live)
         self.figures_dir = figures_dir
         self._controls: Controls | None = None

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets import Dataset
-from a2lc.errors import nearest
+from a2lc.files import nearest
 from a2lc.human.undo import undo_corrections
 from a2lc.masks import AUTOMATIC, MaskSet
 from a2lc.runs import Run
-from a2lc.widgets.browser_view import describe, hover_of, legend_of
 from a2lc.widgets.history import Event, Filters, RunHistory, fitting
 from a2lc.widgets.mask_pictures import training_images
-from a2lc.widgets.panels import LegendEntry, class_name
+from a2lc.widgets.panels import class_name
 from a2lc.widgets.pictures import LAYERS, Scene, compose, differences, load_scene
 from a2lc.widgets.truth import Truth
 from a2lc.widgets.why import Explainer, Why
@@ -262,18 +261,6 @@ class BrowserState:
         if self.selected is None:
             raise ValueError("select a mask first")
         return self.explainer.explain(self.image, self.selected, self.why_round())
-
-    def hover(self) -> tuple[bytes, list[str]]:
-        """The map of what lies under the pointer (`pictures.hover_map`)."""
-        return hover_of(self)
-
-    def legend(self) -> list[LegendEntry]:
-        """What the picture's colours mean."""
-        return legend_of(self)
-
-    def view(self) -> dict[str, Any]:
-        """What is shown, as JSON values; what `MaskBrowser.save` writes beside the picture."""
-        return describe(self)
 
     # ---------------------------------------------------------------------------------------------- inside
     def _fitting(self, filters: Filters, progress: Callable[[int, int], None] | None = None) -> np.ndarray:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from a2lc.widgets.browser_state import BrowserState
 from a2lc.widgets.panels import LegendEntry, class_name, legend_entries, mask_line
 from a2lc.widgets.pictures import hover_map
 
-if TYPE_CHECKING:
-    from a2lc.widgets.browser_state import BrowserState
+
+class BrowserView(BrowserState):
+    """A browser's state that can say what is shown."""
+
+    def hover(self) -> tuple[bytes, list[str]]:
+        """The map of what lies under the pointer (`pictures.hover_map`)."""
+        return hover_of(self)
+
+    def legend(self) -> list[LegendEntry]:
+        """What the picture's colours mean."""
+        return legend_of(self)
+
+    def view(self) -> dict[str, Any]:
+        """What is shown, as JSON values; what `MaskBrowser.save` writes beside the picture."""
+        return describe(self)
 
 
 def describe(state: BrowserState) -> dict[str, Any]:
@@ -25,7 +39,7 @@ def describe(state: BrowserState) -> dict[str, Any]:
         "fitting_masks": state.images.get(state.image, 0),
         "masks": len(state.table),
         "layers": {layer: state.opacity[layer] for layer in state.layers if layer in state.shown},
-        "legend": [words for words, _ in state.legend()],
+        "legend": [words for words, _ in legend_of(state)],
         "mask": _selected(state),
         "notes": [*state.notes, *state.scene().notes],
     }

@@ -68,7 +68,7 @@ def history_html(mask: dict[str, object] | None, events: list[Event], classes: C
     """The history of the selected mask as a table; how to select one where none is.
 
     Args:
-        mask: ``view()["mask"]`` of a `BrowserState`.
+        mask: ``view()["mask"]`` of a `BrowserView`.
         events: what happened to it.
         classes: the class list.
         shown: the round that is shown; later events say so.

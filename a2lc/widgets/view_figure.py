@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 
 from a2lc.figures import confidence_text
 from a2lc.paper.tables import caption
-from a2lc.widgets.browser_state import BrowserState
+from a2lc.widgets.browser_view import BrowserView
 from a2lc.widgets.front_end import wrapped
 from a2lc.widgets.panels import WHO, class_name, number
 from a2lc.widgets.pictures import DIFFERENCES, LAYERS
@@ -16,7 +16,7 @@ from a2lc.widgets.pictures import DIFFERENCES, LAYERS
 _HATCH = {"wrong": "\\\\\\\\", "mended": "ooo", "spoilt": "xxxx", "changed": "----"}  # as in `pictures`
 
 
-def view_figure(state: BrowserState) -> Figure:
+def view_figure(state: BrowserView) -> Figure:
     """The picture with a title that says what it is made from, a legend, and the history of the selected mask; a pixel
     of the picture is a pixel of the figure at 150 dpi where it is wider than seven inches."""
     view, picture = state.view(), state.picture()
@@ -42,13 +42,13 @@ def view_figure(state: BrowserState) -> Figure:
     return fig
 
 
-def _title(state: BrowserState, layers: dict[str, float]) -> str:
+def _title(state: BrowserView, layers: dict[str, float]) -> str:
     shown = ", ".join(f"{LAYERS[layer].lower()} {100 * share:.0f} %" for layer, share in layers.items())
     after = f"after round {state.round}" if state.round else "before any correction"
     return f"{state.image}, {after} ({shown}). {caption([state.run])}"
 
 
-def _below(state: BrowserState) -> str:
+def _below(state: BrowserView) -> str:
     lines = [*state.notes, *state.scene().notes]
     if state.filters.active:
         lines.append(f"thin outlines: {state.images.get(state.image, 0)} masks that fit the filters")

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from a2lc.config import Experiment, fingerprint
-from a2lc.context import Context, evaluate
 from a2lc.datasets import Dataset
-from a2lc.errors import differences
-from a2lc.files import damaged, locked, read_json, remove_leftovers, write_json
+from a2lc.files import damaged, differences, locked, read_json, remove_leftovers, write_json
 from a2lc.machine import surroundings
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
@@ -21,6 +19,7 @@ from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.runs import SHARED, RoundFolder, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
+from a2lc.stages.context import Context, evaluate
 
 
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:

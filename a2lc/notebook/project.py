@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from a2lc.files import atomic
-from a2lc.parameters import INJECTED, PROFILE, declared, parameters_by_item, settle
+from a2lc.notebook.parameters import INJECTED, PROFILE, declared, parameters_by_item, settle
 
 PROJECT = "A2LC_PROJECT"  # an environment variable: the project of the kernels that `a2lc regenerate` starts
 SAID_BY_RUNNERS = ("__vsc_ipynb_file__", "PAPERMILL_INPUT_PATH")  # of VS Code, `papermill --inject-input-path`
-PACKAGED = Path(__file__).resolve().parent / "notebooks"  # put there by setup.py, when a wheel is built
+PACKAGED = Path(__file__).resolve().parents[1] / "notebooks"  # put there by setup.py, when a wheel is built
 NOTEBOOKS = PACKAGED if PACKAGED.is_dir() else PACKAGED.parents[1] / "notebooks"
 
 
@@ -32,7 +32,7 @@ def project_folder(notebook: str | os.PathLike[str] | None = None) -> Path:
     """
     if named := os.environ.get(PROJECT):
         return Path(named).resolve()
-    here, checkout = Path.cwd(), Path(__file__).resolve().parents[1]
+    here, checkout = Path.cwd(), Path(__file__).resolve().parents[2]
     above = [folder for file in (notebook,) if file for folder in Path(file).resolve().parents]
     for folder in (*above, here, *here.parents, checkout):
         if (folder / "notebooks" / "params").is_dir():
@@ -78,7 +78,7 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
     that relative paths mean the same whoever runs the notebook. It can be called again.
 
     Args:
-        item: the notebook, as `a2lc.parameters.item_of` calls it.
+        item: the notebook, as `a2lc.notebook.parameters.item_of` calls it.
         namespace: ``globals()`` of the notebook; the checked values are written to it.
 
     Raises:

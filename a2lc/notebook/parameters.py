@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from a2lc.errors import nearest
-from a2lc.files import read_yaml
+from a2lc.files import nearest, read_yaml
 
 PROFILE = "profile"  # the parameter that every notebook has, and the one name in a profile's file
 TYPES: dict[str, type | tuple[type, ...]] = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict}
