@@ -71,6 +71,9 @@ class MaskBrowser(WidgetOrFigure):
     def _drawn(self) -> Figure:
         return view_figure(self.state)
 
+    def _described(self, fig: Figure) -> str:
+        return _described(self.state.view())
+
     def save(self, name: str | None = None) -> str:
         """Write `figure` as PNG and PDF, and what it shows as JSON.
 

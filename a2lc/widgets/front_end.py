@@ -68,6 +68,10 @@ class WidgetOrFigure(ABC):
     def _drawn(self) -> Figure:
         """A new figure of the current view."""
 
+    def _described(self, fig: Figure) -> str:
+        """The text for those who do not see the figure."""
+        return fig.get_suptitle()
+
     def figure(self) -> Figure:
         """The current view as a figure."""
         fig = self._drawn()
@@ -80,7 +84,7 @@ class WidgetOrFigure(ABC):
             view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
             bundle["application/vnd.jupyter.widget-view+json"] = view
         fig = self.figure()
-        alt = " ".join(fig.get_suptitle().split())
+        alt = " ".join(self._described(fig).split())
         return bundle | {"image/png": base64.b64encode(figure_png(fig)).decode()}, {"image/png": {"alt": alt}}
 
 
