@@ -41,9 +41,15 @@ def test_there_are_blocks_and_commands() -> None:
     assert len(blocks("python")) >= 4 and len(commands()) >= 20
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader types all blocks: a run that one has made, the next one finds."""
+    return tmp_path_factory.mktemp("reader")
+
+
 @pytest.mark.parametrize("block", blocks("python"))
-def test_block_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_block_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     exec(compile(block, "block", "exec"), {})
 
 
