@@ -100,7 +100,8 @@ def status(runs_dir: RunsDir = Path("runs")) -> None:
             rows.append({"run": folder.name, "rounds": "unreadable"})
             reasons.append(f"unreadable: {error}")
     table = pd.DataFrame(rows, columns=["run", "rounds", "clicks", "data_miou", "model_miou"])
-    table = table.astype({"clicks": "Int64", "data_miou": float, "model_miou": float})
+    table["clicks"] = ["-" if pd.isna(clicks) else f"{clicks:.0f}" for clicks in table["clicks"]]
+    table = table.astype({"data_miou": float, "model_miou": float})
     text = table.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
     typer.echo("\n".join([text, *reasons]) if rows else f"{runs_dir}: no runs")
 

@@ -1,0 +1,53 @@
+"""`a2lc status` shows every run, also where one cannot be read."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from small_runs import hand_made_run
+
+from a2lc.cli import main
+from a2lc.files import write_json
+from a2lc.runs import find_runs
+
+
+def status(runs_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> tuple[object, list[str]]:
+    monkeypatch.setattr(sys, "argv", ["a2lc", "status", "--runs-dir", str(runs_dir)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code, [re.sub(" +", " ", line).strip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_bad_runs_hide_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    run = hand_made_run(tmp_path / "made")
+    runs_dir, numbers = run.path.parent, {"clicks": 4, "data_miou": 0.5, "model_miou": None}
+    for number in range(run.finished_rounds + 1):
+        write_json(run.folder(number).path / "metrics.json", {"round": number, **numbers})
+    for name, file, content in (
+        ("a-config", "config.json", "{"),
+        ("b-field", "config.json", '{"dataset": "toy", "method": "best"}'),
+        ("c-state", "round_01/state.json", "[]"),
+        ("d-metrics", "round_01/metrics.json", "{"),
+        ("e-format", "provenance.json", '{"data": {}, "format": 99}'),
+    ):
+        shutil.copytree(run.path, runs_dir / name)
+        (runs_dir / name / file).write_text(content, encoding="utf-8")
+    code, lines = status(runs_dir, monkeypatch, capsys)
+    assert code == 0 and lines[0] == "run rounds clicks data_miou model_miou"
+    bad = ["a-config", "b-field", "c-state", "d-metrics", "e-format"]
+    assert [line for line in lines if "unreadable -" in line] == [f"{name} unreadable - - -" for name in bad]
+    (good,) = [line for line in lines if line.startswith(run.path.name)]
+    assert good == f"{run.path.name} 2/2 4 0.5000 -"
+    reasons = [line for line in lines if line.startswith("unreadable: ")]
+    assert len(reasons) == 5 and all(name in reason for name, reason in zip(bad, reasons, strict=True))
+    assert "damaged JSON" in reasons[0] and "expected one of" in reasons[1] and "format 99" in reasons[4]
+    with pytest.raises(ValueError, match="a-config"):
+        find_runs(runs_dir)
+
+
+def test_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert status(tmp_path, monkeypatch, capsys) == (0, [f"{tmp_path}: no runs"])
