@@ -37,7 +37,7 @@ from a2lc import Experiment, Run
 from a2lc.files import read_arrays, read_json, read_label_png, read_parquet, write_arrays, write_json
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
-from a2lc.runs import STAGES, RoundFolder
+from a2lc.runs import STAGES, StageFolder
 from a2lc.runs.run import FORMAT
 
 SETTINGS = {
@@ -171,13 +171,13 @@ class Stages:
 
     def __init__(self, at: Callable[[tuple[str, str], int, str], None]) -> None:
         self.at, self.stage, self.calls = at, ("", "before round 0"), Counter[tuple[str, str]]()
-        begin, profile = RoundFolder.begin, self.profile
+        begin, profile = StageFolder.begin, self.profile
 
-        def counted(folder: RoundFolder, stage: str, bar: Any = None) -> bool:
+        def counted(folder: StageFolder, stage: str, bar: Any = None) -> bool:
             self.stage = (folder.path.name.partition("-")[0], stage)  # of a model: without its hash
             return begin(folder, stage, bar)
 
-        RoundFolder.begin = counted  # type: ignore[method-assign]
+        StageFolder.begin = counted  # type: ignore[method-assign]
         sys.setprofile(profile)  # of this thread, not of those that load images
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 class Float32Muon(torch.optim.Muon):
     """PyTorch's Muon with the Newton-Schulz iteration in float32.
 
-    PyTorch always iterates in bfloat16 (``torch/optim/_muon.py``). A processor without it multiplies bfloat16 some 30
+    PyTorch always iterates in bfloat16 (``torch/optim/_muon.py``). A processor without it multiplies bfloat16 some 25
     times as slowly as float32, and five sixths of the training of a small network went there.
 
     Args:
