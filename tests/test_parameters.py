@@ -12,9 +12,9 @@ import nbformat
 import papermill
 import pytest
 
-from a2lc import notebook
 from a2lc.files import read_yaml
 from a2lc.notebook import begin, last_parameters
+from a2lc.notebook import project as in_kernel
 from a2lc.notebook.parameters import (
     PROFILE,
     declared,
@@ -190,7 +190,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *cells: str, **later: Any) -> dict[str,
     for cell in cells:
         exec(compile(cell, "cell", "exec", dont_inherit=True), namespace)
     namespace |= later
-    monkeypatch.setattr(notebook, "_cells_run", lambda: ["", *cells])
+    monkeypatch.setattr(in_kernel, "_cells_run", lambda: ["", *cells])
     begin("table1", namespace)
     return namespace
 
@@ -210,7 +210,7 @@ def test_begin_writes_checked_values_and_works_in_the_project(project: Path, mon
 def test_a_runner_that_keeps_no_history_is_read_through_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """nbval: IPython keeps each cell's source in `linecache`."""
     monkeypatch.setattr(linecache, "cache", {"<cell 1>": (len(CELL), None, CELL.splitlines(True), "<cell 1>")})
-    assert last_parameters(notebook._cells_run()) == (CELL, [])
+    assert last_parameters(in_kernel._cells_run()) == (CELL, [])
 
 
 # ---------------------------------------------------------------------------------------------------- declarations

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from a2lc.second_opinion import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from oracles import iou
+from second_opinion import (
     ORDERS,
     absolute_majority,
     answered_score,
@@ -21,10 +25,6 @@ from a2lc.second_opinion import (
     random_pixel_answers,
     wrong_pixels_removed,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from oracles import iou
 from test_masks import CLASSES, Truth
 
 from a2lc.correction import Oracle
