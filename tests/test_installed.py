@@ -85,7 +85,7 @@ def test_its_page_shows_nothing_that_only_the_repository_has(installed: Path) ->
     about = message_from_bytes(metadata.read_bytes())
     assert about["Description-Content-Type"] == "text/markdown"
     page = about.get_payload(decode=True).decode()  # type: ignore[union-attr]
-    assert page.startswith("# a2lc\n") and "| D22 |" in page and "a2lc/rounds.py" in page
+    assert page.startswith("# a2lc\n") and "| Table 5, ablation |" in page and "a2lc/rounds.py" in page
     assert [link for link in re.findall(r"\]\(([^)\s]*)\)", page) if not link.startswith(("http", "#"))] == []
 
 
