@@ -19,9 +19,9 @@ ASSETS = ("docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "p
 SOURCES = ("a2lc/rounds.py", "a2lc/datasets/folder.py", "tests/test_reference.py", "notebooks/params/*.yaml")
 # alternative texts of pictures; `get_metadata` is nbconvert's
 NOTEBOOK = """{% extends 'markdown/index.md.j2' %}
-{% block data_png %}![{{ output | get_metadata('alt', 'image/png') or 'picture' }}]({{
+{% block data_png %}![{{ output | get_metadata('alt', 'image/png') or '' }}]({{
     output.metadata.filenames['image/png'] | path2url }}){% endblock %}
-{% block data_jpg %}![{{ output | get_metadata('alt', 'image/jpeg') or 'picture' }}]({{
+{% block data_jpg %}![{{ output | get_metadata('alt', 'image/jpeg') or '' }}]({{
     output.metadata.filenames['image/jpeg'] | path2url }}){% endblock %}"""
 SWITCHES = "<!-- the table of switches -->"
 
