@@ -164,7 +164,7 @@ def test_regenerate_on_a_cluster(
         yaml.safe_dump({"profile": {"figures_dir": str(tmp_path / "results")}})
     )
     cells = [
-        "import a2lc.paper.many\nfrom a2lc.paper.experiments import run_rows\na2lc.many.run = None",
+        "from a2lc.paper import many\nfrom a2lc.paper.experiments import run_rows\nmany.run = None",
         f"rows, seeds = {{'alc': {{'method': 'alc'}}}}, [{seeded()}]",
         f"found = run_rows({fields}, rows, seeds, runs_dir={str(played.runs_dir)!r})",
         f"assert found['alc'][0].finished and found['alc'][0].path.name == {good[0].name!r}",
@@ -239,7 +239,7 @@ def test_without_distributed(
     """What needs it says what to install; one run after the other does not need it."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "a2lc.paper.cluster")
-    monkeypatch.delattr(a2lc, "cluster")
+    monkeypatch.delattr(a2lc.paper, "cluster")
     with pytest.raises(ImportError, match=r"pip install 'a2lc\[cluster\]'"):
         run_many([MISSING], tmp_path, progress=False)
     monkeypatch.setattr(sys, "argv", ["a2lc", "regenerate", "--scheduler", "local"])

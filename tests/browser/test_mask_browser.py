@@ -11,6 +11,8 @@ from typing import Any
 
 import nbformat
 import pytest
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from small_runs import network
 
 from conftest import Lab
@@ -19,10 +21,10 @@ expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (ex
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "explore_masks.ipynb"
-SMALL = f"""
-segmenter = {network(scale=1.0, iterations=8, batch_size=4)}
-correction = {{"epochs": 30, "learning_rate": 0.01, "thresholds": [0.5]}}
-"""
+SMALL = {
+    "segmenter": network(scale=1.0, iterations=8, batch_size=4),
+    "correction": {"epochs": 30, "learning_rate": 0.01, "thresholds": [0.5]},
+}
 KINDS = """() => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells
   .flatMap(cell => (cell.outputs || []).map(output => Object.keys(output.data || {})))"""
 
@@ -70,10 +72,9 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def browser(lab: Lab, figures: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The notebook with a small model, open and executed."""
-    notebook, copy = nbformat.read(NOTEBOOK, 4), tmp_path_factory.mktemp("copy") / NOTEBOOK.name
-    parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    parameters.source += f"\n{SMALL}runs_dir, figures_dir = {str(copy.parent / 'runs')!r}, {str(figures)!r}\n"
-    nbformat.write(notebook, copy)
+    notebook, copy = load_notebook_node(str(NOTEBOOK)), tmp_path_factory.mktemp("copy") / NOTEBOOK.name
+    given = SMALL | {"runs_dir": str(copy.parent / "runs"), "figures_dir": str(figures)}
+    nbformat.write(parameterize_notebook(notebook, given), copy)
     lab.open(copy)
     lab.run_all()
     lab.page.wait_for_function("() => +document.querySelector('.a2lc-stage')?.dataset.answered > 0")

@@ -10,6 +10,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 import pytest
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from scripted import lcm_of, told
 from small_notebooks import write_notebook
 from small_runs import QUICK, network
@@ -73,8 +75,7 @@ def dataset(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def notebook(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebook with this folder as its dataset, and a small model."""
-    found, copy = nbformat.read(NOTEBOOK, 4), tmp_path_factory.mktemp("copy") / NOTEBOOK.name
-    parameters = next(cell for cell in found.cells if "parameters" in cell.metadata.get("tags", []))
+    found, copy = load_notebook_node(str(NOTEBOOK)), tmp_path_factory.mktemp("copy") / NOTEBOOK.name
     small = network(scale=0.5, iterations=30, batch_size=4)
     folders = {name: str(copy.parent / name) for name in ("runs_dir", "corrected_dir", "figures_dir")}
     given = {
@@ -85,8 +86,7 @@ def notebook(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "segmenter": small,
         "correction": {"epochs": 2},
     } | folders
-    parameters.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items())
-    nbformat.write(found, copy)
+    nbformat.write(parameterize_notebook(found, given), copy)
     return copy
 
 
