@@ -27,10 +27,14 @@ _PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scik
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; CPU
 CONTRIB = "opencv-contrib-python-headless"
 SEEDS, KNEED, JOBLIB = "cv2.ximgproc", "kneed", "joblib"
-SUPERPIXELS = {  # module: a name in it, and what it is for
-    SEEDS: ("createSuperpixelSEEDS", "SEEDS superpixels need OpenCV with its contrib modules"),
-    KNEED: ("KneeLocator", "sieving of MerSpx needs kneed"),
-    JOBLIB: ("Parallel", "cutting images in parallel needs joblib"),
+TIMM, SMP, TRANSFORMERS = "timm", "segmentation_models_pytorch", "transformers"
+OPTIONAL = {  # module: a name in it, what it is for, and the extra that brings it
+    SEEDS: ("createSuperpixelSEEDS", "SEEDS superpixels need OpenCV with its contrib modules", "superpixels"),
+    KNEED: ("KneeLocator", "sieving of MerSpx needs kneed", "superpixels"),
+    JOBLIB: ("Parallel", "cutting images in parallel needs joblib", "superpixels"),
+    TIMM: ("create_model", "pretrained backbones and network 'frozen' need timm", "pretrained"),
+    SMP: ("create_model", "network 'smp' needs segmentation-models-pytorch", "networks"),
+    TRANSFORMERS: ("SegformerConfig", "networks 'segformer' and 'mask2former' need transformers", "networks"),
 }
 
 
@@ -101,8 +105,8 @@ def install_command(*requirements: str) -> str:
 
 
 def missing(module: str) -> str | None:
-    """Why a module of `SUPERPIXELS` cannot be used, and the command that helps; None where it can."""
-    name, why = SUPERPIXELS[module]
+    """Why a module of `OPTIONAL` cannot be used, and the command that helps; None where it can."""
+    name, why, extra = OPTIONAL[module]
     try:
         if hasattr(import_module(module), name):
             return None
@@ -114,11 +118,11 @@ def missing(module: str) -> str | None:
             return f"{why}, and another build lies over them: {install_command(*again)}"
         except PackageNotFoundError:
             pass
-    return f"{why}: {install_command('a2lc[superpixels]')}"
+    return f"{why}: {install_command(f'a2lc[{extra}]')}"
 
 
 def require(*modules: str) -> None:
-    """Raise `MissingExtraError` where one of these modules of `SUPERPIXELS` cannot be used."""
+    """Raise `MissingExtraError` where one of these modules of `OPTIONAL` cannot be used."""
     for module in modules:
         if problem := missing(module):
             raise MissingExtraError(problem)

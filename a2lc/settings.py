@@ -7,11 +7,15 @@ the departures that need no field. `a2lc.paper.switches` makes the table of them
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
 
 from a2lc.files import nearest
+
+Folder = Annotated[Path, PlainSerializer(Path.as_posix, return_type=str, when_used="json")]
+"""A folder or file, kept with slashes on every system."""
 
 
 class WrongSettings(ValueError):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
-from a2lc.settings import Settings
-
-Folder = Annotated[Path, PlainSerializer(Path.as_posix, return_type=str, when_used="json")]
-"""A folder, kept with slashes on every system."""
+from a2lc.settings import Folder, Settings
 
 
 class SuperpixelSettings(Settings):
