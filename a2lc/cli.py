@@ -59,6 +59,8 @@ def run(
         str | None, typer.Option(help="Masks queried per round: a whole number, or a share of all masks such as 0.09.")
     ] = None,
     acquisition: Annotated[str | None, typer.Option(help="One of the eleven acquisition functions.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="File or folder of the backbone's pretrained weights.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download weights.")] = False,
     runs_dir: RunsDir = Path("runs"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -78,6 +80,9 @@ def run(
     fields = (read_fields(params) if params else {}) | {
         name: value for name, value in given.items() if value is not None
     }
+    places = {"weights": weights, "offline": offline or None}
+    if chosen := {name: value for name, value in places.items() if value is not None}:
+        fields["segmenter"] = {**fields.get("segmenter", {}), **chosen}
     result = a2lc.run(a2lc.Experiment(**fields), runs_dir, device=device)
     typer.echo(_summary(result.summary))
     typer.echo(result.status)
@@ -225,9 +230,10 @@ def doctor(
     """Say what this machine has: packages, device, cores, memory, disk, optional parts, pretrained weights."""
     import torch
 
-    from a2lc.machine import SUPERPIXELS, missing
+    from a2lc.machine import OPTIONAL, missing
     from a2lc.pseudo_labels.label_images import grounded_sam_status
     from a2lc.segmenter import resolve_device
+    from a2lc.segmenter.pretrained import backbone_status
 
     rows = {"python": platform.python_version()}
     rows |= {
@@ -237,7 +243,8 @@ def doctor(
     rows |= {"device": f"{device} (what auto takes)", **_accelerators()}
     rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
     rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
-    rows |= {module: missing(module) or "installed" for module in SUPERPIXELS}
+    rows |= {module: missing(module) or "installed" for module in OPTIONAL}
+    rows |= backbone_status(weights)
     rows |= grounded_sam_status(weights, device)
     width = max(map(len, rows))
     for name, value in rows.items():

@@ -16,13 +16,19 @@ from a2lc.files import nearest, read_yaml
 from a2lc.machine import JOBLIB, KNEED, SEEDS
 from a2lc.notebook import notebooks_of, project_folder
 from a2lc.notebook.parameters import PROFILE, parameters_by_item, read_profile
-from a2lc.pseudo_labels.settings import Folder, PseudoLabels
+from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.segmenter import SegmenterSettings
-from a2lc.settings import Deviation, Settings
+from a2lc.segmenter.settings import PLACES
+from a2lc.settings import Deviation, Folder, Settings
 
 PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
-_NO_IDENTITY: Any = {"root": True, "pseudo_labels": {"object_maps", "labels"}, "rounds": True}  # places, and how long
+_NO_IDENTITY: Any = {  # places, and how long
+    "root": True,
+    "pseudo_labels": {"object_maps", "labels"},
+    "segmenter": PLACES,
+    "rounds": True,
+}
 
 
 _A2LC = {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"}
@@ -221,10 +227,11 @@ class Experiment(Settings):
 
     @property
     def optional_modules(self) -> tuple[str, ...]:
-        """What its rounds import of the extra ``superpixels``."""
+        """What its rounds import of the extras ``superpixels``, ``pretrained`` and ``networks``."""
         cut = self.pseudo_labels.superpixels
         seeds = (SEEDS,) if cut is not None and cut.algorithm == "seeds" else ()
-        return (*seeds, *((JOBLIB,) if cut is not None else ()), *((KNEED,) if self.query == "merged" else ()))
+        cutting = (*seeds, *((JOBLIB,) if cut is not None else ()), *((KNEED,) if self.query == "merged" else ()))
+        return (*cutting, *self.segmenter.optional_modules)
 
     @property
     def needs_features(self) -> bool:

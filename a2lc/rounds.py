@@ -21,9 +21,10 @@ from a2lc.datasets import load_dataset
 from a2lc.files import locked, remove_leftovers, write_arrays
 from a2lc.machine import require, show_bars
 from a2lc.masks import MaskSet
-from a2lc.runs import STAGES, RoundFolder, Run
+from a2lc.runs import SHARED, STAGES, RoundFolder, Run
 from a2lc.runs.decisions import labels_after, vetoed
 from a2lc.segmenter import Segmenter, ignoring_void
+from a2lc.segmenter.build import check_backbone
 from a2lc.segmenter.processes import first_process_plays
 from a2lc.stages.context import (
     Context,
@@ -61,14 +62,18 @@ def run(
 
     Raises:
         ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
-            the configuration needs; this machine lacks the device.
+            the configuration needs; this machine lacks the device; the backbone is unknown, or its weights damaged or
+            of another architecture.
         MissingExtraError: a package that the configuration needs is missing; nothing is begun.
-        FileNotFoundError: the dataset is not where `config.root` says.
+        FileNotFoundError: the weights of the backbone are nowhere (`a2lc.segmenter.pretrained`), and nothing is begun;
+            or the dataset is not where `config.root` says.
     """
     progress = show_bars(progress)
     check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)
-    new_model = model_factory(config, dataset, device, segmenter)
+    if segmenter is None and not Run(Path(runs_dir) / config.name, config).finished:
+        check_backbone(config.segmenter)
+    new_model = model_factory(config, dataset, device, segmenter, Path(runs_dir) / SHARED)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
     model = new_model()
     result = Run.create(config, runs_dir, run_provenance(dataset, masks, shared, model))

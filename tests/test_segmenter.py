@@ -556,7 +556,9 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     "fields",
     [
         {"network": "unet"},
-        {"backbone": "resnet34"},
+        {"backbone": "hf-hub:some/model"},
+        {"backbone": "../weights"},
+        {"network": "deeplabv3plus", "backbone": "some/model"},
         {"scale": 0},
         {"batch_size": 1},
         {"crop": (8, 8)},

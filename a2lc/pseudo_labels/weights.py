@@ -11,19 +11,15 @@ One folder holds everything that Grounded-SAM needs: ``weights_folder()``, the o
 
 from __future__ import annotations
 
-import os
-import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from a2lc.files import nearest
 from a2lc.machine import show_bars
+from a2lc.segmenter.weight_files import Folder, file_hash, load_state, weights_folder
 
-Folder = str | os.PathLike[str] | None
+__all__ = ["BERT", "WEIGHTS", "Weights", "find_bert", "find_weights", "load_state", "weights_folder", "weights_status"]
 
 
 @dataclass(frozen=True)
@@ -76,11 +72,6 @@ _BERT_ON_HUB = (BERT, f"google-bert/{BERT}")  # the old name, which groundingdin
 _BERT_NEEDS = (("config.json",), ("vocab.txt", "tokenizer.json"), ("model.safetensors", "pytorch_model.bin"))
 _BERT_HELP = "config.json, vocab.txt and model.safetensors"
 _BERT_FILES = ["config.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt", "model.safetensors"]
-
-
-def weights_folder(folder: Folder = None) -> Path:
-    """Where weights are looked for and downloaded to: `folder`, else ``$A2LC_WEIGHTS``, else ``~/.cache/a2lc``."""
-    return Path(folder or os.environ.get("A2LC_WEIGHTS") or Path.home() / ".cache" / "a2lc")
 
 
 def find_weights(name: str, folder: Folder = None, *, offline: bool = False, progress: bool = True) -> Path:
@@ -149,19 +140,6 @@ def find_bert(folder: Folder = None, *, offline: bool = False) -> Path:
         raise FileNotFoundError(f"{where}; the download failed: {error}") from error
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """What a weights file holds, on the CPU; nothing but tensors and plain values is ever unpickled.
-
-    Raises:
-        ValueError: the file is damaged or holds objects of other kinds.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: damaged, or holds more than tensors, and is not loaded ({reason})") from error
-
-
 def weights_status(folder: Folder = None) -> dict[str, str]:
     """For ``a2lc doctor``: which weights are usable, and what to do about the rest. Files are read in whole."""
     target = weights_folder(folder)
@@ -182,9 +160,7 @@ def weights_status(folder: Folder = None) -> dict[str, str]:
 
 
 def _check(path: Path, wanted: Weights) -> None:
-    import pooch
-
-    found = pooch.file_hash(str(path), "sha256")
+    found = file_hash(path)
     if found != wanted.sha256:
         size = "" if path.stat().st_size == wanted.size else f" ({path.stat().st_size:,} bytes of {wanted.size:,})"
         raise ValueError(

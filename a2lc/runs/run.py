@@ -227,7 +227,8 @@ class Run:
 
         weights = self._existing(round, "segmenter.safetensors")
         settings = self.config.segmenter.model_copy(update={"keep": "last"})  # nothing is trained here
-        model = build_segmenter(settings, self.config.outputs(len(self.masks(0).classes)), device)
+        outputs = self.config.outputs(len(self.masks(0).classes))
+        model = build_segmenter(settings, outputs, device, shared=self.path.parent / SHARED)
         model.load(weights)
         return model
 

@@ -1,4 +1,5 @@
-"""Segmentation models: DeepLabV3+, a light network, and the protocol that lets users plug in their own.
+"""Segmentation models: DeepLabV3+, a light network, frozen features, networks of other libraries, and the protocol that
+lets users plug in their own.
 
 What it offers is listed in ``__init__.pyi`` and imported when it is first used: a configuration needs no PyTorch.
 """

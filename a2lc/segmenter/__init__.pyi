@@ -1,7 +1,7 @@
+from .build import build_segmenter as build_segmenter
+from .build import resolve_device as resolve_device
 from .model import FeatureSegmenter as FeatureSegmenter
 from .model import Segmenter as Segmenter
-from .model import build_segmenter as build_segmenter
-from .model import resolve_device as resolve_device
 from .model import with_features as with_features
 from .released import from_released_checkpoint as from_released_checkpoint
 from .samples import IGNORE as IGNORE

@@ -12,6 +12,7 @@ from torchvision.models import get_model
 from torchvision.models.mobilenetv2 import InvertedResidual, MobileNetV2
 from torchvision.models.resnet import ResNet
 
+from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.head import last_layer
 
 ATROUS_RATES = (6, 12, 18)
@@ -24,18 +25,24 @@ class DeepLabV3Plus(nn.Module):
 
     Args:
         num_classes: K.
-        backbone: ``resnet18``, ``resnet50``, ``resnet101`` or ``mobilenet_v2``.
-        pretrained: start the backbone from torchvision's ImageNet weights.
+        backbone: ``resnet18``, ``resnet50``, ``resnet101`` or ``mobilenet_v2`` of torchvision, or a `Backbone` of timm
+            that gives maps at strides 4 and 16.
+        pretrained: start torchvision's backbone from its ImageNet weights.
         head: the last layer, ``linear`` or ``cosine``.
     """
 
     def __init__(
-        self, num_classes: int, backbone: str = "resnet101", pretrained: bool = False, head: str = "linear"
+        self, num_classes: int, backbone: str | Backbone = "resnet101", pretrained: bool = False, head: str = "linear"
     ) -> None:
         super().__init__()
-        trunk = get_model(backbone, weights="IMAGENET1K_V1" if pretrained else None)
-        self.backbone = ResNetBackbone(trunk) if isinstance(trunk, ResNet) else MobileNetBackbone(trunk)
-        self.classifier = Head(LOW_LEVEL_CHANNELS[backbone], HIGH_LEVEL_CHANNELS[backbone], num_classes, head)
+        self.backbone: nn.Module
+        if isinstance(backbone, Backbone):
+            self.backbone, (low, high) = backbone, backbone.channels
+        else:
+            trunk = get_model(backbone, weights="IMAGENET1K_V1" if pretrained else None)
+            self.backbone = ResNetBackbone(trunk) if isinstance(trunk, ResNet) else MobileNetBackbone(trunk)
+            low, high = LOW_LEVEL_CHANNELS[backbone], HIGH_LEVEL_CHANNELS[backbone]
+        self.classifier = Head(low, high, num_classes, head)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised images (N, 3, H, W) -> what the last layer sees, (N, 256, H/4, W/4)."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.head import last_layer
 
 WIDTHS = (32, 64, 128, 192)  # channels at strides 4, 8, 16, 32: multiples of 32 suit matrix units
@@ -19,21 +20,32 @@ class LightNetwork(nn.Module):
     rounded up.
 
     No layer is wide at a high resolution, where batch norm and memory traffic cost more than the convolutions do.
+
+    Args:
+        num_classes: K.
+        head: the last layer, ``linear`` or ``cosine``.
+        backbone: in place of the encoder; gives maps at strides 8, 16 and 32.
     """
 
-    def __init__(self, num_classes: int, head: str = "linear") -> None:
+    def __init__(self, num_classes: int, head: str = "linear", backbone: Backbone | None = None) -> None:
         super().__init__()
-        stem = nn.Conv2d(3, WIDTHS[0], 8, stride=4, padding=2, bias=False)
-        self.stem = nn.Sequential(stem, nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True))
-        self.stages = nn.ModuleList(
-            nn.Sequential(Residual(before, width, stride=2), *(Residual(width, width) for _ in range(blocks - 1)))
-            for before, width, blocks in zip(WIDTHS, WIDTHS[1:], BLOCKS, strict=False)
-        )
-        width = WIDTHS[-1]
-        self.context = nn.ModuleList(_conv_bn(width, width, 3, dilation=rate) for rate in CONTEXT_RATES)
-        self.image_context = nn.Conv2d(width, width, 1)
+        self.backbone, channels = backbone, list(WIDTHS[1:])
+        if backbone is None:
+            stem = nn.Conv2d(3, WIDTHS[0], 8, stride=4, padding=2, bias=False)
+            self.stem = nn.Sequential(stem, nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True))
+            self.stages = nn.ModuleList(
+                nn.Sequential(Residual(before, width, stride=2), *(Residual(width, width) for _ in range(blocks - 1)))
+                for before, width, blocks in zip(WIDTHS, WIDTHS[1:], BLOCKS, strict=False)
+            )
+        else:
+            channels = backbone.channels
+        width, coarsest = WIDTHS[-1], channels[-1]
+        self.context = nn.ModuleList(_conv_bn(coarsest, width, 3, dilation=rate) for rate in CONTEXT_RATES)
+        self.image_context = nn.Conv2d(coarsest, width, 1)
         self.mix = nn.Sequential(nn.ReLU(), *_conv_bn(width, width, 1), nn.ReLU())
-        self.lateral = nn.ModuleList(nn.Conv2d(channels, DECODER_WIDTH, 1, bias=False) for channels in WIDTHS[1:])
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(before, DECODER_WIDTH, 1, bias=False) for before in (*channels[:-1], width)
+        )
         self.smooth = nn.ModuleList(
             nn.Sequential(*_conv_bn(DECODER_WIDTH, DECODER_WIDTH, 3), nn.ReLU()) for _ in WIDTHS[2:]
         )
@@ -41,16 +53,24 @@ class LightNetwork(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised images (N, 3, H, W) -> what the last layer sees, (N, 64, H/8, W/8)."""
-        features, x = [], self.stem(images)
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)  # strides 8, 16, 32
+        features = self._encoded(images)
+        x = features[-1]
         context = sum(branch(x) for branch in self.context) + self.image_context(x.mean((2, 3), keepdim=True))
         y = self.lateral[-1](self.mix(context))
         for level in reversed(range(len(self.smooth))):
             skip = self.lateral[level](features[level])
             y = self.smooth[level](skip + F.interpolate(y, skip.shape[-2:], mode="bilinear", align_corners=False))
         return y
+
+    def _encoded(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Maps at strides 8, 16 and 32."""
+        if self.backbone is not None:
+            return self.backbone(images)
+        features, x = [], self.stem(images)
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Normalised images (N, 3, H, W) -> logits (N, K, H/8, W/8), float32 also under autocast."""

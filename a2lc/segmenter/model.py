@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -11,20 +11,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torchvision.transforms import v2
 
 from a2lc.datasets import Split
-from a2lc.files import nearest, read_arrays, write_arrays
-from a2lc.segmenter.deeplab import DeepLabV3Plus
-from a2lc.segmenter.light import LightNetwork
+from a2lc.files import read_arrays, write_arrays
+from a2lc.segmenter.networks import Network, new_network, with_pixels_of
+from a2lc.segmenter.pretrained import BackboneWeights, find_backbone
 from a2lc.segmenter.processes import call_in_others, in_bfloat16, kernels, make_fabric
 from a2lc.segmenter.released import load_weights
-from a2lc.segmenter.samples import Labels, scaled_size
+from a2lc.segmenter.samples import Labels, scaled_pixels
 from a2lc.segmenter.settings import SegmenterSettings
 from a2lc.segmenter.training import Loss, TrainingLog, enough_memory, normalise, train
-
-Network = LightNetwork | DeepLabV3Plus
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class Segmenter(Protocol):
@@ -79,7 +75,7 @@ class TorchSegmenter:
 
     Attributes:
         num_classes: K.
-        settings: network, sizes and training.
+        settings: network, sizes and training; mean and std are those of the weights in use.
         fabric: where and in which precision it runs (`make_fabric`).
         device: where it runs.
         validate: scores the weights of the moment, the higher the better, for ``settings.keep == "best"``.
@@ -95,6 +91,17 @@ class TorchSegmenter:
         self.device = self.fabric.device
         self.validate = validate
         self.network: Network | None = None
+        self.weights: BackboneWeights | None = None
+
+    @property
+    def pretrained_from(self) -> dict[str, object]:
+        """Which weights the backbone starts from, for a run's provenance; empty where they are torchvision's or random.
+
+        Raises:
+            ValueError, FileNotFoundError: as `find_backbone`.
+        """
+        self._find_weights()
+        return self.weights.about if self.weights else {}
 
     @property
     def precision(self) -> str:
@@ -122,11 +129,14 @@ class TorchSegmenter:
 
         Raises:
             ValueError: a label map differs from its image in size or holds another id; several processes cannot share
-                a batch of this size, or not these labels or this loss.
+                a batch of this size, or not these labels or this loss; the backbone is unknown, or its weights damaged.
+            FileNotFoundError: the weights of the backbone are nowhere, see `a2lc.segmenter.pretrained`.
             FloatingPointError: training diverged.
             RuntimeError: not enough memory; names the settings to lower.
         """
         fresh = self.network is None or self.settings.start == "initial"
+        if fresh:
+            self._find_weights()
         call_in_others(
             partial(_join, self.settings, self.num_classes, self.device.type, fresh, split, labels, seed, loss)
         )
@@ -184,9 +194,9 @@ class TorchSegmenter:
             ValueError: it is damaged or holds another network; the differences are named.
         """
         state = {name: torch.from_numpy(array) for name, array in read_arrays(path).items()}
-        network = self._new_network(pretrained=False)
+        network = self._new_network(pretrained=False, saved=state)
         load_weights(network, state, path)
-        self.network = network.eval()
+        self.network, self.settings = network.eval(), with_pixels_of(network, self.settings)
 
     @contextmanager
     def _predicting(self, image: np.ndarray) -> Iterator[tuple[Network, torch.Tensor]]:
@@ -198,18 +208,18 @@ class TorchSegmenter:
 
     def _input(self, image: np.ndarray) -> torch.Tensor:
         """(H, W, 3) uint8 RGB -> (1, 3, h, w) float32, resized and normalised."""
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"image: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
-        pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(self.device)  # (3, H, W)
-        pixels = v2.functional.resize(pixels, scaled_size(image.shape[:2], self.settings.scale))
-        return normalise(pixels[None], self.settings)
+        return normalise(scaled_pixels(image, self.settings.scale, self.device), self.settings)
 
-    def _new_network(self, pretrained: bool) -> Network:
-        network: Network
-        if self.settings.network == "light":
-            network = LightNetwork(self.num_classes, self.settings.head)
-        else:
-            network = DeepLabV3Plus(self.num_classes, self.settings.backbone, pretrained, self.settings.head)
+    def _find_weights(self) -> None:
+        """Know the weights of a backbone of timm, and what its pixels look like, before anything is trained."""
+        chosen = self.settings
+        if chosen.pretrained and chosen.from_timm and self.weights is None:
+            self.weights = find_backbone(chosen.backbone, chosen.weights, offline=chosen.offline)
+            self.settings = chosen.model_copy(update={"mean": self.weights.mean, "std": self.weights.std})
+
+    def _new_network(self, pretrained: bool, saved: Mapping[str, torch.Tensor] | None = None) -> Network:
+        weights = self.weights if pretrained else None
+        network = new_network(self.settings, self.num_classes, pretrained, weights, saved)
         if self.settings.compile:
             network.compile()  # in place: its parameters keep their names
         return network.to(self.device)
@@ -231,31 +241,11 @@ def _join(
     loss: Loss | None,
 ) -> None:
     """What the other processes do while the first one is in `TorchSegmenter.fit`; it gives them its weights."""
-    model = TorchSegmenter(settings.model_copy(update={"pretrained": False}), num_classes, torch.device(device))
+    random = {} if settings.network in ("segformer", "mask2former") else {"pretrained": False}  # they need its sizes
+    model = TorchSegmenter(settings.model_copy(update=random), num_classes, torch.device(device))
     if not fresh:
         model.network = model._new_network(pretrained=False)
     model.fit(split, labels, seed=seed, progress=False, loss=loss)
-
-
-def build_segmenter(
-    settings: SegmenterSettings, num_classes: int, device: str = "auto", validate: Validate | None = None
-) -> TorchSegmenter:
-    """A segmenter without weights, ready for `fit` or `load`.
-
-    Args:
-        settings: network, sizes and training.
-        num_classes: K, at least 2.
-        device: see `resolve_device`.
-        validate: scores the weights of the moment, the higher the better, for ``settings.keep == "best"``.
-
-    Raises:
-        ValueError: fewer than two classes; an unknown or absent device; nothing to validate with.
-    """
-    if num_classes < 2:
-        raise ValueError(f"num_classes: expected at least 2, found {num_classes}")
-    if settings.keep == "best" and validate is None:
-        raise ValueError("segmenter.keep: 'best' needs a validation split with images, expected 'last' here")
-    return TorchSegmenter(settings, num_classes, resolve_device(device), validate)
 
 
 def with_features(model: Segmenter) -> FeatureSegmenter:
@@ -268,27 +258,3 @@ def with_features(model: Segmenter) -> FeatureSegmenter:
         found = f"found {type(model).__name__} without one"
         raise ValueError(f"segmenter: scoring.features 'penultimate' and MulSpx need a method features, {found}")
     return model
-
-
-def resolve_device(device: str = "auto") -> torch.device:
-    """``auto``: CUDA, else Apple's MPS, else the CPU; any other name as it is (``cuda:1`` too).
-
-    Raises:
-        ValueError: an unknown name or number, or a device that this machine lacks.
-    """
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        return torch.device(next(kind for kind, there in present.items() if there))
-    kind = device.partition(":")[0]
-    if kind not in present:
-        raise ValueError(f"device: expected one of {', '.join(DEVICES)}, found {device!r}{nearest(device, DEVICES)}")
-    if not present[kind]:
-        there = ", ".join(kind for kind, there in present.items() if there)
-        raise ValueError(f"device: this machine has {there}, found {device!r}")
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:  # cpu:x
-        raise ValueError(f"device: expected {kind}, or {kind}:0, found {device!r}") from error
-    if kind == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: this machine has {torch.cuda.device_count()} GPUs, found {device!r}")
-    return found

@@ -23,12 +23,11 @@ class SgdPoly:
 
     def __init__(self, network: nn.Module, settings: SegmenterSettings) -> None:
         slow: set[nn.Parameter] = set()
-        for name, part in network.named_children():
-            if name == "backbone":
-                slow.update(part.parameters())
-                for norm in part.modules():
-                    if isinstance(norm, nn.BatchNorm2d):
-                        norm.momentum = 0.01
+        if isinstance(part := getattr(network, "backbone", None), nn.Module):
+            slow.update(part.parameters())
+            for norm in part.modules():
+                if isinstance(norm, nn.BatchNorm2d):
+                    norm.momentum = 0.01
         groups = [
             {"params": [p for p in network.parameters() if (p in slow) == is_slow], "lr": lr}
             for is_slow, lr in ((True, settings.lr * 0.1), (False, settings.lr))

@@ -34,6 +34,35 @@ def scaled_size(size: Sequence[int], scale: float) -> list[int]:
     return [max(1, round(side * scale)) for side in size]
 
 
+def read_sample(split: Split, labels: Labels, name: str, num_classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """An image (H, W, 3) uint8 and its labels (H, W), which are checked when `num_classes` is given.
+
+    Raises:
+        ValueError: the labels differ from the image in size or hold another id.
+    """
+    pixels, classes = split.image(name), labels(name)
+    if classes.shape != pixels.shape[:2]:
+        expected = "x".join(map(str, pixels.shape[:2]))
+        raise ValueError(f"labels of {name!r}: expected {expected}, found {'x'.join(map(str, classes.shape))}")
+    if num_classes is not None:
+        wrong = classes[(classes >= num_classes) & (classes != IGNORE)]
+        if wrong.size:
+            raise ValueError(f"labels of {name!r}: expected 0..{num_classes - 1} or {IGNORE}, found {wrong[0]}")
+    return pixels, classes
+
+
+def scaled_pixels(image: np.ndarray, scale: float, device: torch.device) -> torch.Tensor:
+    """(H, W, 3) uint8 RGB -> (1, 3, h, w) uint8 at `scale`.
+
+    Raises:
+        ValueError: not an RGB image of bytes.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
+    pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(device)  # (3, H, W)
+    return v2.functional.resize(pixels, scaled_size(image.shape[:2], scale))[None]
+
+
 class Samples:
     """Training samples of a split: read ahead and resized by threads, and kept in memory as far as they fit.
 
@@ -89,16 +118,7 @@ class Samples:
         return self.sizes[index]
 
     def _read(self, name: str) -> Sample:
-        pixels, classes = self.split.image(name), self.labels(name)
-        if classes.shape != pixels.shape[:2]:
-            expected = "x".join(map(str, pixels.shape[:2]))
-            raise ValueError(f"labels of {name!r}: expected {expected}, found {'x'.join(map(str, classes.shape))}")
-        if self.num_classes is not None:
-            wrong = classes[(classes >= self.num_classes) & (classes != IGNORE)]
-            if wrong.size:
-                raise ValueError(
-                    f"labels of {name!r}: expected 0..{self.num_classes - 1} or {IGNORE}, found {wrong[0]}"
-                )
+        pixels, classes = read_sample(self.split, self.labels, name, self.num_classes)
         size = scaled_size(pixels.shape[:2], self.settings.scale)
         image = v2.functional.resize(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
         return image, v2.functional.resize(tv_tensors.Mask(torch.from_numpy(classes.copy())), size)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from a2lc.settings import Deviation, Settings
+from a2lc.machine import SMP, TIMM, TRANSFORMERS
+from a2lc.settings import Deviation, Folder, Settings
 
 Positive = Annotated[float, Field(gt=0)]
 Colour = tuple[float, float, float]
+
+TORCHVISION = ("resnet18", "resnet50", "resnet101", "mobilenet_v2")
+IMAGENET: Any = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+BACKBONES = {  # of networks that have no weights in torchvision
+    "frozen": "tf_efficientnet_lite0",
+    "smp": "tf_efficientnet_lite0",
+    "segformer": "nvidia/mit-b0",
+    "mask2former": "facebook/mask2former-swin-tiny-ade-semantic",
+}
+PLACES = {"weights", "offline"}  # fields that decide no result
+FROZEN: Any = {"pretrained": True, "iterations": 300, "lr": 3e-3}  # defaults of this network
+FROZEN_TAKES = ("network", "backbone", "weights", "offline", "scale", "head", *FROZEN, "precision", "deterministic")
 
 
 class SegmenterSettings(Settings):
@@ -28,9 +41,17 @@ class SegmenterSettings(Settings):
         validate_every: iterations between validations, for ``keep="best"``.
         start: every round trains from the ``initial`` weights (released code), or goes on from the ``previous``
             round's (the paper's "updated").
-        network: ``light``, an encoder-decoder for training from scratch without a GPU, or ``deeplabv3plus``.
-        backbone: of DeepLabV3+.
-        pretrained: whether the backbone starts from torchvision's ImageNet weights (downloaded once), in every round.
+        network: ``light``, an encoder-decoder for training from scratch without a GPU; ``frozen``, a small head on the
+            features of a pretrained backbone, which are computed once per image; ``deeplabv3plus``; ``smp``, of
+            segmentation-models-pytorch; ``segformer`` or ``mask2former`` of transformers.
+        backbone: of DeepLabV3+ torchvision's ``resnet18``, ``resnet50``, ``resnet101`` and ``mobilenet_v2``, or any
+            name of timm, such as ``tf_efficientnet_lite0`` or ``resnet50.a1_in1k``, which ``light`` (in place of its
+            own encoder), ``frozen`` and ``smp`` take too; of ``segformer`` and ``mask2former`` a name on the hub.
+        architecture: of ``smp``.
+        pretrained: whether the backbone starts from ImageNet weights, in every round; where timm's are found says
+            `a2lc.segmenter.pretrained`. Always so for ``frozen``.
+        weights: file or folder of the backbone's weights; not part of a run's identity, their SHA-256 is checked.
+        offline: whether weights are never downloaded; not part of a run's identity.
         scale: size in training and prediction relative to the image, > 0; 1 is the image's own size.
         crop: (height, width) of training crops after rescaling, in scaled pixels, >= 16; None: whole images (a batch is
             padded to its largest image).
@@ -45,7 +66,8 @@ class SegmenterSettings(Settings):
         colour_jitter: strength of random brightness, contrast and saturation, in [0, 1]; 0: none.
         rescale: (smallest, largest) factor of the random enlargement of training images, > 0.
         flip: whether images are mirrored at random.
-        mean, std: RGB mean and standard deviation that pixels in [0, 1] are normalised with.
+        mean, std: RGB mean and standard deviation that pixels in [0, 1] are normalised with; those of timm's pretrained
+            backbones come with the weights.
         precision: of the convolutions; ``auto``: bfloat16 where the processor multiplies it fast, else float32.
             Weights, losses and probabilities are float32 always.
         deterministic: whether a GPU gives the same numbers every time on the same machine; False: the fastest kernels
@@ -53,9 +75,14 @@ class SegmenterSettings(Settings):
         compile: whether ``torch.compile`` makes kernels for the network, which takes minutes and saves time after that.
     """
 
-    network: Literal["light", "deeplabv3plus"] = "light"
-    backbone: Literal["resnet18", "resnet50", "resnet101", "mobilenet_v2"] = "resnet18"
+    network: Literal["light", "frozen", "deeplabv3plus", "smp", "segformer", "mask2former"] = "light"
+    backbone: str = Field("resnet18", pattern=r"^\w[\w.-]*(/\w[\w.-]*)?$")
+    architecture: Literal[
+        "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet"
+    ] = "unet"
     pretrained: bool = Field(False, strict=True)
+    weights: Folder | None = None
+    offline: bool = Field(False, strict=True)
     scale: Positive = 1.0
     crop: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
     batch_size: int = Field(8, ge=2, strict=True)
@@ -75,16 +102,49 @@ class SegmenterSettings(Settings):
     colour_jitter: float = Field(0.0, ge=0, le=1)
     rescale: tuple[Positive, Positive] = (0.75, 1.5)
     flip: bool = Field(True, strict=True)
-    mean: Colour = (0.485, 0.456, 0.406)
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    mean: Colour = IMAGENET["mean"]
+    std: tuple[Positive, Positive, Positive] = IMAGENET["std"]
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: bool = Field(False, strict=True)
     compile: bool = Field(False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_network(cls, fields: Any) -> Any:
+        network = fields.get("network") if isinstance(fields, dict) else None
+        if network in BACKBONES:
+            fields = {"backbone": BACKBONES[network], **(FROZEN if network == "frozen" else {}), **fields}
+        return fields
 
     @model_validator(mode="after")
     def _fits_together(self) -> SegmenterSettings:
         if self.rescale[0] > self.rescale[1]:
             raise ValueError(f"segmenter.rescale: expected (smallest, largest), found {self.rescale}")
-        if self.pretrained and self.network == "light":
+        if self.pretrained and self.network == "light" and not self.from_timm:
             raise ValueError("segmenter.pretrained: there are no ImageNet weights for network 'light', expected False")
+        if ("/" in self.backbone) and self.network not in ("segformer", "mask2former"):
+            raise ValueError(f"segmenter.backbone: expected a name of timm, found {self.backbone!r}")
+        if self.pretrained and self.from_timm and (self.mean, self.std) != (IMAGENET["mean"], IMAGENET["std"]):
+            raise ValueError("segmenter.mean, std: come with the weights of a pretrained backbone, expected none here")
+        if self.network == "frozen":
+            if not self.pretrained:
+                raise ValueError("segmenter.pretrained: network 'frozen' is made of ImageNet weights, expected True")
+            chosen = self.model_dump(exclude_defaults=True)
+            if others := [name for name in chosen if name not in FROZEN_TAKES]:
+                takes = ", ".join(FROZEN_TAKES[1:])
+                raise ValueError(f"segmenter: network 'frozen' takes {takes}, found {', '.join(others)}")
         return self
+
+    @property
+    def optional_modules(self) -> tuple[str, ...]:
+        """What the network imports of the extras ``pretrained`` and ``networks``."""
+        if self.network in ("segformer", "mask2former"):
+            return (TRANSFORMERS,)
+        return (*((TIMM,) if self.from_timm else ()), *((SMP,) if self.network == "smp" else ()))
+
+    @property
+    def from_timm(self) -> bool:
+        """Whether the backbone is one of timm's. `light` has an encoder of its own under torchvision's names."""
+        if self.network in ("light", "deeplabv3plus"):
+            return self.backbone not in TORCHVISION
+        return self.network in ("frozen", "smp")

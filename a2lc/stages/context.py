@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -58,9 +59,10 @@ class Context:
 
 
 def model_factory(
-    config: Experiment, dataset: Dataset, device: str, segmenter: SegmenterFactory | None
+    config: Experiment, dataset: Dataset, device: str, segmenter: SegmenterFactory | None, shared: Path
 ) -> Callable[[], Segmenter]:
-    """What makes the run's models: the user's own `segmenter`, or the network of the configuration.
+    """What makes the run's models: the user's own `segmenter`, or the network of the configuration, which keeps in the
+    folder `shared` what it computes once for all models.
 
     The function raises `ValueError` where a model lacks a method that the configuration needs, or where there is
     nothing to validate it with.
@@ -73,7 +75,7 @@ def model_factory(
         resolve_device(device)
 
     def build(outputs: int) -> Segmenter:
-        return build_segmenter(config.segmenter, outputs, device, model_miou(dataset))
+        return build_segmenter(config.segmenter, outputs, device, model_miou(dataset), shared)
 
     def new_model() -> Segmenter:
         model = segmenter(outputs) if segmenter else build(outputs)

@@ -11,7 +11,7 @@ import numpy as np
 from a2lc.config import Experiment, fingerprint
 from a2lc.datasets import Dataset
 from a2lc.files import damaged, differences, locked, read_json, remove_leftovers, write_json
-from a2lc.machine import surroundings
+from a2lc.machine import MissingExtraError, surroundings
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
@@ -19,6 +19,7 @@ from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.superpixels import partition
 from a2lc.runs import SHARED, RoundFolder, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
+from a2lc.segmenter.settings import PLACES
 from a2lc.stages.context import Context, evaluate
 
 
@@ -96,18 +97,24 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
     has trained.
 
     Raises:
-        ValueError: the kept model was trained with other settings, or a file of it is damaged.
+        ValueError: the kept model was trained with other settings or started from other weights, or a file of it is
+            damaged.
     """
     config, dataset = context.config, context.dataset
     training = {"segmenter": config.identity()["segmenter"], "class": type(model).__qualname__, "seed": config.seed}
-    chosen = {**training, "segmenter": config.segmenter.model_dump(mode="json", exclude_defaults=True)}
+    chosen = {
+        **training,
+        "segmenter": config.segmenter.model_dump(mode="json", exclude_defaults=True, exclude=PLACES),
+    }
+    if sha256 := getattr(model, "pretrained_from", {}).get("sha256"):
+        training["weights"] = sha256
     path = shared / f"model-s{config.seed}-{fingerprint(chosen)}"
     with locked(path):
         kept, settings = StageFolder(path), path / "training.json"
         if settings.is_file():
             found = read_json(settings, "segmenter")
             try:
-                found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json")
+                found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json", exclude=PLACES)
             except (TypeError, ValueError) as error:  # no object, or of other fields
                 raise damaged(settings, str(error)) from error
             if wrong := differences(training, found):
@@ -137,6 +144,15 @@ def start_without_labels(masks: MaskSet, folder: RoundFolder) -> None:
         folder.end("trained")
 
 
+def _backbone(model: Segmenter) -> dict[str, Any]:
+    """Which weights the model's backbone starts from, as an entry of a provenance, where it says so."""
+    try:
+        found = getattr(model, "pretrained_from", {})
+    except (OSError, ValueError, MissingExtraError) as error:  # a finished run is read without them
+        found = str(error)
+    return {"backbone": found} if found else {}
+
+
 def data_hash(dataset: Dataset) -> str:
     """SHA-256 over the names of a dataset, its classes and its images, the first 16 hexadecimal digits."""
     lists = [dataset.name, *dataset.classes.names, "", *dataset.train.names, "", *dataset.val.names]
@@ -154,6 +170,7 @@ def run_provenance(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmen
             "segmenter": type(model).__qualname__,
         },
         "masks": shared.name,
+        **_backbone(model),
         **surroundings(),
         "device": str(getattr(model, "device", "unknown")),
         "precision": getattr(model, "precision", "unknown"),

@@ -1,0 +1,81 @@
+"""From a configuration to a segmenter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from a2lc.files import nearest
+from a2lc.segmenter.frozen import FrozenSegmenter
+from a2lc.segmenter.model import TorchSegmenter, Validate
+from a2lc.segmenter.pretrained import find_backbone, known_backbone
+from a2lc.segmenter.settings import SegmenterSettings
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def build_segmenter(
+    settings: SegmenterSettings,
+    num_classes: int,
+    device: str = "auto",
+    validate: Validate | None = None,
+    shared: Path | None = None,
+) -> TorchSegmenter | FrozenSegmenter:
+    """A segmenter without weights, ready for `fit` or `load`.
+
+    Args:
+        settings: network, sizes and training.
+        num_classes: K, at least 2.
+        device: see `resolve_device`.
+        validate: scores the weights of the moment, the higher the better, for ``settings.keep == "best"``.
+        shared: the folder in which what is computed once for all models is kept (features of ``frozen``); None: a
+            temporary one.
+
+    Raises:
+        ValueError: fewer than two classes; an unknown or absent device; nothing to validate with.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes: expected at least 2, found {num_classes}")
+    if settings.keep == "best" and validate is None:
+        raise ValueError("segmenter.keep: 'best' needs a validation split with images, expected 'last' here")
+    if settings.network == "frozen":
+        return FrozenSegmenter(settings, num_classes, resolve_device(device), shared)
+    return TorchSegmenter(settings, num_classes, resolve_device(device), validate)
+
+
+def check_backbone(settings: SegmenterSettings) -> None:
+    """See that a backbone of timm is known and, where it is pretrained, that its weights are there and fit; they are
+    downloaded where they are nowhere. Other networks are checked when they are made.
+
+    Raises:
+        MissingExtraError, ValueError, FileNotFoundError: as `find_backbone` and `BackboneWeights.state`.
+    """
+    if settings.from_timm:
+        known_backbone(settings.backbone)
+        if settings.pretrained:
+            find_backbone(settings.backbone, settings.weights, offline=settings.offline).state()
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """``auto``: CUDA, else Apple's MPS, else the CPU; any other name as it is (``cuda:1`` too).
+
+    Raises:
+        ValueError: an unknown name or number, or a device that this machine lacks.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    kind = device.partition(":")[0]
+    if kind not in present:
+        raise ValueError(f"device: expected one of {', '.join(DEVICES)}, found {device!r}{nearest(device, DEVICES)}")
+    if not present[kind]:
+        there = ", ".join(kind for kind, there in present.items() if there)
+        raise ValueError(f"device: this machine has {there}, found {device!r}")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:  # cpu:x
+        raise ValueError(f"device: expected {kind}, or {kind}:0, found {device!r}") from error
+    if kind == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: this machine has {torch.cuda.device_count()} GPUs, found {device!r}")
+    return found

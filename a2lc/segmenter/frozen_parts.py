@@ -1,0 +1,129 @@
+"""The two parts of `FrozenSegmenter`: a backbone whose features are kept, and the head that learns from them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from a2lc.segmenter.backbones import Backbone, stages_at
+from a2lc.segmenter.feature_store import FeatureStore, Maps
+from a2lc.segmenter.head import last_layer
+from a2lc.segmenter.pretrained import find_backbone
+from a2lc.segmenter.processes import kernels
+from a2lc.segmenter.samples import scaled_pixels
+from a2lc.segmenter.settings import SegmenterSettings
+from a2lc.segmenter.training import enough_memory, normalise
+
+STRIDES = (8, 16, 32)
+OUTPUT_STRIDE = 16  # of the coarsest stage, by dilation
+WIDTH = 192
+
+
+class FrozenBackbone:
+    """Features of images at strides 8, 16 and, dilated, 32: kept ones, else computed in float32.
+
+    Attributes:
+        weights: that were found.
+        channels: of all stages together, and of the coarsest again for its mean.
+        store: where features are kept.
+
+    Args:
+        settings: backbone, scale, and where weights are looked for.
+        device: where features are computed.
+        shared: see `FeatureStore`.
+
+    Raises:
+        MissingExtraError: timm is missing.
+        ValueError: no such backbone, or it does not serve.
+        FileNotFoundError: its weights are nowhere.
+    """
+
+    def __init__(self, settings: SegmenterSettings, device: torch.device, shared: Path | None) -> None:
+        self.weights = find_backbone(settings.backbone, settings.weights, offline=settings.offline)
+        self.settings = settings.model_copy(update={"mean": self.weights.mean, "std": self.weights.std})
+        stages = list(stages_at(settings.backbone, STRIDES).values())
+        self.device, self.channels = device, sum(stages) + stages[-1]
+        pixels = (*self.weights.mean, *self.weights.std)
+        about = (self.weights.sha256, f"{pixels} x{settings.scale}", f"timm {version('timm')}")
+        self.store = FeatureStore(shared, settings.backbone, about)
+        self._network: Backbone | None = None  # only where an image is new
+
+    def maps(self, image: np.ndarray) -> list[torch.Tensor]:
+        """(H, W, 3) uint8 RGB -> a map (1, C, h, w) float32 per stage, on the device.
+
+        Raises:
+            ValueError: not an RGB image of bytes.
+            RuntimeError: not enough memory for the image.
+        """
+        kept = self.store.get(image, self._compute)
+        return [torch.from_numpy(stage).to(self.device)[None] for stage in kept]
+
+    @torch.inference_mode()
+    def _compute(self, image: np.ndarray) -> Maps:
+        if self._network is None:
+            network = Backbone(self.settings.backbone, STRIDES, OUTPUT_STRIDE, self.weights)
+            self._network = network.to(self.device).to(memory_format=torch.channels_last).eval()
+        what = f"features of an image of {'x'.join(map(str, image.shape[:2]))}"
+        with kernels(self.settings.deterministic), enough_memory(self.device, what, "scale"):
+            maps = self._network(normalise(scaled_pixels(image, self.settings.scale, self.device), self.settings))
+            return [stage[0].float().cpu().numpy() for stage in maps]
+
+
+class FrozenHead(nn.Module):
+    """Batch norm, 1x1 to 192 channels, ReLU, 1x1 to the classes.
+
+    Each cell also sees the mean of the coarsest stage over its image, which tells what the picture is about.
+
+    Args:
+        channels: see `FrozenBackbone`.
+        num_classes: K.
+        head: the last layer, ``linear`` or ``cosine``.
+    """
+
+    def __init__(self, channels: int, num_classes: int, head: str = "linear") -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.mix = nn.Conv2d(channels, WIDTH, 1)
+        self.classifier = last_layer(head, WIDTH, num_classes)
+
+    def forward(self, joined: torch.Tensor) -> torch.Tensor:
+        """Features of all stages (N, C, h, w) -> logits (N, K, h, w)."""
+        return self.classifier(F.relu(self.mix(self.norm(joined))))
+
+    def features(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """What the last layer sees of maps (1, C, h, w), in evaluation mode: (1, 192, h, w) at the size of the first.
+
+        Mixing channels and enlarging maps can change places, so that coarse stages are mixed while they are small.
+        """
+        channels = [*(stage.shape[1] for stage in maps), maps[-1].shape[1]]
+        if sum(channels) != self.norm.num_features:
+            found = " + ".join(map(str, channels))
+            raise ValueError(f"the head was trained on {self.norm.num_features} features, found {found}")
+        assert self.norm.running_mean is not None and self.norm.running_var is not None and self.mix.bias is not None
+        scale = self.norm.weight * (self.norm.running_var + self.norm.eps).rsqrt()  # (C,)
+        shift = self.norm.bias - scale * self.norm.running_mean
+        kernel = self.mix.weight[:, :, 0, 0]  # (192, C)
+        *parts, about_image = (kernel * scale).split(channels, dim=1)
+        bias = kernel @ shift + self.mix.bias + about_image @ maps[-1].mean((0, 2, 3))
+        mixed: dict[torch.Size, torch.Tensor] = {}
+        for stage, part in zip(maps, parts, strict=True):
+            size = stage.shape[-2:]
+            mixed[size] = mixed.get(size, 0) + F.conv2d(stage, part[:, :, None, None])
+        total = sum(_enlarged(part, maps[0].shape[-2:]) for part in mixed.values())
+        return F.relu(total + bias[:, None, None])
+
+
+def joined(maps: list[torch.Tensor]) -> torch.Tensor:
+    """Maps (1, C, h, w) of all stages at the size of the first, and the mean of the last: (1, sum of C, h, w)."""
+    size = maps[0].shape[-2:]
+    mean = maps[-1].mean((2, 3), keepdim=True).expand(-1, -1, *size)
+    return torch.cat([*(_enlarged(stage, size) for stage in maps), mean], dim=1)
+
+
+def _enlarged(maps: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    return maps if maps.shape[-2:] == size else F.interpolate(maps, size, mode="bilinear", align_corners=False)
