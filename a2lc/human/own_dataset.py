@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from a2lc.config import Experiment
+from a2lc.segmenter.pretrained import has_frozen_weights
 
 
 def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: int = 32, **fields: Any) -> Experiment:
@@ -17,7 +18,9 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         masks: how labels are cut into masks: ``regions`` (connected, of one label), ``slic`` or ``seeds``
             (superpixels), or a folder of object maps, a PNG per image, such as ``obj_jpg`` of ``a2lc sam-masks``.
         side: of superpixels: square root of their mean area in pixels, >= 4.
-        fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win.
+        fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win. Without ``segmenter``,
+            frozen features are taken where their weights are on this machine (`a2lc.segmenter.pretrained`), else the
+            light network; to go on with a run that was begun without the weights, name its network.
 
     Raises:
         ValueError: a field is unknown or wrong.
@@ -27,4 +30,5 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         cut["superpixels"] = {"algorithm": masks, "side": side}
     elif masks != "regions":
         cut["object_maps"] = Path(masks)
-    return Experiment(**{"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut} | fields)
+    chosen: dict[str, Any] = {"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut}
+    return Experiment(**chosen | {"segmenter": {"network": "frozen" if has_frozen_weights() else "light"}} | fields)
