@@ -305,6 +305,28 @@ def test_settings_that_do_not_fit_together(fields: dict[str, Any], message: str)
         Experiment(segmenter=fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"backbone": "tf_eficientnet_lite0"}, ValueError, "did you mean 'tf_efficientnet_lite0'"),
+        ({"backbone": NAME}, FileNotFoundError, "no weights of .*; the download failed"),
+        ({"backbone": NAME, "offline": True}, FileNotFoundError, "no weights of .*now offline"),
+        ({"backbone": NAME, "weights": "gone"}, FileNotFoundError, "segmenter.weights: .*gone: no such file or folder"),
+        ({"backbone": NAME, "weights": "other"}, ValueError, "weights of another architecture"),
+        ({"network": "light", "backbone": "resnet5", "pretrained": False}, ValueError, "timm knows no 'resnet5'"),
+    ],
+)
+def test_what_is_wrong_with_a_backbone_is_said_before_any_work(
+    fields: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    other = save_weights(tmp_path, "test_resnet.r160_in1k")
+    if "weights" in fields:
+        fields = fields | {"weights": other if fields["weights"] == "other" else tmp_path / fields["weights"]}
+    with pytest.raises(error, match=message):
+        a2lc.run(Experiment(segmenter={"network": "frozen", **fields}), tmp_path / "runs", progress=False)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_where_weights_lie_is_no_part_of_a_run(tmp_path: Path) -> None:
     plain = Experiment(segmenter={"network": "frozen"})
     placed = Experiment(segmenter={"network": "frozen", "weights": tmp_path, "offline": True})

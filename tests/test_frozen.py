@@ -329,6 +329,15 @@ def test_a_run_computes_every_image_once(run: a2lc.Run, weights: Path) -> None:
     assert found["backbone"] == NAME and found["weights"] == str(weights) and len(found["sha256"]) == 64
 
 
+def test_a_model_that_started_from_other_weights_is_not_taken(run: a2lc.Run, tmp_path: Path) -> None:
+    """The one of round 0, which runs share."""
+    others = save_weights(tmp_path, seed=1)
+    segmenter = run.config.segmenter.model_copy(update={"weights": others})
+    config = run.config.model_copy(update={"segmenter": segmenter, "budget": 4})
+    with pytest.raises(ValueError, match=r"holds another model: weights: expected '?\w{64}'?, found '?\w{64}"):
+        a2lc.run(config, run.path.parent, device="cpu", progress=False)
+
+
 def test_a_finished_run_needs_no_weights(run: a2lc.Run, tmp_path: Path) -> None:
     config = run.config.model_copy(
         update={"segmenter": run.config.segmenter.model_copy(update={"weights": tmp_path / "gone", "offline": True})}

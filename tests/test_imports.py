@@ -12,7 +12,7 @@ from small_runs import hand_made_run
 LOOK = """
 import sys
 {code}
-heavy = sorted(name for name in ("torch", "torchvision", "lightning", "transformers", "skimage") if name in sys.modules)
+heavy = sorted(name for name in ("torch", "torchvision", "lightning", "transformers", "timm", "skimage") if name in sys.modules)
 assert not heavy, heavy
 """
 
@@ -29,6 +29,8 @@ def check(code: str, folder: Path) -> None:
         "from a2lc import Classes, Dataset, MaskSet, Run, data_miou, find_runs, load_dataset",
         "from a2lc.human import Approval, Queue, automatic_corrections, next_round, undo_corrections",
         "from a2lc.acquisition import ACQUISITION_FUNCTIONS, class_weights, get_acquisition_function",
+        "import a2lc; a2lc.Experiment(segmenter={'network': 'frozen'}); import a2lc.human.own_dataset",
+        "import a2lc.segmenter.pretrained, a2lc.segmenter.weight_files",
         "from a2lc.correction import LCMSettings, Oracle; from a2lc.segmenter import SegmenterSettings",
     ],
 )

@@ -62,6 +62,11 @@ class FrozenSegmenter:
         return self.extractor.weights.about
 
     @property
+    def precision(self) -> str:
+        """Of the convolutions."""
+        return "float32"
+
+    @property
     def extractor(self) -> FrozenBackbone:
         """The backbone and its kept features; its weights are looked for when they are first needed.
 
@@ -139,7 +144,8 @@ class FrozenSegmenter:
         steps = self.settings.iterations
         wanted = min(steps * PIXELS, SAMPLED_BYTES // (2 * self.extractor.channels))
         per_image = math.ceil(wanted / len(split))
-        features, classes = [], []
+        seen = torch.empty(per_image * len(split), self.extractor.channels, dtype=torch.float16)
+        truth, count = torch.empty(len(seen), dtype=torch.uint8), 0
         options = {"desc": "features", "unit": "image", "leave": False, "mininterval": 1}
         for name in tqdm(split.names, disable=not progress, **options):
             image, labelled = read_sample(split, labels, name, self.num_classes)
@@ -147,10 +153,10 @@ class FrozenSegmenter:
             at_cells = self._at_cells(labelled, maps[0].shape[-2:]).flatten()  # (h*w,)
             known = (at_cells != IGNORE).nonzero()[:, 0]
             chosen = known[torch.randperm(len(known), generator=generator)[:per_image]]
-            features.append(joined(maps)[0].flatten(1)[:, chosen].T.half())  # (n, C)
-            classes.append(at_cells[chosen])
-        seen, truth = torch.cat(features), torch.cat(classes)
-        for rows in _shuffled(len(seen), steps, PIXELS, generator):
+            seen[count : count + len(chosen)] = joined(maps)[0].flatten(1)[:, chosen].T  # (n, C)
+            truth[count : count + len(chosen)] = at_cells[chosen]
+            count += len(chosen)
+        for rows in _shuffled(count, steps, PIXELS, generator):
             yield seen[rows].float()[:, :, None, None], truth[rows][:, None, None]
 
     def _images(

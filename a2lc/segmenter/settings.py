@@ -69,7 +69,7 @@ class SegmenterSettings(Settings):
         mean, std: RGB mean and standard deviation that pixels in [0, 1] are normalised with; those of timm's pretrained
             backbones come with the weights.
         precision: of the convolutions; ``auto``: bfloat16 where the processor multiplies it fast, else float32.
-            Weights, losses and probabilities are float32 always.
+            Weights, losses and probabilities are float32 always, and so is all of ``frozen``.
         deterministic: whether a GPU gives the same numbers every time on the same machine; False: the fastest kernels
             and TF32. The CPU computes the same either way.
         compile: whether ``torch.compile`` makes kernels for the network, which takes minutes and saves time after that.
