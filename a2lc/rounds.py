@@ -24,7 +24,7 @@ from a2lc.masks import MaskSet
 from a2lc.runs import SHARED, STAGES, RoundFolder, Run
 from a2lc.runs.decisions import labels_after, vetoed
 from a2lc.segmenter import Segmenter, ignoring_void
-from a2lc.segmenter.build import check_backbone
+from a2lc.segmenter.build import check_network
 from a2lc.segmenter.processes import first_process_plays
 from a2lc.stages.context import (
     Context,
@@ -72,7 +72,7 @@ def run(
     check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)
     if segmenter is None and not Run(Path(runs_dir) / config.name, config).finished:
-        check_backbone(config.segmenter)
+        check_network(config.segmenter)
     new_model = model_factory(config, dataset, device, segmenter, Path(runs_dir) / SHARED)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
     model = new_model()

@@ -314,6 +314,8 @@ def test_settings_that_do_not_fit_together(fields: dict[str, Any], message: str)
         ({"backbone": NAME, "weights": "gone"}, FileNotFoundError, "segmenter.weights: .*gone: no such file or folder"),
         ({"backbone": NAME, "weights": "other"}, ValueError, "weights of another architecture"),
         ({"network": "light", "backbone": "resnet5", "pretrained": False}, ValueError, "timm knows no 'resnet5'"),
+        ({"network": "deeplabv3plus", "backbone": "hrnet_w18_small"}, ValueError, "cannot be dilated to stride 16"),
+        ({"network": "segformer", "pretrained": True}, FileNotFoundError, "no weights of 'nvidia/mit-b0' in the hub's"),
     ],
 )
 def test_what_is_wrong_with_a_backbone_is_said_before_any_work(

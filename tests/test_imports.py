@@ -12,7 +12,8 @@ from small_runs import hand_made_run
 LOOK = """
 import sys
 {code}
-heavy = sorted(name for name in ("torch", "torchvision", "lightning", "transformers", "timm", "skimage") if name in sys.modules)
+known = ("torch", "torchvision", "lightning", "transformers", "timm", "skimage")
+heavy = sorted(name for name in known if name in sys.modules)
 assert not heavy, heavy
 """
 

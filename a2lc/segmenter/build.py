@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 
 from a2lc.files import nearest
+from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.frozen import FrozenSegmenter
+from a2lc.segmenter.frozen_parts import OUTPUT_STRIDE, STRIDES
 from a2lc.segmenter.model import TorchSegmenter, Validate
-from a2lc.segmenter.pretrained import find_backbone, known_backbone
+from a2lc.segmenter.networks import new_network
+from a2lc.segmenter.pretrained import find_backbone
 from a2lc.segmenter.settings import SegmenterSettings
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -44,15 +47,24 @@ def build_segmenter(
     return TorchSegmenter(settings, num_classes, resolve_device(device), validate)
 
 
-def check_backbone(settings: SegmenterSettings) -> None:
-    """See that a backbone of timm is known and, where it is pretrained, that its weights are there and fit; they are
-    downloaded where they are nowhere. Other networks are checked when they are made.
+def check_network(settings: SegmenterSettings) -> None:
+    """See, before any work, that the network can be made: its packages are there, its backbone is known and serves, and
+    pretrained weights are there and fit. They are downloaded where they are nowhere; only torchvision's are left to the
+    first training.
 
     Raises:
-        MissingExtraError, ValueError, FileNotFoundError: as `find_backbone` and `BackboneWeights.state`.
+        MissingExtraError: a package is missing.
+        ValueError: the backbone is unknown or does not serve; its weights are damaged or of another architecture.
+        FileNotFoundError: its weights are nowhere and may or can not be downloaded.
     """
-    if settings.from_timm:
-        known_backbone(settings.backbone)
+    if settings.network in ("segformer", "mask2former"):
+        new_network(settings, 2, settings.pretrained)
+    elif settings.from_timm:
+        with torch.device("meta"):
+            if settings.network == "frozen":
+                Backbone(settings.backbone, STRIDES, OUTPUT_STRIDE)
+            else:
+                new_network(settings, 2, pretrained=False)
         if settings.pretrained:
             find_backbone(settings.backbone, settings.weights, offline=settings.offline).state()
 

@@ -149,6 +149,7 @@ def _from_pretrained(kind: Any, settings: SegmenterSettings, num_classes: int) -
     from safetensors import SafetensorError
 
     options = {"num_labels": num_classes, "ignore_mismatched_sizes": True, "trust_remote_code": False}
+    options["weights_only"] = True  # of files that are pickles
     given, name = settings.weights, settings.backbone
     for source, local in ((given, True), (name, True), (name, False)):
         if source is None or (not local and settings.offline):

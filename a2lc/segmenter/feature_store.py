@@ -15,7 +15,6 @@ may share a folder. They are read through a memory map, one image at a time, and
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import weakref
@@ -58,7 +57,19 @@ class FeatureStore:
         self._kept: int | None = None
 
     def get(self, image: np.ndarray, compute: Callable[[np.ndarray], Maps]) -> Maps:
-        """The features of an (H, W, 3) uint8 image: the kept ones, else those of `compute`, which are then kept."""
+        """The features of an image: the kept ones, else those of `compute`, which are then kept.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            compute: image -> a map (C, h, w) float32 per stage.
+
+        Returns:
+            A map (C, h, w) float32 per stage, the same whether it was kept or computed: each value is one of 256
+            between the lowest and highest of its channel in this image.
+
+        Raises:
+            OSError: features cannot be written, the disk is full for one.
+        """
         content = hashlib.sha256(f"{image.shape}\n".encode() + np.ascontiguousarray(image).data).hexdigest()
         key = np.frombuffer(bytes.fromhex(hashlib.sha256((self.identity + content).encode()).hexdigest()), np.uint8)
         file = self.path / f"{content}.safetensors"
@@ -73,11 +84,18 @@ class FeatureStore:
     def _keep(self, file: Path, arrays: dict[str, np.ndarray]) -> None:
         """Write the file where it fits."""
         if self._kept is None:
-            self._kept = sum(entry.stat().st_size for entry in os.scandir(self.path)) if self.path.is_dir() else 0
+            self._kept = sum(map(_size, self.path.iterdir())) if self.path.is_dir() else 0
         size = sum(array.nbytes for array in arrays.values())
         if self._kept + size <= self.limit_bytes:
             write_arrays(file, arrays)
             self._kept += size
+
+
+def _size(file: Path) -> int:
+    """Bytes; 0 of a temporary file that another process has just renamed."""
+    with suppress(FileNotFoundError):
+        return file.stat().st_size
+    return 0
 
 
 def _packed(maps: Maps) -> dict[str, np.ndarray]:
