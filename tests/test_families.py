@@ -88,6 +88,10 @@ def test_transformers(kind: str, tmp_path: Path) -> None:
     assert model.network is not None and isinstance(model.network, families.TransformersNetwork)
     slow = {id(parameter) for parameter in model.network.backbone.parameters()}
     assert 0 < len(slow) < len(list(model.network.parameters()))
+    found = model.pretrained_from
+    assert (
+        found["weights"] == str(folder) and len(str(found["sha256"])) == 64 and found["mean"] == [0.485, 0.456, 0.406]
+    )
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,6 +8,7 @@ import torch
 
 from a2lc.files import nearest
 from a2lc.segmenter.backbones import Backbone
+from a2lc.segmenter.families import CLASSES
 from a2lc.segmenter.frozen import FrozenSegmenter
 from a2lc.segmenter.frozen_parts import OUTPUT_STRIDE, STRIDES
 from a2lc.segmenter.model import TorchSegmenter, Validate
@@ -57,7 +58,7 @@ def check_network(settings: SegmenterSettings) -> None:
         ValueError: the backbone is unknown or does not serve; its weights are damaged or of another architecture.
         FileNotFoundError: its weights are nowhere and may or can not be downloaded.
     """
-    if settings.network in ("segformer", "mask2former"):
+    if settings.network in CLASSES:
         new_network(settings, 2, settings.pretrained)
     elif settings.from_timm:
         with torch.device("meta"):

@@ -3,9 +3,11 @@ Mask2Former of transformers. Both are optional; no code outside the installed pa
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ from torch import nn
 
 from a2lc.machine import SMP, TRANSFORMERS, require
 from a2lc.segmenter.backbones import COARSEST, features_only, stages_at
-from a2lc.segmenter.pretrained import BackboneWeights
+from a2lc.segmenter.pretrained import HUB_FILES, BackboneWeights
 from a2lc.segmenter.settings import SegmenterSettings
+from a2lc.segmenter.weight_files import file_hash
 
 CLASSES = {"segformer": "SegformerForSemanticSegmentation", "mask2former": "Mask2FormerForUniversalSegmentation"}
 CONFIGS = {"segformer": "SegformerConfig", "mask2former": "Mask2FormerConfig"}
@@ -142,6 +145,32 @@ class TransformersNetwork(nn.Module):
             logits = torch.einsum("nqk,nqhw->nkhw", classes, masks).clamp(min=LEAST).log()
         stride = _padded(images).shape[-1] // logits.shape[-1]
         return logits[..., : -(-images.shape[-2] // stride), : -(-images.shape[-1] // stride)]
+
+
+def weights_of_transformers(settings: SegmenterSettings) -> dict[str, object]:
+    """Which weights a network of transformers starts from, and what its pixels are normalised with, for a run's
+    provenance; empty where they are random.
+
+    Returns:
+        ``backbone``, ``mean``, ``std`` and, of files that are there, ``weights`` and ``sha256`` over their hashes.
+
+    Raises:
+        FileNotFoundError: the folder of weights is missing.
+    """
+    if not settings.pretrained:
+        return {}
+    about: dict[str, object] = {"backbone": settings.backbone, "mean": list(settings.mean), "std": list(settings.std)}
+    if settings.weights is not None:
+        files = [path for path in sorted(settings.weights.iterdir()) if path.suffix in (".safetensors", ".bin")]
+    else:
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = (try_to_load_from_cache(settings.backbone, file) for file in HUB_FILES)
+        files = [Path(path) for path in cached if isinstance(path, str)]
+    if not files:
+        return about
+    sha256 = hashlib.sha256("".join(map(file_hash, files)).encode()).hexdigest()
+    return about | {"weights": str(settings.weights or "the hub's cache"), "sha256": sha256}
 
 
 def _from_pretrained(kind: Any, settings: SegmenterSettings, num_classes: int) -> nn.Module:

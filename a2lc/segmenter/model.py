@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from a2lc.datasets import Split
 from a2lc.files import read_arrays, write_arrays
+from a2lc.segmenter.families import CLASSES, weights_of_transformers
 from a2lc.segmenter.networks import Network, new_network, with_pixels_of
 from a2lc.segmenter.pretrained import BackboneWeights, find_backbone
 from a2lc.segmenter.processes import call_in_others, in_bfloat16, kernels, make_fabric
@@ -100,6 +101,8 @@ class TorchSegmenter:
         Raises:
             ValueError, FileNotFoundError: as `find_backbone`.
         """
+        if self.settings.network in CLASSES:
+            return weights_of_transformers(self.settings)
         self._find_weights()
         return self.weights.about if self.weights else {}
 
@@ -241,7 +244,7 @@ def _join(
     loss: Loss | None,
 ) -> None:
     """What the other processes do while the first one is in `TorchSegmenter.fit`; it gives them its weights."""
-    random = {} if settings.network in ("segformer", "mask2former") else {"pretrained": False}  # they need its sizes
+    random = {} if settings.network in CLASSES else {"pretrained": False}  # they need its sizes
     model = TorchSegmenter(settings.model_copy(update=random), num_classes, torch.device(device))
     if not fresh:
         model.network = model._new_network(pretrained=False)

@@ -10,7 +10,7 @@ from torch import nn
 
 from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.deeplab import DeepLabV3Plus
-from a2lc.segmenter.families import SmpNetwork, TransformersNetwork
+from a2lc.segmenter.families import CLASSES, SmpNetwork, TransformersNetwork
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.pretrained import BackboneWeights
 from a2lc.segmenter.settings import SegmenterSettings
@@ -41,7 +41,7 @@ def new_network(
     k, head = num_classes, settings.head
     if settings.network == "smp":
         return SmpNetwork(settings, k, weights)
-    if settings.network in ("segformer", "mask2former"):
+    if settings.network in CLASSES:
         return TransformersNetwork(settings, k, pretrained, saved)
     if not settings.from_timm:
         if settings.network == "light":
