@@ -72,11 +72,12 @@ def model_factory(
     if segmenter is None:
         resolve_device(device)
 
-    def build(outputs: int) -> Segmenter:
-        return build_segmenter(config.segmenter, outputs, device, model_miou(dataset))
-
     def new_model() -> Segmenter:
-        model = segmenter(outputs) if segmenter else build(outputs)
+        model: Segmenter
+        if segmenter is None:
+            model = build_segmenter(config.segmenter, outputs, device, model_miou(dataset))
+        else:
+            model = segmenter(outputs)
         return with_features(model) if config.needs_features else model
 
     return new_model
