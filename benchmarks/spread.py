@@ -15,7 +15,7 @@ The rule, per number:
   turn, it is as far off as one of another seed. A range of few runs can be small by luck, so it counts as at least the
   median range of such numbers in the same column of the same table.
 - FACTOR is the smallest multiple of ½ that calls no measured run different from that of the same seed and other
-  kernels, with tolerances from the remaining seeds.
+  kernels, with tolerances from the remaining seeds, as far as these have such pairs.
 """
 
 from __future__ import annotations
@@ -108,6 +108,12 @@ def twins(seeds: Sequence[int]) -> Iterator[tuple[int, int]]:
     return ((a, b) for a, b in combinations(range(len(seeds)), 2) if seeds[a] == seeds[b])
 
 
+def compared_by(array: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """(N,) bool: the numbers that both runs of some pair have; `array` is (N, runs), NaN where one has it not."""
+    has = ~np.isnan(array)
+    return np.any([np.zeros(len(array), bool), *(has[:, a] & has[:, b] for a, b in twins(seeds))], axis=0)
+
+
 def scales(values: pd.DataFrame, seeds: Sequence[int]) -> pd.Series:
     """What FACTOR multiplies, per number; 0 where no kernels moved it.
 
@@ -130,14 +136,16 @@ def check(values: pd.DataFrame, seeds: Sequence[int]) -> tuple[float, int, int]:
 
     Returns:
         FACTOR: the smallest multiple of ½, at least 1, with which no number of a pair is too far off; how many numbers
-        the pairs have; how many of them moved although no kernels had moved them in the other runs, so that no factor
-        would have allowed it.
+        of pairs the other runs have pairs of, too; how many of them moved although no kernels had moved them in the
+        other runs, so that no factor would have allowed it.
     """
     worst, compared, surprises = 0.0, 0, 0
     for a, b in twins(seeds):
         others = [i for i, seed in enumerate(seeds) if seed != seeds[a]]
-        scale = scales(values.iloc[:, others], [seeds[i] for i in others]).to_numpy()
+        rest, of = values.iloc[:, others], [seeds[i] for i in others]
+        scale = scales(rest, of).to_numpy()
         off = np.abs(values.iloc[:, a] - values.iloc[:, b]).to_numpy()
+        off = np.where(compared_by(rest.to_numpy(), of), off, np.nan)
         compared += int((~np.isnan(off)).sum())
         surprises += int(((scale == 0) & (off > ROUNDING)).sum())
         worst = max(worst, float(np.nanmax(off[scale > 0] / scale[scale > 0], initial=0.0)))

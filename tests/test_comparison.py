@@ -307,7 +307,10 @@ def test_every_pair_is_judged_by_the_other_seeds(spread: ModuleType) -> None:
     wild = moving.copy()
     wild.iloc[0, 3] = 9  # 5 apart, where the others range over 2
     assert spread.check(wild, SEEDS) == (2.5, 6, 0)
-    assert spread.check(values().iloc[3:], SEEDS) == (1.0, 1, 1)  # moved in one pair, which no factor would allow
+    still = values().iloc[[2]]
+    still.iloc[0, 1] = 7.5
+    assert spread.check(still, SEEDS) == (1.0, 3, 1)  # moved in one pair only, which no factor would allow
+    assert spread.check(values().iloc[3:], SEEDS) == (1.0, 0, 0)  # no other seed has two runs with this number
 
 
 def test_tolerances_are_written_beside_the_results_and_used(

@@ -119,10 +119,6 @@ def test_constraints_hold_what_is_needed_and_nothing_else(project: dict) -> None
         assert pinned.keys() <= every
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="toy was last computed with torch 2.15.0 and torchvision 0.29.2; to be regenerated with the pins",
-)
 def test_committed_results_were_made_with_the_constraints() -> None:
     pinned, proofs = pins(), sorted((ROOT / "paper_figures" / "toy").glob("*_provenance.json"))
     for path in proofs:

@@ -35,7 +35,12 @@ def with_penultimate_features(
     n, device = len(statistics), features.device
     mask, labels, weights, dominant = (
         torch.from_numpy(np.ascontiguousarray(values)).to(device)
-        for values in (index_map.ravel(), label_map.ravel().astype(np.int64), class_weights, statistics.dominant)
+        for values in (
+            index_map.ravel(),
+            label_map.ravel().astype(np.int64),
+            class_weights.astype(np.float32),
+            statistics.dominant,
+        )
     )
     inside = mask >= 0
     mask, labels = mask[inside], labels[inside]
@@ -50,6 +55,6 @@ def with_penultimate_features(
 
     centre = F.normalize(total(f * agrees))  # its length does not matter
     cosine = (F.normalize(f) * centre[mask]).sum(1)
-    scores = total(torch.stack([cil * cosine, cil * cosine * weights.float()[given]], 1)).cpu().double().numpy()
+    scores = total(torch.stack([cil * cosine, cil * cosine * weights[given]], 1)).cpu().double().numpy()
     mean = total(f).cpu().numpy() / np.maximum(statistics.area, 1)[:, None]
     return replace(statistics, sim=scores[:, 0], abc=scores[:, 1], feature=mean.astype(np.float32))

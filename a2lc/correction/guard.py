@@ -66,19 +66,19 @@ class Evidence:
     probabilities: bool = True
 
 
-def guard_corrections(proposed: Corrections, learnt: Evidence) -> tuple[Corrections, GuardReport]:
+def guard_corrections(proposed: Corrections, evidence: Evidence) -> tuple[Corrections, GuardReport]:
     """Keep only corrections that are right more often than the old label, both by the 95 % bound against them.
 
     Args:
         proposed: what the published criteria accept.
-        learnt: what the LCM has learnt from.
+        evidence: what the LCM has learnt from.
 
     Returns:
         The corrections with fewer of them accepted, and what was found.
     """
-    kept, candidates = np.zeros(len(learnt.before), dtype=bool), np.flatnonzero(proposed.accepted)
+    kept, candidates = np.zeros(len(evidence.before), dtype=bool), np.flatnonzero(proposed.accepted)
     nothing = GuardReport(len(candidates), 0, None, None)
-    expected = expected_accuracy(proposed, learnt)
+    expected = expected_accuracy(proposed, evidence)
     if expected is None:
         return replace(proposed, accepted=kept), nothing
     good = expected.after - QUANTILE * expected.after_sd > expected.before + QUANTILE * expected.before_sd  # log-odds
@@ -109,22 +109,24 @@ class ExpectedAccuracy:
     right: int
 
 
-def expected_accuracy(proposed: Corrections, learnt: Evidence) -> ExpectedAccuracy | None:
+def expected_accuracy(proposed: Corrections, evidence: Evidence) -> ExpectedAccuracy | None:
     """How likely the accepted corrections and the labels they replace are right, in order of rows; None where there
     is no correction, no answered mask whose label an LCM without its answer would change, or features that are no
     probabilities. Arguments as in `guard_corrections`."""
-    masks, rows = learnt.before, learnt.rows
-    old, truth = (m.table["label"].to_numpy() for m in (masks, learnt.answered))
+    masks, rows = evidence.before, evidence.rows
+    old, truth = (m.table["label"].to_numpy() for m in (masks, evidence.answered))
     candidates = np.flatnonzero(proposed.accepted)
-    if not learnt.probabilities or len(candidates) == 0:
+    if not evidence.probabilities or len(candidates) == 0:
         return None
-    held_out = held_out_predictions(learnt.feature[rows], truth[rows], len(masks.classes), learnt.settings, learnt.seed)
+    held_out = held_out_predictions(
+        evidence.feature[rows], truth[rows], len(masks.classes), evidence.settings, evidence.seed
+    )
     changed = (held_out != old[rows]) & (held_out >= 0)
     rows, held_out = rows[changed], held_out[changed]
     if len(rows) == 0:
         return None
-    seen, right = _covariates(learnt.feature, masks, rows, held_out), held_out == truth[rows]
-    wanted = _covariates(learnt.feature, masks, candidates, proposed.predicted[candidates])
+    seen, right = _covariates(evidence.feature, masks, rows, held_out), held_out == truth[rows]
+    wanted = _covariates(evidence.feature, masks, candidates, proposed.predicted[candidates])
     after, before = logistic(seen, right, wanted), logistic(seen, old[rows] == truth[rows], wanted)
     return ExpectedAccuracy(*before, *after, len(rows), int(right.sum()))
 

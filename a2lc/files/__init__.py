@@ -2,23 +2,18 @@
 sentences that say what is wrong."""
 
 from a2lc.files.append_log import AppendLog, Record, timestamp
+from a2lc.files.images import FORMATS, decoded, pixel_ids, read_image, read_label_png, write_label_png
 from a2lc.files.io import (
-    FORMATS,
     atomic,
     below,
     damaged,
-    decoded,
-    pixel_ids,
     read_arrays,
-    read_image,
     read_json,
-    read_label_png,
     read_parquet,
     read_yaml,
     remove_leftovers,
     write_arrays,
     write_json,
-    write_label_png,
     write_parquet,
     write_text,
 )

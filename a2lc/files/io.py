@@ -3,7 +3,6 @@ file."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -20,11 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from PIL import Image, UnidentifiedImageError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -217,90 +214,3 @@ def write_parquet(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
             use_byte_stream_split=floats,
             write_page_checksum=True,
         )
-
-
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an RGB image, (H, W, 3) uint8.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: the file is truncated or no image, or has 32 bits per channel; the message names it.
-    """
-    return np.asarray(_decoded(path, rgb=True), dtype=np.uint8)
-
-
-def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a map of class ids or mask ids: (H, W), uint8 for 8-bit (grey or palette) files, int32 for 16-bit ones.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: the file is truncated, no image, or has colour channels instead of one id per pixel.
-    """
-    return pixel_ids(_decoded(path), path)
-
-
-def pixel_ids(image: Image.Image, name: object) -> np.ndarray:
-    """(H, W) uint8 or int32 ids of an open image, see `read_label_png`.
-
-    Raises:
-        ValueError: it has colour channels instead of one id per pixel; the message begins with `name`.
-    """
-    if image.mode not in ("L", "P", "1", "I", "I;16"):
-        raise ValueError(f"{name}: expected one id per pixel (grey or palette PNG), found mode {image.mode}")
-    values = np.asarray(image)
-    return values.astype(np.uint8 if values.dtype in (np.uint8, np.bool_) else np.int32)
-
-
-def write_label_png(path: str | os.PathLike[str], values: np.ndarray, palette: np.ndarray | None = None) -> None:
-    """Write ids as PNG, atomically: 8-bit (with a palette where given) when they fit, else 16-bit.
-
-    Args:
-        path: the file, ending in ``.png``.
-        values: (H, W) integers in [0, 65535].
-        palette: (K, 3) uint8 RGB colours of ids 0..K-1; later ids are white.
-
-    Raises:
-        ValueError: an id is outside [0, 65535].
-    """
-    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    if low < 0 or high > 65535:
-        raise ValueError(f"{path}: ids must lie in [0, 65535] to be stored as PNG, found [{low}, {high}]")
-    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.uint8 if high <= 255 else np.uint16))
-    if palette is not None and high <= 255:
-        colours = np.full((256, 3), 255, dtype=np.uint8)
-        colours[: len(palette)] = palette
-        image.putpalette(colours.tobytes())
-    with atomic(path) as temporary:
-        image.save(temporary, optimize=True)
-
-
-def decoded(data: bytes, name: object, rgb: bool = False) -> Image.Image:
-    """An image with its pixels, converted to 8 bits of red, green and blue where asked for.
-
-    Raises:
-        ValueError: damaged, truncated or no image; the message begins with `name`.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.load()
-            return _as_rgb(image) if rgb else image
-    except UnidentifiedImageError as error:  # whose text is an address in memory
-        raise damaged(str(name), f"damaged or truncated image (none of {', '.join(FORMATS)})") from error
-    except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
-        raise damaged(str(name), f"damaged or truncated image ({error})") from error
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in ("I", "F"):
-        raise ValueError("expected 8 or 16 bits per channel, found 32")
-    if image.mode.startswith("I;16"):  # Pillow would make white of nearly all values
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
-
-
-def _decoded(path: str | os.PathLike[str], rgb: bool = False) -> Image.Image:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    return decoded(Path(path).read_bytes(), path, rgb)

@@ -108,9 +108,7 @@ def best_score(masks: MaskSet, split: Split) -> SegmentationMetrics:
     Raises:
         ValueError: as `mask_records`.
     """
-    histogram = truth_histogram(masks, split)
-    rows = np.arange(len(masks))
-    return histogram.data_metrics(masks.relabel(rows, histogram.majority, source="annotator", round=1))
+    return truth_histogram(masks, split).ceiling(masks)
 
 
 def error_structure(records: pd.DataFrame) -> dict[str, float]:

@@ -74,11 +74,12 @@ def model_factory(
     if segmenter is None:
         resolve_device(device)
 
-    def build(outputs: int) -> Segmenter:
-        return build_segmenter(config.segmenter, outputs, device, model_miou(dataset), shared)
-
     def new_model() -> Segmenter:
-        model = segmenter(outputs) if segmenter else build(outputs)
+        model: Segmenter
+        if segmenter is None:
+            model = build_segmenter(config.segmenter, outputs, device, model_miou(dataset), shared)
+        else:
+            model = segmenter(outputs)
         return with_features(model) if config.needs_features else model
 
     return new_model

@@ -13,10 +13,9 @@ from a2lc.datasets import Dataset
 from a2lc.files import damaged, differences, locked, read_json, remove_leftovers, write_json
 from a2lc.machine import MissingExtraError, surroundings
 from a2lc.masks import MaskSet
-from a2lc.pseudo_labels import simulate_pseudo_labels
-from a2lc.pseudo_labels.own_labels import labels_hash, own_label_masks
+from a2lc.pseudo_labels.own_labels import labels_hash
 from a2lc.pseudo_labels.settings import PseudoLabels
-from a2lc.pseudo_labels.superpixels import partition
+from a2lc.pseudo_labels.sources import make_masks
 from a2lc.runs import SHARED, RoundFolder, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
 from a2lc.segmenter.settings import PLACES
@@ -41,7 +40,7 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
         with locked(folder):
             if not (folder / "masks.json").is_file():
                 remove_leftovers(folder)
-                _make_masks(config.pseudo_labels, dataset, progress).save(folder)
+                make_masks(config.pseudo_labels, dataset, progress).save(folder)
     return MaskSet.load(folder), folder
 
 
@@ -58,38 +57,6 @@ def masks_name(given: PseudoLabels, dataset: Dataset) -> str:
     else:
         del source["min_area"]  # means nothing there, and masks kept by earlier versions keep their names
     return f"{dataset.name}-masks-{fingerprint({'data': data_hash(dataset), 'pseudo_labels': source})}"
-
-
-def _make_masks(given: PseudoLabels, dataset: Dataset, progress: bool) -> MaskSet:
-    train, classes = dataset.train, dataset.classes
-    if given.object_maps is not None and given.labels is not None:
-        return MaskSet.from_folders(given.object_maps, given.labels, classes, train.names)
-    if given.kind == "own_labels":
-        return own_label_masks(train, classes, given.superpixels, given.object_maps, given.min_area, progress)
-    if given.superpixels is not None:
-        return partition(train, classes, given.superpixels, progress=progress)
-    if given.kind == "ground_truth":
-        return true_labels(dataset)
-    return simulate_pseudo_labels(train, classes, seed=given.seed, progress=progress)
-
-
-def true_labels(dataset: Dataset) -> MaskSet:
-    """The ground truth of the training images: a mask per class that occurs, its id the class plus 1; void is covered
-    by none and unlabelled.
-
-    Raises:
-        ValueError: an image has no ground truth.
-    """
-    maps, k = {}, len(dataset.classes)
-    for name in dataset.train.names:
-        truth = dataset.train.ground_truth(name)
-        if truth is None:
-            raise ValueError(f"{name}: has no ground truth to train on")
-        maps[name] = np.where(truth < k, truth.astype(np.int32) + 1, 0)
-    labels = dict.fromkeys(dataset.train.names, {c + 1: c for c in range(k)})
-    masks = MaskSet.from_maps(dataset.classes, dataset.train.names, maps, labels)
-    masks.uncovered = dataset.classes.ignore_index
-    return masks
 
 
 def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Path, folder: RoundFolder) -> None:
