@@ -88,7 +88,7 @@ def next_round(
     run = go_on(run, enough, device=device)
     if queue is not None and queue.pending:
         typer.echo(f"{len(queue.pending)} of {len(queue)} masks had no answer and are back in the pool")
-    if queue is not None and run.config.approval and run.finished_rounds >= queue.round:
+    if queue is not None and run.config.lcm and run.config.approval and run.finished_rounds >= queue.round:
         typer.echo(f"round {queue.round}: the LCM proposes no correction, so there is nothing to approve of")
     _say(run)
 
