@@ -30,7 +30,7 @@ class Settings(BaseModel):
     """The base of every configuration: its fields cannot be changed, and a wrong one raises a `ValueError` that names
     it, with the nearest name or what was expected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, **fields: Any) -> None:
         try:

@@ -22,9 +22,8 @@ from matplotlib.figure import Figure
 from a2lc.datasets import Classes, Split, load_dataset
 from a2lc.figures import save_figure
 from a2lc.masks import MaskSet
-from a2lc.metrics import data_miou
+from a2lc.metrics import data_miou, truth_histogram
 from a2lc.pseudo_labels import (
-    best_score,
     coverage,
     error_structure,
     learnable,
@@ -82,7 +81,7 @@ def measure(name: str, masks: MaskSet, split: Split, with_images: bool) -> Measu
     learned = {"label": np.zeros((len(subset), 0)), "label_geometry": geometry}
     if with_images:
         learned["label_geometry_colour"] = features
-    table, best = mask_statistics_table(masks, split), best_score(masks, split)
+    table, best = mask_statistics_table(masks, split), truth_histogram(masks, split).ceiling(masks)
     numbers = {
         "images": len(masks.names),
         "masks": len(masks),

@@ -80,9 +80,9 @@ def own(proposed: Run, tmp_path: Path) -> Run:
 def test_the_round_stops_before_anything_is_corrected(run: Run, oracle: Run) -> None:
     assert run.waits_for == "approval" and "round 1 of 2 waits for approval" in repr(run)
     assert not (run.path / "round_01" / "masks.parquet").exists()
-    with pytest.raises(ValueError, match="expected a run that waits for answers, found one that round 1 of 2 waits"):
+    with pytest.raises(ValueError, match="expected a run that waits for answers, found: round 1 of 2 waits"):
         Queue(run)
-    with pytest.raises(ValueError, match="expected a run that waits for approval, found one that finished"):
+    with pytest.raises(ValueError, match="expected a run that waits for approval, found: finished"):
         Approval(oracle)
 
 

@@ -112,6 +112,7 @@ def test_training_speed(scripts: dict[str, ModuleType], monkeypatch: pytest.Monk
     assert found["tiny_over_plain"] == pytest.approx(rates[0] / rates[1])
 
 
+@pytest.mark.usefixtures("one_thread")  # on two, sums are split otherwise
 def test_the_plain_lcm_learns_what_ours_does(scripts: dict[str, ModuleType]) -> None:
     found = scripts["speed_training"].lcm(answers=20, epochs=2)
     assert found["lcm_largest_difference_from_plain"] == 0

@@ -32,19 +32,22 @@ def test_bad_runs_hide_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         ("b-field", "config.json", '{"dataset": "toy", "method": "best"}'),
         ("c-state", "round_01/state.json", "[]"),
         ("d-metrics", "round_01/metrics.json", "{"),
+        ("d-text", "round_01/metrics.json", '{"round": 1, "clicks": "80", "data_miou": "high"}'),
         ("e-format", "provenance.json", '{"data": {}, "format": 99}'),
     ):
         shutil.copytree(run.path, runs_dir / name)
         (runs_dir / name / file).write_text(content, encoding="utf-8")
+    shutil.copytree(run.path, runs_dir / "f-provenance", ignore=shutil.ignore_patterns("provenance.json"))
     code, lines = status(runs_dir, monkeypatch, capsys)
     assert code == 0 and lines[0] == "run rounds clicks data_miou model_miou"
-    bad = ["a-config", "b-field", "c-state", "d-metrics", "e-format"]
+    bad = ["a-config", "b-field", "c-state", "d-metrics", "d-text", "e-format", "f-provenance"]
     assert [line for line in lines if "unreadable -" in line] == [f"{name} unreadable - - -" for name in bad]
     (good,) = [line for line in lines if line.startswith(run.path.name)]
     assert good == f"{run.path.name} 2/2 4 0.5000 -"
     reasons = [line for line in lines if line.startswith("unreadable: ")]
-    assert len(reasons) == 5 and all(name in reason for name, reason in zip(bad, reasons, strict=True))
-    assert "damaged JSON" in reasons[0] and "expected one of" in reasons[1] and "format 99" in reasons[4]
+    assert len(reasons) == 7 and all(name in reason for name, reason in zip(bad, reasons, strict=True))
+    assert "damaged JSON" in reasons[0] and "expected one of" in reasons[1] and "expected numbers" in reasons[4]
+    assert "format 99" in reasons[5] and "remove the folder" not in reasons[6]  # which may hold a person's answers
     with pytest.raises(ValueError, match="a-config"):
         find_runs(runs_dir)
 

@@ -78,7 +78,7 @@ class Approval:
 
     def __init__(self, run: Run) -> None:
         if run.waits_for != "approval":
-            raise ValueError(f"{run.path}: expected a run that waits for approval, found one that {run.status}")
+            raise ValueError(f"{run.path}: expected a run that waits for approval, found: {run.status}")
         self.round = run.finished_rounds + 1
         self._folder = run.folder(self.round)
         self._log = decisions_log(self._folder.path / DECISIONS)
@@ -179,8 +179,8 @@ class Approval:
             undecided = int((self.table["decision"] == UNDECIDED).sum())
             if undecided and not enough:
                 raise ValueError(
-                    f"{undecided} of {len(self.table)} corrections are neither approved nor rejected; enough=True goes "
-                    "on without them"
+                    f"{undecided} of {len(self.table)} corrections are neither approved nor rejected; enough=True "
+                    "(--enough) goes on without them"
                 )
             chosen = self.table[self.table["decision"] == APPROVED].sort_values("row")
             rows, confidence = chosen["row"].to_numpy(np.int32), chosen["confidence"].to_numpy(np.float32)

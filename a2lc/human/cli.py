@@ -80,9 +80,17 @@ def next_round(
     device: Device = "auto",
 ) -> None:
     """Go on with a run: what is not answered goes back to the pool, what is not approved is not corrected."""
+    from a2lc.human import Queue
     from a2lc.human import next_round as go_on
 
-    _say(go_on(_open(run_folder), enough, device=device))
+    run = _open(run_folder)
+    queue = Queue(run) if run.waits_for == "answers" else None
+    run = go_on(run, enough, device=device)
+    if queue is not None and queue.pending:
+        typer.echo(f"{len(queue.pending)} of {len(queue)} masks had no answer and are back in the pool")
+    if queue is not None and run.config.lcm and run.config.approval and run.finished_rounds >= queue.round:
+        typer.echo(f"round {queue.round}: the LCM proposes no correction, so there is nothing to approve of")
+    _say(run)
 
 
 @app.command()

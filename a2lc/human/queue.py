@@ -74,7 +74,7 @@ class Queue:
 
     def __init__(self, run: Run, source: str = "person") -> None:
         if run.waits_for != "answers":
-            raise ValueError(f"{run.path}: expected a run that waits for answers, found one that {run.status}")
+            raise ValueError(f"{run.path}: expected a run that waits for answers, found: {run.status}")
         self.run = run
         self.source = source
         self.round = run.finished_rounds + 1
@@ -262,7 +262,7 @@ class Queue:
             self._set(records)
             if self.pending and not enough:
                 left = f"{len(self.pending)} of {len(self)} masks are not answered"
-                raise ValueError(f"round {self.round}: {left}; enough=True gives them back to the pool")
+                raise ValueError(f"round {self.round}: {left}; enough=True (--enough) gives them back to the pool")
             final = answers_table(map(Answer.of, records))
             masks = zip(final["image"], final["mask_id"], strict=True)
             self._folder.write_queries(np.array([self._query_of[mask].row for mask in masks], dtype=np.int64))

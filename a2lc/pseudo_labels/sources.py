@@ -16,6 +16,14 @@ from a2lc.pseudo_labels.superpixels import partition
 def make_masks(given: PseudoLabels, dataset: Dataset, progress: bool = True) -> MaskSet:
     """Masks of the training images with their first labels, from the source that `given` names.
 
+    Args:
+        given: the source; folders of both object maps and labels win over the kind.
+        dataset: its training images, with the ground truth or labels that the source needs.
+        progress: whether to show progress bars.
+
+    Returns:
+        A mask set of the training images, in their order.
+
     Raises:
         FileNotFoundError: a folder or file of masks is missing.
         ValueError: masks or labels do not fit the images (`MaskSet.from_folders`, `own_label_masks`), or an image lacks

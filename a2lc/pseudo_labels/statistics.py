@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 
 from a2lc.datasets.base import Split
 from a2lc.masks import MaskSet
-from a2lc.metrics import SegmentationMetrics, truth_histogram
+from a2lc.metrics import truth_histogram
 
 SIZE_EDGES = np.array([0, 1e-4, 1e-3, 5e-3, 2e-2, 8e-2, np.inf])  # bins of a mask's share of the image
 SIZE_NAMES = ("< 1e-4", "1e-4 - 1e-3", "1e-3 - 5e-3", "5e-3 - 2e-2", "2e-2 - 8e-2", "> 8e-2")
@@ -100,15 +100,6 @@ def coverage(masks: MaskSet, split: Split) -> dict[str, float]:
     return {
         name: float(inside[g].sum() / total[g].sum()) if total[g].sum() else float("nan") for name, g in groups.items()
     }
-
-
-def best_score(masks: MaskSet, split: Split) -> SegmentationMetrics:
-    """Data mIoU that these masks reach once each carries its majority truth: what their borders allow.
-
-    Raises:
-        ValueError: as `mask_records`.
-    """
-    return truth_histogram(masks, split).ceiling(masks)
 
 
 def error_structure(records: pd.DataFrame) -> dict[str, float]:

@@ -98,9 +98,12 @@ class Run:
         return run
 
     def check_format(self) -> None:
-        """Raise `ValueError` when the folder was written in another `FORMAT`; both are named, and the way out."""
+        """Raise `ValueError` when the folder was written in another `FORMAT`, both are named, or ``provenance.json`` is
+        missing or damaged; with the way out."""
         file = self.path / "provenance.json"
-        found = read_json(file, "data").get("format", 1) if file.is_file() else 1
+        if not file.is_file():
+            raise damaged(file, "missing")
+        found = read_json(file, "data").get("format", 1)
         if found != FORMAT:
             remedy = f"Read it with the a2lc that is named in {file}, or remove the folder to play the run again"
             raise ValueError(f"{self.path}: a run in format {found}, this a2lc knows format {FORMAT}. {remedy}")
@@ -159,9 +162,11 @@ class Run:
         rows = []
         for number in range(self.finished_rounds + 1):
             folder = self.folder(number)
-            metrics = read_json(folder.path / "metrics.json", "round")
+            metrics = read_json(file := folder.path / "metrics.json", "round")
             seconds = {f"seconds_{stage}": folder.state.finished.get(stage, float("nan")) for stage in STAGES}
             numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
+            if wrong := {name: value for name, value in numbers.items() if isinstance(value, str)}:
+                raise damaged(file, f"expected numbers, found {wrong}")
             rows.append({name: float("nan") if value is None else value for name, value in numbers.items()} | seconds)
         return pd.DataFrame(rows)
 

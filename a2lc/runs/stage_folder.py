@@ -155,7 +155,7 @@ class StageFolder:
         path = self.path / _WORKING
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path}: missing, although the round is scored; remove {self.path} to play it again"
+                f"{path}: missing, although the round is scored; to score it again, remove {self.path / 'state.json'}"
             )
         arrays = read_arrays(path)
         if name not in arrays:

@@ -73,7 +73,7 @@ function render({ model, el }) {
       confirm.name.textContent = `Yes, ${query.name}`;
     } else {
       question.textContent = closed ? "This round's queue is closed." : "All masks of this round are answered or skipped.";
-      sees.textContent = closed ? "" : "Go on with run.next_round() in the next cell; ← shows your answers again.";
+      sees.textContent = closed ? "" : "Go on with a2lc.human.next_round(run) in the next cell; ← shows your answers again.";
     }
     stage.setAttribute("aria-label", `${title.textContent}. ${question.textContent} ${sees.textContent}`);
     status.textContent = model.get("status");
