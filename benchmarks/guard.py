@@ -19,7 +19,8 @@ from tqdm.auto import tqdm
 import a2lc
 from a2lc.config import read_fields
 from a2lc.figures import save_figure
-from a2lc.paper.tables import origin, save_table
+from a2lc.paper.origin import origin
+from a2lc.paper.tables import save_table
 from a2lc.runs import Run
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from a2lc.config import Experiment
 from a2lc.files import read_json, write_text
 from a2lc.paper.clicks import truth_of
+from a2lc.paper.origin import network, origin, part
 from a2lc.runs import STAGES, Run
 
 METRICS = ("data_miou", "model_miou")
@@ -151,14 +151,15 @@ def ceiling(run: Run) -> float:
 
 
 def caption(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> str:
-    """One sentence on what a table or figure was computed from; says so when the pseudo-labels are simulated."""
+    """One sentence on what a table or figure was computed from; says so when pseudo-labels are simulated, images a part
+    of the paper's, or the network another than `light`."""
     every = [run for _, run in _named(runs)]
     config, total = every[0].config, len(every[0].masks(0))
     seeds = len({run.config.seed for run in every})
     return (
-        f"{config.dataset}: {config.rounds} round{'s' if config.rounds > 1 else ''} of "
+        f"{config.dataset}{part(every[0])}: {config.rounds} round{'s' if config.rounds > 1 else ''} of "
         f"{config.masks_per_round(total)} of {total} masks, {seeds} seed{'s' if seeds > 1 else ''}; "
-        f"pseudo-labels {origin(config)}."
+        f"pseudo-labels {origin(config)}{network(config)}."
     )
 
 
@@ -175,17 +176,6 @@ def clicks_caption(runs: Mapping[str, Iterable[Run]], clicks: int) -> str:
         "localised (stage 2), mulspx_halves is its control by halves. One network and recipe for all rows, unlike the "
         "papers' own."
     )
-
-
-def origin(config: Experiment) -> str:
-    """Where the first labels of a run come from, in words that follow "pseudo-labels"."""
-    return {
-        "simulated": "simulated from the ground truth, not Grounded-SAM output",
-        "folders": "real Grounded-SAM output",
-        "own_labels": "those that came with the images",
-        "superpixels": "none (superpixels start without labels)",
-        "ground_truth": "none (the ground truth itself)",
-    }[config.pseudo_labels.kind]
 
 
 def provenance(runs: Iterable[Run] | Mapping[str, Iterable[Run]], caption: str) -> dict[str, Any]:

@@ -107,8 +107,10 @@ class FrozenSegmenter:
         with torch.random.fork_rng(devices=gpu), enough_memory(self.device, "training", "scale"):
             torch.manual_seed(seed)
             with kernels(self.settings.deterministic):
-                self.head = FrozenHead(self.extractor.channels, self.num_classes, self.settings.head).to(self.device)
-                losses = self._train(self.head, batches, loss or pixel_loss, progress)
+                channels, about_image = self.extractor.channels, self.extractor.about_image
+                head = FrozenHead(channels, self.num_classes, self.settings.head, about_image).to(self.device)
+                losses = self._train(head, batches, loss or pixel_loss, progress)
+                self.head = head
         self._trained_on = self.extractor.weights.sha256
         seconds = time.perf_counter() - start
         return TrainingLog(tuple(losses), tuple(losses.values()), seconds, len(split) / seconds, steps)
@@ -140,7 +142,8 @@ class FrozenSegmenter:
     def _cells(
         self, split: Split, labels: Labels, generator: torch.Generator, progress: bool
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches of features (PIXELS, C, 1, 1) float32 and classes (PIXELS, 1, 1) of labelled cells."""
+        """Batches of features (1, C, 1, PIXELS) float32 and classes (1, 1, PIXELS) of labelled cells: a wide
+        image each, of which a convolution makes one product of matrices."""
         steps = self.settings.iterations
         wanted = min(steps * PIXELS, SAMPLED_BYTES // (2 * self.extractor.channels))
         per_image = math.ceil(wanted / len(split))
@@ -157,7 +160,7 @@ class FrozenSegmenter:
             truth[count : count + len(chosen)] = at_cells[chosen]
             count += len(chosen)
         for rows in _shuffled(count, steps, PIXELS, generator):
-            yield seen[rows].float()[:, :, None, None], truth[rows][:, None, None]
+            yield seen[rows].float().T[None, :, None], truth[rows][None, None]
 
     def _images(
         self, split: Split, labels: Labels, generator: torch.Generator
@@ -221,7 +224,7 @@ class FrozenSegmenter:
         """
         state = read_arrays(path)
         sha256 = state.pop(SHA256, np.empty(0, np.uint8))
-        channels = len(state.get("norm.weight", "."))
+        channels = len(state.get("norm.running_mean", "."))
         head = FrozenHead(channels, self.num_classes, self.settings.head)
         kept = {name: torch.from_numpy(array) for name, array in state.items() if name not in ("mean", "std")}
         load_weights(head, kept, path)
