@@ -155,8 +155,8 @@ def evaluate(model: Segmenter, dataset: Dataset) -> SegmentationMetrics | None:
     split = split.subset([name for name in split.names if split.ground_truth(name) is not None])
     if len(split) == 0:
         return None
-    predictions = ((name, model.predict(split.image(name))[:k].argmax(0).cpu().numpy()) for name in split.names)
-    return prediction_metrics(predictions, split, k)
+    likeliest = (model.predict(split.image(name))[:k].max(0).indices for name in split.names)  # argmax: 5 times slower
+    return prediction_metrics(zip(split.names, (found.cpu().numpy() for found in likeliest), strict=True), split, k)
 
 
 def model_miou(dataset: Dataset) -> Callable[[Segmenter], float] | None:
