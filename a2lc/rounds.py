@@ -201,7 +201,7 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
     if config.similarity == "representative":
         statistics = statistics.with_representative_similarity()
     canonical, scores = masks.canonical_order, np.empty(len(masks))
-    scores[canonical] = function.score(statistics.take(canonical), np.random.default_rng(seed))
+    scores[canonical] = function.scores(statistics.take(canonical), np.random.default_rng(seed))
     folder.write_table("scores.parquet", pd.DataFrame({"score": scores.astype(np.float32)}))
     folder.write_working(feature=statistics.feature, representative=statistics.representative)
     folder.note(seconds_predicting=round(seconds, 3), kl=weights.kl, class_weights=weights.weights.tolist())

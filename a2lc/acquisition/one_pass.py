@@ -130,8 +130,8 @@ def score_masks(
         A dictionary from mask id to score, for every id > 0.
 
     Raises:
-        ValueError: unknown function, shapes that do not fit, also of the weights, a negative id, or a label that is
-            neither a class nor `ignore_index`.
+        ValueError: unknown function, shapes that do not fit, also of the weights, a negative id, a label that is
+            neither a class nor `ignore_index`, or `function` returned NaN or something else than a score per mask.
     """
     chosen = get_acquisition_function(function, scoring)
     if np.min(object_map, initial=0) < 0:
@@ -148,5 +148,5 @@ def score_masks(
         chosen.needs,
         ignore_index,
     )
-    scores = chosen.score(statistics, np.random.default_rng(seed))
+    scores = chosen.scores(statistics, np.random.default_rng(seed))
     return dict(zip(ids.tolist(), scores.tolist(), strict=True))

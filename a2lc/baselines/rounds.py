@@ -88,7 +88,7 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
                 statistics = statistics.merged(regions)
             roots = canonical[regions[canonical] == canonical]
             chosen = get_acquisition_function(config.acquisition, config.scoring)
-            scores[roots] = chosen.score(statistics.as_masks().take(roots), rng)
+            scores[roots] = chosen.scores(statistics.as_masks().take(roots), rng)
     table = pd.DataFrame({"score": scores.astype(np.float32), "region": regions.astype(np.int32)})
     folder.write_table("scores.parquet", table)
 

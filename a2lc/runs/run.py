@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.acquisition.settings import PIXBAL
 from a2lc.config import Experiment
 from a2lc.files import below, damaged, differences, read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
@@ -55,7 +57,8 @@ class Run:
 
         Raises:
             FileNotFoundError: `path` is no run folder.
-            ValueError: a file is damaged or not understood; or the folder was written in another `FORMAT`.
+            ValueError: a file is damaged or not understood; the folder was written in another `FORMAT`; or the run's
+                acquisition function is not registered here.
         """
         folder = Path(path)
         if not (folder / "config.json").is_file():
@@ -255,8 +258,13 @@ class Run:
 
 
 def _read_config(file: Path) -> Experiment:
+    fields = read_json(file, "dataset")
+    name = fields.get("acquisition", PIXBAL)
+    if isinstance(name, str) and name not in (PIXBAL, *ACQUISITION_FUNCTIONS):
+        remedy = "Import the module that registers it, and open the run again; nothing has to be removed"
+        raise ValueError(f"{file}: the acquisition function {name!r} is not registered in this process. {remedy}")
     try:
-        return Experiment(**read_json(file, "dataset"))
+        return Experiment(**fields)
     except ValueError as error:
         if str(file) in str(error):
             raise
