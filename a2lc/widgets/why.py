@@ -88,7 +88,7 @@ class Explainer:
             exclude = masks.queried if config.scoring.counted_masks == "pool" else None
             weights = class_weights(masks, exclude, config.scoring.uniform_over).weights
         objects = masks.object_map(image)
-        why = explain_mask(probs, objects, masks.label_map(image), mask_id, weights)
+        why = explain_mask(probs, objects, masks.label_map(image), mask_id, weights, masks.classes.ignore_index)
         by_parts = config.acquisition in ("abc", "sim") and config.similarity == "mean"
         by_parts &= config.scoring.features == "probabilities"
         score, mean = float(log.scores[root]), probs[:, objects == mask_id].mean(1)
