@@ -29,7 +29,8 @@ class WrongSettings(ValueError):
 
 class Settings(BaseModel):
     """The base of every configuration: its fields cannot be changed, and a wrong one raises a `ValueError` that names
-    it, with the nearest name or what was expected."""
+    it, with the nearest name or what was expected. Fields that are numbers are ``strict``: a text or a truth value is
+    none, a whole number is fine for a float."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
