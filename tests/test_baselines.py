@@ -804,7 +804,7 @@ def test_status_of_a_run_without_a_finished_round(tmp_path: Path, monkeypatch: p
         ({"method": "merspx", "acquisition": "aiou"}, r"acquisition: superpixels take .*, found 'aiou'"),
         ({"query": "merged"}, r"query: 'merged' needs pseudo_labels of kind 'superpixels'"),
         ({"query": "classes", "acquisition": "pixbal"}, r"query: 'classes' needs pseudo_labels of kind 'superpixels'"),
-        ({"method": "spx", "pseudo_labels": {"kind": "simulated"}}, r"kind 'simulated' takes no superpixels"),
+        ({"method": "spx", "pseudo_labels": {"kind": "simulated"}}, r"\.kind: 'simulated' takes no superpixels"),
         ({"pseudo_labels": {"kind": "superpixels"}}, r"pseudo_labels\.kind: 'superpixels' needs superpixels"),
         ({"method": "mulspx", "segmenter": {"head": "linear"}}, r"segmenter\.head: .*'cosine', found 'linear'"),
         ({"method": "spx", "segmenter": {"start": "previous"}}, r"segmenter\.start: .*'initial', found 'previous'"),
