@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from a2lc.acquisition import ScoringSettings, get_acquisition_function
+from a2lc.acquisition.settings import PIXBAL
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
 from a2lc.files import nearest, read_yaml
@@ -21,7 +22,6 @@ from a2lc.segmenter import SegmenterSettings
 from a2lc.segmenter.settings import PLACES
 from a2lc.settings import Deviation, Folder, Settings
 
-PIXBAL = "pixbal"  # MulSpx' own acquisition function: it needs the whole dataset's predictions at once
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
 _NO_IDENTITY: Any = {  # places, and how long
     "root": True,
@@ -83,9 +83,9 @@ class BaselineSettings(Settings):
         nu: MulSpx: how much less PixBal counts frequent classes, >= 0; 6 on Cityscapes, 12 on PASCAL VOC.
     """
 
-    epsilon: float = Field(0.1, ge=0)
+    epsilon: float = Field(0.1, ge=0, strict=True)
     merged_area: int = Field(512, ge=1, strict=True)
-    nu: float = Field(6.0, ge=0)
+    nu: float = Field(6.0, ge=0, strict=True)
 
 
 class Experiment(Settings):

@@ -64,6 +64,7 @@ def run(
         ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
             the configuration needs; this machine lacks the device; the backbone is unknown, or its weights damaged or
             of another architecture.
+        TypeError: `device` is no text.
         MissingExtraError: a package that the configuration needs is missing; nothing is begun.
         FileNotFoundError: the weights of the backbone are nowhere (`a2lc.segmenter.pretrained`), and nothing is begun;
             or the dataset is not where `config.root` says.
@@ -201,7 +202,7 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
     if config.similarity == "representative":
         statistics = statistics.with_representative_similarity()
     canonical, scores = masks.canonical_order, np.empty(len(masks))
-    scores[canonical] = function.score(statistics.take(canonical), np.random.default_rng(seed))
+    scores[canonical] = function.scores(statistics.take(canonical), np.random.default_rng(seed))
     folder.write_table("scores.parquet", pd.DataFrame({"score": scores.astype(np.float32)}))
     folder.write_working(feature=statistics.feature, representative=statistics.representative)
     folder.note(seconds_predicting=round(seconds, 3), kl=weights.kl, class_weights=weights.weights.tolist())

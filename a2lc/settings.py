@@ -6,6 +6,7 @@ the departures that need no field. `a2lc.paper.switches` makes the table of them
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +29,8 @@ class WrongSettings(ValueError):
 
 class Settings(BaseModel):
     """The base of every configuration: its fields cannot be changed, and a wrong one raises a `ValueError` that names
-    it, with the nearest name or what was expected."""
+    it, with the nearest name or what was expected. Fields that are numbers are ``strict``: a text or a truth value is
+    none, a whole number is fine for a float."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -36,7 +38,10 @@ class Settings(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            lines = [line for problem in error.errors() for line in _explained(problem, list(type(self).model_fields))]
+            problems = error.errors()
+            parents = {problem["loc"][:-1] for problem in problems}  # a list is "too short" without its wrong items
+            told = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in parents]
+            lines = [line for problem in told for line in _explained(problem, list(type(self).model_fields))]
             raise WrongSettings(list(dict.fromkeys(lines))) from None
 
 
@@ -49,6 +54,8 @@ def _explained(problem: Any, known: list[str]) -> list[str]:
         return [f"{where}: no such field{nearest(where, known)} (known: {', '.join(known)})"]
     message = problem["msg"].removeprefix("Value error, ")
     found = "" if "found" in message else f", found {problem['input']!r}"
+    if problem["type"] == "float_type" and re.fullmatch(r"\d+e[+-]?\d+", str(problem["input"])):
+        found += "; YAML reads 1e-4 as text, 1.0e-4 as a number"
     return [f"{where}: {message}{found}" if where else message]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from oracles import Mask, adaptive_class_weights, all_scores, bilinear, cosine
 from a2lc.acquisition import (
     ACQUISITION_FUNCTIONS,
     ScoringSettings,
+    acquisition_function,
     class_weights,
     explain_mask,
     gather_statistics,
@@ -287,3 +289,82 @@ def test_sums_of_equal_keys_are_those_of_index_add() -> None:
     weight, values = torch.rand(500, generator=generator), torch.rand(500, 3, generator=generator)
     wanted = torch.zeros(9, 3).index_add_(0, key, values * weight[:, None])
     assert torch.allclose(sums_of(key, weight, values, 9), wanted, rtol=1e-5)
+
+
+@pytest.fixture
+def registry() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    before = dict(ACQUISITION_FUNCTIONS)
+    yield
+    for name in ACQUISITION_FUNCTIONS.keys() - before.keys():
+        del ACQUISITION_FUNCTIONS[name]
+
+
+IMAGE = (torch.full((3, 2, 2), 1 / 3), np.array([[1, 1], [2, 0]]), np.array([[0, 0], [1, 255]], np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("needs", "error", "message"),
+    [
+        (
+            {"uncertanty"},
+            ValueError,
+            "needs: expected some of uncertainty, .*found 'uncertanty'; did you mean 'uncertainty'",
+        ),
+        ("uncertainty", TypeError, "needs: expected a set of names, found the text 'uncertainty'"),
+    ],
+)
+def test_needs_that_do_not_exist_are_refused(needs: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        acquisition_function("mine", needs=needs)
+
+
+def test_a_name_is_registered_once(registry: None) -> None:
+    first, second = acquisition_function("mine"), acquisition_function("mine")
+    first(lambda statistics, rng: statistics.abc)
+    with pytest.raises(ValueError, match="acquisition function 'mine': this name is taken"):
+        second(lambda statistics, rng: statistics.sim)
+    assert score_masks(*IMAGE, "mine") == score_masks(*IMAGE, "abc")
+    with pytest.raises(ValueError, match="acquisition function 'pixbal': this name is taken"):
+        acquisition_function("pixbal")
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (lambda statistics, rng: statistics.entropy, "expected numbers, found NaN for 2 of 2 masks; `needs` must name"),
+        (
+            lambda statistics, rng: statistics.abc[:1],
+            r"expected \(2,\) numbers, a score per mask, found \(1,\) float64",
+        ),
+        (lambda statistics, rng: 1.0, r"expected \(2,\) numbers, a score per mask, found \(\) float64"),
+        (lambda statistics, rng: ["a", "b"], r"expected \(2,\) numbers, a score per mask, found \(2,\) <U1"),
+    ],
+)
+def test_wrong_scores_name_their_function(score, message: str, registry: None) -> None:
+    acquisition_function("mine")(score)
+    with pytest.raises(ValueError, match=f"acquisition function 'mine': {message}"):
+        score_masks(*IMAGE, "mine")
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "message"),
+    [
+        ({"class_weights": np.array([1, np.nan, 1])}, None, "class_weights: expected finite weights >= 0, found .*nan"),
+        ({"class_weights": np.array([1, -0.5, 1])}, None, "class_weights: expected finite weights >= 0, found .*-0.5"),
+        ({"ignore_index": 2}, None, "ignore_index: expected 3..255, found 2"),
+        ({"ignore_index": 256}, None, "ignore_index: expected 3..255, found 256"),
+        ({}, np.array([[0.0, 0.0], [1.5, 255.0]]), "label_map: expected integers, found float64"),
+        ({}, np.array([[0, 0], [7, 255]]), "labels must lie in 0..2 or be 255, found 7"),
+    ],
+)
+def test_what_a_score_is_made_from_is_looked_at(options: dict, labels: np.ndarray | None, message: str) -> None:
+    probs, objects, label_map = IMAGE
+    for function in (lambda *a, **o: score_masks(*a, **o), lambda *a, **o: explain_mask(*a, 1, **o)):
+        with pytest.raises(ValueError, match=message):
+            function(probs, objects, label_map if labels is None else labels, **options)
+
+
+def test_a_misspelt_choice_of_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="uniform_over: expected present or all, found 'al'; did you mean 'all'"):
+        class_weights(mask_set([1, 2]), uniform_over="al")

@@ -72,6 +72,20 @@ def test_budget_is_a_number_of_masks_or_a_share() -> None:
         ({"scoring": {"squash": True}}, r"scoring\.squash: no such field; did you mean 'ref_squash'"),
         ({"correction": {"protected_labels": "head"}}, r"'rarest' or 'tail'.*found 'head'"),
         ({"correction": {"tail_ratio": 2}}, r"correction\.tail_ratio: .*found 2"),
+        ({"correction": {"tail_ratio": "0.5"}}, r"correction\.tail_ratio: .*valid number, found '0\.5'$"),
+        ({"correction": {"learning_rate": True}}, r"correction\.learning_rate: .*valid number, found True"),
+        ({"correction": {"thresholds": [0.9, 1.5]}}, r"^correction\.thresholds\.1: .*equal to 1, found 1\.5$"),
+        ({"correction": {"thresholds": ["0.9"]}}, r"^correction\.thresholds\.0: .*valid number, found '0\.9'$"),
+        ({"correction": {"thresholds": []}}, r"^correction\.thresholds: .*at least 1 item"),
+        ({"baseline": {"nu": "6"}}, r"baseline\.nu: .*valid number, found '6'"),
+        ({"segmenter": {"lr": "1e-4"}}, r"segmenter\.lr: .*found '1e-4'; YAML reads 1e-4 as text, 1\.0e-4 as a number"),
+        ({"segmenter": {"scale": True}}, r"segmenter\.scale: .*valid number, found True"),
+        ({"segmenter": {"crop": ["64", 64]}}, r"segmenter\.crop\.0: .*valid integer, found '64'"),
+        ({"segmenter": {"mean": [0, 0, "1"]}}, r"segmenter\.mean\.2: .*valid number, found '1'"),
+        ({"segmenter": {"rescale": [2, 1]}}, r"^segmenter\.rescale: expected"),
+        ({"segmenter": {"pretrained": True}}, r"^segmenter\.pretrained: there are no"),
+        ({"pseudo_labels": {"kind": "folders"}}, r"^pseudo_labels\.kind: 'folders' needs"),
+        ({"acquisition": "entropie"}, r"^acquisition: expected one of the acquisition functions"),
     ],
 )
 def test_wrong_fields_are_refused_by_name(fields: dict, message: str) -> None:
@@ -95,3 +109,8 @@ def test_parameter_files(tmp_path: Path) -> None:
 
 def test_differences_name_both_values() -> None:
     assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}}) == ["b.c: wanted 2, found 3"]
+
+
+def test_whole_numbers_are_numbers() -> None:
+    config = Experiment(segmenter={"lr": 1, "rescale": [1, 2]}, correction={"thresholds": [1, 0], "tail_ratio": 0})
+    assert config.segmenter.lr == 1.0 and config.correction.thresholds == (1.0, 0.0)

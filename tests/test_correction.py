@@ -184,3 +184,23 @@ def test_first_step_follows_the_named_loss(loss: str) -> None:
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="at least one answered mask"):
         train_lcm(np.zeros((0, 3)), np.zeros(0, dtype=int), 3, LCMSettings(), seed=0)
+
+
+X, Y = np.full((4, 3), 0.5, np.float32), np.array([0, 1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "seed", "error", "message"),
+    [
+        (X[:3], Y, 0, ValueError, r"features: expected \(4, C\), a row per label, found \(3, 3\)"),
+        (X[0], Y[:3], 0, ValueError, r"features: expected \(3, C\), a row per label, found \(3,\)"),
+        (np.where(np.eye(4, 3) > 0, np.nan, X), Y, 0, ValueError, "features: expected finite numbers, found NaN"),
+        (X, Y.astype(float), 0, ValueError, r"labels: expected \(n,\) integers, found \(4,\) float64"),
+        (X, Y[:, None], 0, ValueError, r"labels: expected \(n,\) integers, found \(4, 1\) int64"),
+        (X, Y + 1, 0, ValueError, "labels: the LCM learns classes 0..2, found 3; leave void answers out"),
+        (X, Y, "0", TypeError, "seed: expected a whole number, found '0'"),
+    ],
+)
+def test_lessons_that_do_not_fit(features, labels, seed, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        train_lcm(features, labels, 3, LCMSettings(epochs=1), seed=seed)

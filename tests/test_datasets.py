@@ -149,6 +149,11 @@ def test_classes_know_their_ids_and_what_uncovered_pixels_are() -> None:
         (("a", "b"), np.zeros((2, 3)), {}, "float64"),
         (("a", "b"), np.zeros((2, 3), np.uint8), {"ignore_index": 1}, r"2\.\.255, found 1"),
         (("a", "b"), np.zeros((2, 3), np.uint8), {"background": 2}, r"0\.\.1 or None, found 2"),
+        (("a", "b"), np.zeros((2, 3), np.uint8), {"background": True}, r"0\.\.1 or None, found True"),
+        (("a",), np.zeros((1, 3), np.uint8), {"ignore_index": True}, r"ignore_index: expected 1\.\.255, found True"),
+        (("a", "b"), np.zeros((2, 3), np.uint8), {"ignore_index": 200.5}, r"2\.\.255, found 200\.5"),
+        (("a", "b"), np.zeros((2, 3), np.uint8), {"ignore_index": "200"}, r"2\.\.255, found '200'"),
+        (("a", "b"), np.zeros((2, 3), np.uint8), {"ignore_index": 300}, r"found 300 \(labels are kept in 8 bits\)"),
     ],
 )
 def test_impossible_classes_are_refused(names, palette, options, message) -> None:
@@ -422,6 +427,14 @@ def test_a_wrong_json_class_list_is_refused(tmp_path: Path) -> None:
         ("[1]", "expected ..name"),
         ("{", "damaged JSON"),
         ('{"a": [1, 2]}', "three integers"),
+        ('{"classes": ["a"], "ignore_index": "200"}', "ignore_index: expected 1..255, found '200'"),
+        ('{"classes": ["a"]}', "expected the fields classes and ignore_index, found classes"),
+        ('{"classes": ["a"], "void": 200}', "expected the fields classes and ignore_index, found classes, void"),
+        (
+            '{"a": [1, 2, 3], "ignore_index": 200}',
+            "expected the fields classes and ignore_index, found a, ignore_index",
+        ),
+        ('{"classes": 3, "ignore_index": 200}', "or {.classes.: either, .ignore_index.: 200}, found 3"),
     ):
         write_text(root / "classes.json", text)
         with pytest.raises(ValueError, match=f"classes.json: .*{message}"):

@@ -115,7 +115,10 @@ def test_scores_are_the_same(at_255: tuple[a2lc.Dataset, MaskSet], void: int, fu
     wanted = score_masks(probs, objects, labels, function, weights)
     assert score_masks(probs, objects, other, function, weights, ignore_index=void) == wanted
     for mask_id in (1, 12):
-        rows = [explain_mask(probs, objects, each, mask_id, weights).row for each in (labels, other)]
+        rows = [
+            explain_mask(probs, objects, each, mask_id, weights, value).row
+            for each, value in ((labels, 255), (other, void))
+        ]
         assert rows[0]["score"] == rows[1]["score"]
     if void != 255:
         with pytest.raises(ValueError, match=f"or be {void}, found 255"):

@@ -181,3 +181,42 @@ def test_real_grounded_sam_masks(data_root: Path) -> None:
         masks = MaskSet.from_folders(**folders, classes=voc.classes, names=voc.train.names)
         assert len(masks) == count
         assert a2lc.data_miou(masks, voc.train) == pytest.approx(miou, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [1]}, r"labels: expected \(2,\), a label per row, found \(1,\)"),
+        ({"labels": 1}, r"labels: expected \(2,\), a label per row, found \(\)"),
+        ({"rows": [0, -1]}, r"rows: expected row numbers in 0..3, found -1..0"),
+        ({"rows": [0, 4]}, r"rows: expected row numbers in 0..3, found 0..4"),
+        ({"rows": [1, 1]}, "rows: expected each row once, found 1 rows in 2 numbers"),
+        ({"rows": [True, False]}, r"rows: expected \(n,\) row numbers, found \(2,\) bool"),
+        ({"labels": [1.5, 0]}, "labels: expected labels as integers, found float64"),
+        ({"labels": [7, 0]}, "labels: label 7 is outside the class list"),
+        ({"confidence": [0.5, 3]}, r"confidence: expected 0..1 or NaN, found 0\.5..3\.0"),
+        ({"confidence": [0.5]}, r"confidence: expected \(2,\) or one for all, found \(1,\)"),
+        ({"round": 40000}, "round: expected the round of the change, 1..32767, found 40000"),
+        ({"round": 0}, "round: expected the round of the change, 1..32767, found 0"),
+    ],
+)
+def test_changes_that_do_not_fit_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        example().relabel(**{"rows": [0, 3], "labels": [2, 1], "source": "lcm", "round": 1} | change)
+
+
+def test_no_change_is_a_change() -> None:
+    assert example().relabel([], [], source="lcm", round=1).table.equals(example().table)
+
+
+@pytest.mark.parametrize(
+    ("names", "objects", "label", "message"),
+    [
+        (["a", "a"], [[1]], 0, "names: expected distinct images, found 'a' more than once"),
+        (["a"], [[1.0]], 0, r"a: an object map is \(H, W\) integers, found \(1, 1\) float64"),
+        (["a"], [[1]], 1.5, "a: expected labels as integers, found float64"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused(names: list, objects: list, label: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MaskSet.from_maps(CLASSES, names, {"a": np.array(objects)}, {"a": {1: label}})

@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import EAGER, contents, network, seeded
+from scripted import ByColour
+from small_runs import EAGER, contents, dataset_folder, hand_made_run, network, seeded
 
 import a2lc
 from a2lc import Experiment
+from a2lc.acquisition import ACQUISITION_FUNCTIONS, acquisition_function
 from a2lc.files import write_label_png
+from a2lc.masks import MaskSet
 from a2lc.paper.tables import beside_paper, caption, rounds_table, save_table
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.rounds import select_queries
-from a2lc.runs import STAGES, RoundFolder, Run, find_runs
+from a2lc.runs import STAGES, RoundFolder, Run, StageFolder, find_runs
 
 SMALL = {
     "seed": seeded(),
@@ -288,3 +291,68 @@ def test_masks_from_folders_over_voc(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data\.masks: wanted"):  # other labels must not pass for these
         other = folders | {"labels": str(tmp_path / "l2")}
         small_run(tmp_path / "runs", dataset="voc2012", root=str(tmp_path), pseudo_labels=other, rounds=1)
+
+
+CUT = {"kind": "superpixels", "superpixels": {"algorithm": "slic", "side": 8}}
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "named"),
+    [("a2lc_no_lcm", {"acquisition": "mine"}, "mine"), ("spx", {"acquisition": "bvsb", "pseudo_labels": CUT}, "bvsb")],
+)
+def test_functions_of_ones_own(
+    method: str, fields: dict, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that returns NaN is named, and the run of one that is not registered is not called damaged."""
+    dataset_folder(tmp_path / "data")
+    monkeypatch.setitem(ACQUISITION_FUNCTIONS, named, ACQUISITION_FUNCTIONS["abc"])  # put back afterwards
+    del ACQUISITION_FUNCTIONS[named]
+    acquisition_function(named)(lambda statistics, rng: np.full(len(statistics), np.nan))
+    config = Experiment(dataset="folder", root=tmp_path / "data", method=method, rounds=2, budget=2, **fields)
+    with pytest.raises(ValueError, match=f"acquisition function '{named}': expected numbers, found NaN"):
+        a2lc.run(config, tmp_path / "runs", segmenter=ByColour, progress=False)
+    del ACQUISITION_FUNCTIONS[named]
+    folder = tmp_path / "runs" / config.name
+    with pytest.raises(ValueError, match=f"function '{named}' is not registered in this process. Import") as refused:
+        Run.open(folder)
+    assert "emove the" not in str(refused.value) and "nothing has to be removed" in str(refused.value)
+    ACQUISITION_FUNCTIONS[named] = ACQUISITION_FUNCTIONS["abc"]
+    assert Run.open(folder).config == config
+
+
+@pytest.mark.parametrize(
+    ("number", "finished"), [(1, ["scored", "trained"]), (1, ["queried"]), (0, ["scored", "trained"]), (1, ["scord"])]
+)
+def test_a_state_with_a_gap_is_refused(number: int, finished: list[str], tmp_path: Path) -> None:
+    file = hand_made_run(tmp_path).folder(number).path / "state.json"
+    file.write_text(json.dumps({"finished": dict.fromkeys(finished, 1.0)}))
+    message = (
+        rf"expected finished stages without a gap, .*; found {', '.join(finished)}\. Remove .*state\.json, and start"
+    )
+    with pytest.raises(ValueError, match=message):
+        RoundFolder(file.parent.parent, number)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_missing_files_of_a_finished_round_say_the_way_out(number: int, tmp_path: Path) -> None:
+    run = hand_made_run(tmp_path)
+    folder = run.folder(number).path
+    (folder / "masks.parquet").unlink()
+    masks = MaskSet.load(run.path.parent / "shared" / "masks")
+    for name, look in (
+        ("metrics.json", lambda: run.summary),
+        ("metrics.json", lambda: run.metrics(number)),
+        ("masks.parquet", lambda: run.masks(number)),
+        ("masks.parquet", lambda: masks.with_state(folder / "masks.parquet")),
+    ):
+        with pytest.raises(
+            FileNotFoundError, match=rf"{name}: missing, .* Remove .*state\.json, and start the run again"
+        ):
+            look()
+
+
+def test_a_model_of_round_0_without_its_metrics_says_the_way_out(tmp_path: Path) -> None:
+    kept = StageFolder(tmp_path / "model-s0-00000000")
+    kept.path.mkdir()
+    with pytest.raises(FileNotFoundError, match=r"safetensors: missing, .* Remove .*state\.json, and start"):
+        RoundFolder(tmp_path, 0).take_over(kept)

@@ -540,6 +540,9 @@ def test_devices() -> None:
     for device in ("cpu:", "cpu:x"):
         with pytest.raises(ValueError, match=f"device: expected cpu, or cpu:0, found '{device}'"):
             resolve_device(device)
+    for device in (None, 3):
+        with pytest.raises(TypeError, match=f"device: expected one of auto, cpu, cuda, mps, found {device}"):
+            build_segmenter(TINY, 2, device)
     with pytest.raises(ValueError, match="num_classes"):
         build_segmenter(TINY, 1)
 

@@ -161,7 +161,9 @@ def test_other_masks_carry_the_most_frequent_label(given: str, answered: Run, tm
 
 def test_settings_that_contradict_are_refused() -> None:
     for fields in ({"labels": "here"}, {"object_maps": "here", "superpixels": {"side": 8}}):
-        with pytest.raises(ValueError, match="kind 'own_labels' takes object_maps or superpixels or none, no labels"):
+        with pytest.raises(
+            ValueError, match=r"pseudo_labels\.kind: 'own_labels' takes object_maps or superpixels or none, no labels"
+        ):
             Experiment(pseudo_labels={"kind": "own_labels"} | fields)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from a2lc.acquisition.pixels import check_label_map, checked_weights
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -38,6 +40,7 @@ def explain_mask(
     label_map: np.ndarray,
     mask_id: int,
     class_weights: np.ndarray | None = None,
+    ignore_index: int = 255,
 ) -> Explanation:
     """Take the ABC score of one mask apart; with `class_weights` None it is the SIM score.
 
@@ -47,14 +50,17 @@ def explain_mask(
         label_map: (H, W) uint8 pseudo-labels, 0..K-1 or void (then each pixel's prediction takes its place).
         mask_id: an id of `object_map`, > 0.
         class_weights: (K,) weights of Eq. 9.
+        ignore_index: the label of void, K..255.
 
     Raises:
-        ValueError: shapes do not fit, also of the weights, or the object map has no such mask.
+        ValueError: as `mask_statistics`, or the object map has no such mask.
     """
     p = torch.as_tensor(probs).detach().cpu().double().numpy()
     if p.ndim != 3 or not p.shape[1:] == object_map.shape == label_map.shape:
         shapes = f"{p.shape}, {object_map.shape} and {label_map.shape}"
         raise ValueError(f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}")
+    check_label_map(label_map, len(p), ignore_index)
+    weights = checked_weights(class_weights, len(p))
     inside = object_map == mask_id
     if mask_id <= 0 or not inside.any():
         raise ValueError(f"mask_id: expected an id > 0 of the object map, found {mask_id}")
@@ -63,9 +69,6 @@ def explain_mask(
     dominant = int(np.bincount(predicted).argmax())
     mu = pixels[predicted == dominant].mean(0)
     given = np.where(label_map[inside] >= len(p), predicted, label_map[inside])
-    weights = np.ones(len(p)) if class_weights is None else np.asarray(class_weights, dtype=float)
-    if weights.shape != (len(p),):
-        raise ValueError(f"class_weights: expected ({len(p)},), a weight per class, found {weights.shape}")
     factors = {
         "cil": 1 - pixels[np.arange(len(pixels)), given],
         "weight": weights[given],

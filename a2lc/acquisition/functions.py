@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
-from a2lc.acquisition.settings import Need, ScoringSettings
+from a2lc.acquisition.settings import PIXBAL, Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
 from a2lc.files import nearest
 
@@ -31,6 +32,21 @@ class AcquisitionFunction:
     needs: frozenset[Need] = frozenset()
     random_ties: bool = False
 
+    def scores(self, statistics: MaskStatistics, rng: np.random.Generator) -> np.ndarray:
+        """(n,) float64 scores of n masks, looked at before anything is made of them.
+
+        Raises:
+            ValueError: the function returned another shape, something that is no number, or NaN; it is named.
+        """
+        found = np.asarray(self.score(statistics, rng))
+        if found.shape != (len(statistics),) or found.dtype.kind not in "biuf":
+            what = f"expected ({len(statistics)},) numbers, a score per mask, found {found.shape} {found.dtype}"
+            raise ValueError(f"acquisition function {self.name!r}: {what}")
+        if nan := int(np.isnan(found).sum()):
+            what = f"expected numbers, found NaN for {nan} of {len(found)} masks; `needs` must name what it reads"
+            raise ValueError(f"acquisition function {self.name!r}: {what}")
+        return found.astype(np.float64)
+
 
 ACQUISITION_FUNCTIONS: dict[str, AcquisitionFunction] = {}
 """Name -> function: the eleven of Table 4, and what `acquisition_function` adds."""
@@ -50,15 +66,25 @@ def acquisition_function(
         A decorator that leaves the function as it is.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: the name is taken, also when the decorator is applied, or no such statistic.
+        TypeError: `needs` is a text.
     """
-    if name in ACQUISITION_FUNCTIONS:
-        raise ValueError(f"acquisition function {name!r}: this name is taken")
+    if isinstance(needs, str):
+        raise TypeError(f"needs: expected a set of names, found the text {needs!r}")
+    known, wanted = get_args(Need), frozenset(needs)
+    for need in wanted.difference(known):
+        raise ValueError(f"needs: expected some of {', '.join(known)}, found {need!r}{nearest(need, known)}")
+
+    def check_name() -> None:
+        if name == PIXBAL or name in ACQUISITION_FUNCTIONS:
+            raise ValueError(f"acquisition function {name!r}: this name is taken")
 
     def register(score: ScoreFunction) -> ScoreFunction:
-        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, frozenset(needs), random_ties)
+        check_name()
+        ACQUISITION_FUNCTIONS[name] = AcquisitionFunction(name, score, wanted, random_ties)
         return score
 
+    check_name()
     return register
 
 
@@ -74,7 +100,9 @@ def get_acquisition_function(name: str, scoring: ScoringSettings | None = None) 
     """
     if name not in ACQUISITION_FUNCTIONS:
         known = ", ".join(ACQUISITION_FUNCTIONS)
-        raise ValueError(f"acquisition: expected one of {known}, found {name!r}{nearest(name, ACQUISITION_FUNCTIONS)}")
+        raise ValueError(
+            f"expected one of the acquisition functions {known}, found {name!r}{nearest(name, ACQUISITION_FUNCTIONS)}"
+        )
     function = ACQUISITION_FUNCTIONS[name]
     if name == "lcil" and scoring and scoring.lcil_pooling == "softmin":
         return replace(function, score=_lcil_softmin, needs=frozenset({"softmin"}))

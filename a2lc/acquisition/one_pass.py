@@ -16,7 +16,15 @@ import numpy as np
 import torch
 
 from a2lc.acquisition.functions import get_acquisition_function
-from a2lc.acquisition.pixels import Pixels, adjusted_iou, plurality, representative_pixels, segment_sums
+from a2lc.acquisition.pixels import (
+    Pixels,
+    adjusted_iou,
+    check_label_map,
+    checked_weights,
+    plurality,
+    representative_pixels,
+    segment_sums,
+)
 from a2lc.acquisition.settings import UNCERTAINTY, Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
 
@@ -40,19 +48,16 @@ def mask_statistics(
         ignore_index: the label of void, K..255.
 
     Raises:
-        ValueError: shapes do not fit, also of the weights, or a label is neither a class nor `ignore_index`.
+        ValueError: shapes do not fit, also of the weights; a weight is negative or not finite; a label is no integer,
+            or neither a class nor `ignore_index`; or that is not in K..255.
         RuntimeError: not enough memory for one pixel.
     """
     if probs.ndim != 3 or not tuple(probs.shape[1:]) == index_map.shape == label_map.shape:
         shapes = f"{tuple(probs.shape)}, {index_map.shape} and {label_map.shape}"
         raise ValueError(f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}")
     k = probs.shape[0]
-    wrong = label_map[((label_map < 0) | (label_map >= k)) & (label_map != ignore_index)]
-    if wrong.size:
-        raise ValueError(f"labels must lie in 0..{k - 1} or be {ignore_index}, found {int(wrong[0])}")
-    weights = np.ones(k) if class_weights is None else np.asarray(class_weights, dtype=np.float64)
-    if weights.shape != (k,):
-        raise ValueError(f"class_weights: expected ({k},), a weight per class, found {weights.shape}")
+    check_label_map(label_map, k, ignore_index)
+    weights = checked_weights(class_weights, k)
     pixels = Pixels.of(probs, index_map, label_map)
     # (n, K, K + 1 or K + 4) and (n, K, K + 1 or K + 3)
     by_predicted, by_given = pixels.reduced(segment_sums, "uncertainty" in needs, "softmin" in needs)
@@ -130,8 +135,8 @@ def score_masks(
         A dictionary from mask id to score, for every id > 0.
 
     Raises:
-        ValueError: unknown function, shapes that do not fit, also of the weights, a negative id, or a label that is
-            neither a class nor `ignore_index`.
+        ValueError: unknown function, a negative id; as `mask_statistics`; or `function` returned NaN or something else
+            than a score per mask.
     """
     chosen = get_acquisition_function(function, scoring)
     if np.min(object_map, initial=0) < 0:
@@ -148,5 +153,5 @@ def score_masks(
         chosen.needs,
         ignore_index,
     )
-    scores = chosen.score(statistics, np.random.default_rng(seed))
+    scores = chosen.scores(statistics, np.random.default_rng(seed))
     return dict(zip(ids.tolist(), scores.tolist(), strict=True))

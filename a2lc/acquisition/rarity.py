@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from a2lc.files import nearest
 from a2lc.masks import MaskSet
 
 
@@ -43,7 +44,12 @@ def class_weights(
         uniform_over: classes of the uniform distribution of Eq. 8, those ``present`` (code) or ``all`` K (paper).
 
     When no counted mask carries a class, all weights and the imbalance are 0.
+
+    Raises:
+        ValueError: another `uniform_over`.
     """
+    if uniform_over not in (known := ("present", "all")):
+        raise ValueError(f"uniform_over: expected present or all, found {uniform_over!r}{nearest(uniform_over, known)}")
     k = len(masks.classes)
     keep = np.ones(len(masks), dtype=bool)
     if exclude is not None:

@@ -15,6 +15,9 @@ connected components of the prediction for the adjusted IoU; CIL pooled by softm
 
 UNCERTAINTY: Need = "uncertainty"
 
+PIXBAL = "pixbal"
+"""MulSpx' own acquisition function: it needs the whole dataset's predictions at once, so it is not registered."""
+
 
 class ScoringSettings(Settings):
     """Choices in scoring; the defaults score as the released code does, at the images' own size.

@@ -122,3 +122,19 @@ def _checked(
     if not epsilon >= 0:
         raise ValueError(f"merge: epsilon must be >= 0, found {epsilon}")
     return f / total, edges
+
+
+def members_of(rows: NDArray[np.int64], regions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The superpixels of some regions, and for each of these the position of its region's root in `rows`.
+
+    Args:
+        rows: (B,) roots of the regions.
+        regions: (M,) root of each superpixel's region.
+
+    Returns:
+        (m,) row numbers of superpixels, ascending, and (m,) positions in `rows`.
+    """
+    position = np.full(len(regions), -1)
+    position[rows] = np.arange(len(rows))
+    members = np.flatnonzero(position[regions] >= 0)
+    return members, position[regions[members]]

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from a2lc.acquisition import get_acquisition_function
 from a2lc.baselines import multiclass
+from a2lc.baselines.merging import members_of
 from a2lc.baselines.regions import merged_regions, superpixel_statistics
 from a2lc.baselines.sieving import sieve
 from a2lc.datasets import Split
@@ -87,7 +88,7 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
                 statistics = statistics.merged(regions)
             roots = canonical[regions[canonical] == canonical]
             chosen = get_acquisition_function(config.acquisition, config.scoring)
-            scores[roots] = chosen.score(statistics.as_masks().take(roots), rng)
+            scores[roots] = chosen.scores(statistics.as_masks().take(roots), rng)
     table = pd.DataFrame({"score": scores.astype(np.float32), "region": regions.astype(np.int32)})
     folder.write_table("scores.parquet", table)
 
@@ -118,22 +119,6 @@ def answer(context: Context, masks: MaskSet, folder: RoundFolder) -> None:
     folder.write_queries(rows[:paid])
     folder.write_answers(about.assign(label=labels, classes=lists)[:paid])
     folder.note(classes_per_query=float(costs[:paid].mean()))
-
-
-def members_of(rows: np.ndarray, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The superpixels of some regions, and for each of these the position of its region's root in `rows`.
-
-    Args:
-        rows: (B,) roots of the regions.
-        regions: (M,) root of each superpixel's region.
-
-    Returns:
-        (m,) row numbers of superpixels, ascending, and (m,) positions in `rows`.
-    """
-    position = np.full(len(regions), -1)
-    position[rows] = np.arange(len(rows))
-    members = np.flatnonzero(position[regions] >= 0)
-    return members, position[regions[members]]
 
 
 def named_classes(split: Split, masks: MaskSet, rows: np.ndarray) -> np.ndarray:

@@ -56,10 +56,21 @@ def train_lcm(
         The LCM in evaluation mode, on the CPU.
 
     Raises:
-        ValueError: no labelled mask to learn from, or a label outside 0..K-1 (void).
+        ValueError: no labelled mask to learn from; features that are not (n, C) finite numbers; labels that are not
+            (n,) integers, or one outside 0..K-1 (void).
+        TypeError: `seed` is no whole number.
     """
     if len(labels) == 0:
         raise ValueError("the LCM needs at least one answered mask that is not void")
+    features, labels = np.asarray(features, np.float32), np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: expected (n,) integers, found {labels.shape} {labels.dtype}")
+    if features.ndim != 2 or len(features) != len(labels):
+        raise ValueError(f"features: expected ({len(labels)}, C), a row per label, found {features.shape}")
+    if not np.isfinite(features).all():
+        raise ValueError("features: expected finite numbers, found NaN or infinity")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed: expected a whole number, found {seed!r}")
     if wrong := sorted({int(label) for label in labels if not 0 <= label < num_classes}):
         raise ValueError(
             f"labels: the LCM learns classes 0..{num_classes - 1}, found {wrong[0]}; leave void answers out"
@@ -68,9 +79,9 @@ def train_lcm(
     inverse = np.divide(len(labels), counts, out=np.zeros(num_classes), where=counts > 0)
     weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)
     with torch.random.fork_rng(devices=[]), one_thread():
-        torch.manual_seed(seed)
-        model = LabelCorrectionModule(num_classes, np.shape(features)[1])
-        x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(np.asarray(labels, np.int64))
+        torch.manual_seed(int(seed))
+        model = LabelCorrectionModule(num_classes, features.shape[1])
+        x, y = torch.from_numpy(features), torch.from_numpy(labels.astype(np.int64))
         trainer = MLPTrainer(model.layers, settings.learning_rate)
         for _ in range(settings.epochs):
             order = torch.randperm(len(y))

@@ -13,8 +13,9 @@ class LCMSettings(Settings):
     """Settings of the LCM; the defaults are those behind the paper's Cityscapes numbers.
 
     Attributes:
-        thresholds: confidence threshold tau of rounds 1, 2, ...; at least one, the last holds from then on. Cityscapes'
-            schedule by default (``cityscapes/auto_correct.sh:10-20`` of ngbrjyj/A2LC); PASCAL VOC uses ``[0.99]``.
+        thresholds: confidence threshold tau, in [0, 1], of rounds 1, 2, ...; at least one, the last holds from then on.
+            Cityscapes' schedule by default (``cityscapes/auto_correct.sh:10-20`` of ngbrjyj/A2LC); PASCAL VOC uses
+            ``[0.99]``.
         tail_ratio: alpha of Eq. 5, the share of classes that count as tail, in [0, 1].
         loss: ``double_softmax``: cross-entropy applied to the softmax output, as released; ``nll``: Eq. 2 read
             literally.
@@ -28,7 +29,7 @@ class LCMSettings(Settings):
     """
 
     thresholds: Annotated[
-        tuple[float, ...],
+        tuple[Annotated[float, Field(ge=0, le=1, strict=True)], ...],
         Deviation(
             "D8",
             "τ is 0.99 at first and rises",
@@ -36,7 +37,7 @@ class LCMSettings(Settings):
             profile="the default for Cityscapes, `[0.99]` for PASCAL VOC",
         ),
     ] = Field((0.99, 0.99, 0.999, 0.9999, 0.9999999), min_length=1)
-    tail_ratio: float = Field(0.5, ge=0, le=1)
+    tail_ratio: float = Field(0.5, ge=0, le=1, strict=True)
     loss: Annotated[
         Literal["double_softmax", "nll"],
         Deviation("D2", "cross-entropy (Eq. 2)", "cross-entropy of the softmax output, so softmax twice"),
@@ -51,7 +52,7 @@ class LCMSettings(Settings):
     ] = "ever"
     epochs: int = Field(100, gt=0, strict=True)
     batch_size: int = Field(8, gt=0, strict=True)
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, strict=True)
     guard: Annotated[
         bool, Deviation("ours", "–", "–; beyond both: the LCM acts only where held-out answers say that it helps")
     ] = Field(False, strict=True)

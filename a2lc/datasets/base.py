@@ -23,11 +23,13 @@ class Classes:
     Attributes:
         names: K distinct class names; the position is the class id.
         palette: (K, 3) uint8 RGB colours to draw them in.
-        ignore_index: id of pixels that have no class, void, in K..255; they count nowhere.
+        ignore_index: id of pixels that have no class, void, in K..255: labels are kept in 8 bits, so files with a
+            larger value have to be converted. These pixels count nowhere.
         background: class of pixels that no mask covers (PASCAL VOC: 0); None: they are `ignore_index`.
 
     Raises:
-        ValueError: a repeated name, more than 255 classes, a palette of another shape, ids that do not fit.
+        ValueError: a repeated name, more than 255 classes, a palette of another shape, ids that are no whole numbers or
+            do not fit.
     """
 
     names: tuple[str, ...]
@@ -45,10 +47,11 @@ class Classes:
         if self.palette.shape != (count, 3) or self.palette.dtype != np.uint8:
             found = f"{self.palette.shape} {self.palette.dtype}"
             raise ValueError(f"classes.palette: expected ({count}, 3) uint8, found {found}")
-        if not count <= self.ignore_index <= 255:
-            raise ValueError(f"classes.ignore_index: expected {count}..255, found {self.ignore_index}")
-        if self.background is not None and not 0 <= self.background < count:
-            raise ValueError(f"classes.background: expected 0..{count - 1} or None, found {self.background}")
+        if not (_whole(self.ignore_index) and count <= self.ignore_index <= 255):
+            why = " (labels are kept in 8 bits)" if _whole(self.ignore_index) and self.ignore_index > 255 else ""
+            raise ValueError(f"classes.ignore_index: expected {count}..255, found {self.ignore_index!r}{why}")
+        if self.background is not None and not (_whole(self.background) and 0 <= self.background < count):
+            raise ValueError(f"classes.background: expected 0..{count - 1} or None, found {self.background!r}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -251,6 +254,10 @@ def bit_palette(count: int) -> np.ndarray:
         for channel in range(3):
             palette[:, channel] |= (((ids >> (3 * level + channel)) & 1) << (7 - level)).astype(np.uint8)
     return palette
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _image_size(path: Path) -> tuple[int, int]:

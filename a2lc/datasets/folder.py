@@ -30,6 +30,7 @@ from a2lc.datasets.listing import (
 from a2lc.files import read_json
 
 LAYOUT = "images/, classes.txt or classes.json, and optionally labels/, ground_truth/, train.txt, val.txt"
+WITH_VOID = ("classes", "ignore_index")  # fields of a classes.json that says what void is
 Colour = tuple[int, int, int]
 
 
@@ -106,21 +107,24 @@ def _from_text(path: Path) -> list[tuple[str, Colour | None]]:
 def _from_json(path: Path) -> tuple[list[tuple[str, Colour | None]], int]:
     """Names and colours, and the value of void."""
     value, ignore_index = read_json(path), 255
-    if (
-        isinstance(value, dict)
-        and value.keys() == {"classes", "ignore_index"}
-        and isinstance(value["ignore_index"], int)
-    ):
-        value, ignore_index = value["classes"], value["ignore_index"]
+    if isinstance(value, dict) and any(name in value and not _is_colour(value[name]) for name in WITH_VOID):
+        if value.keys() != set(WITH_VOID):
+            raise ValueError(f"{path}: expected the fields {' and '.join(WITH_VOID)}, found {', '.join(value)}")
+        value, ignore_index = value["classes"], value["ignore_index"]  # Classes looks at the number
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return [(name, None) for name in value], ignore_index
     if isinstance(value, dict):
         return [(name, _colour(colour, path)) for name, colour in value.items()], ignore_index
-    raise ValueError(f'{path}: expected ["name", ...] or {{"name": [r, g, b], ...}}, found {str(value)[:60]}')
+    forms = '["name", ...], {"name": [r, g, b], ...} or {"classes": either, "ignore_index": 200}'
+    raise ValueError(f"{path}: expected {forms}, found {str(value)[:60]}")
+
+
+def _is_colour(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v < 256 for v in value)
 
 
 def _colour(value: object, path: Path) -> Colour:
-    if not (isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v < 256 for v in value)):
+    if not (isinstance(value, list) and _is_colour(value)):
         raise ValueError(f"{path}: expected a colour of three integers in 0..255, found {value}")
     return value[0], value[1], value[2]
 

@@ -156,6 +156,12 @@ def damaged(path: str | os.PathLike[str], what: str, line: int = 0) -> ValueErro
     return ValueError(f"{where}: {what}. Remove {names}, and start the run again: what they held is made again")
 
 
+def missing(path: str | os.PathLike[str]) -> FileNotFoundError:
+    """The error about a file that is gone although the stage that wrote it is finished, with the way out of
+    `damaged`."""
+    return FileNotFoundError(str(damaged(path, "missing, although the stage that wrote it is finished")))
+
+
 def below(folder: Path, name: str) -> Path:
     """A file in `folder` whose name was read somewhere.
 

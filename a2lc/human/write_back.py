@@ -36,7 +36,7 @@ from a2lc.human.checked_csv import Row, read_checked, whole_number
 from a2lc.human.png import read_ids, with_ids
 from a2lc.masks import VOID, MaskSet, label_names
 from a2lc.runs import Run
-from a2lc.stages.initial import masks_name
+from a2lc.stages.names import masks_name
 
 LABELS, CHANGES = "labels", "changes.csv"
 COLUMNS = ("image", "mask_id", "box", "area", "before", "after", "source", "round", "confidence", "sha256")

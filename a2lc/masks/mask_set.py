@@ -22,6 +22,7 @@ from a2lc.masks.table import (
     STATE,
     areas_of,
     categorical,
+    check_changes,
     check_labels,
     labels_of,
     new_table,
@@ -83,8 +84,9 @@ class MaskSet:
             labels: per image ``{mask_id: label}`` for every id > 0 of its object map.
 
         Raises:
-            ValueError: no image, an image without object map, a mask without a label, a label outside 0..K-1 and the
-                ignore index, or a negative id; or a PNG file is damaged.
+            ValueError: no image, an image twice or without object map, an object map that is not (H, W) integers, a
+                mask without a label, a label that is no integer in 0..K-1 or the ignore index, or a negative id; or a
+                PNG file is damaged.
             FileNotFoundError: a PNG file is missing.
         """
         names = tuple(names)
@@ -98,7 +100,7 @@ class MaskSet:
             missing = [int(i) for i in ids if int(i) not in of_mask]
             if missing:
                 raise ValueError(f"{name}: masks {missing[:5]} of the object map have no label")
-            values = np.array([of_mask[int(i)] for i in ids], dtype=np.int64)
+            values = np.array([of_mask[int(i)] for i in ids])
             frames.append((ids, sizes, values))
         return cls(classes, names, new_table(classes, names, frames), object_maps, classes.uncovered)
 
@@ -229,21 +231,22 @@ class MaskSet:
         """A new MaskSet in which the given masks carry new labels (the object maps are shared, this one is unchanged).
 
         Args:
-            rows: (n,) row numbers of the table.
+            rows: (n,) row numbers of the table, each once.
             labels: (n,) labels in 0..K-1, or the ignore index for void.
             source: who says so: ``annotator`` or ``lcm``. Where the LCM changes a mask that an annotator has answered,
                 the table says ``overruled``.
-            round: the round of the change, >= 1.
-            confidence: (n,) confidences in [0, 1] of the LCM; NaN for an annotator.
+            round: the round of the change, 1..32767.
+            confidence: (n,) confidences in [0, 1] of the LCM, or one for all; NaN for an annotator.
 
         Raises:
-            ValueError: another source, a label outside the class list, or a round < 1.
+            ValueError: another source, rows that the table has not or that come twice, another number of labels or
+                confidences than rows, a label outside the class list, or a round or confidence outside its range.
         """
-        if round < 1:
-            raise ValueError(f"round: expected the round of the change, >= 1, found {round}")
         if source not in ("annotator", "lcm"):
             raise ValueError(f"source: expected annotator or lcm, found {source!r}")
-        check_labels(np.asarray(labels), self.classes, "relabel")
+        rows, labels, confidence = np.asarray(rows), np.asarray(labels), np.asarray(confidence, np.float64)
+        check_changes(rows, labels, round, confidence, self.classes, len(self))
+        rows = rows.astype(np.int64)  # of an empty list, too
         overrules = (source == "lcm") & self.queried[rows]
         sources = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
         return self._with(rows, label=labels, source=sources, round=round, confidence=confidence)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
-from a2lc.files import below, damaged, read_json, read_parquet, write_json
+from a2lc.files import below, damaged, missing, read_json, read_parquet, write_json
 
 SOURCES = ("initial", "annotator", "lcm", "overruled")
 """Who set a mask's label. Tables keep positions in this list, so new names come last. ``overruled``: the LCM, after an
@@ -26,6 +26,8 @@ TYPES = {"mask_id": "int32", "area": "int64", "label": "uint8", "initial_label":
     "confidence": "float32"
 }
 """Of the columns that hold numbers."""
+
+LAST_ROUND = 32767  # the largest int16
 
 STATE = ("label", "source", "round", "confidence")
 """The columns that change from round to round."""
@@ -83,11 +85,35 @@ def labels_of(ids: np.ndarray, objects: np.ndarray, label_map: np.ndarray, name:
 
 
 def check_labels(labels: np.ndarray, classes: Classes, where: str) -> None:
-    """Raise `ValueError`, beginning with `where`, when one of (n,) labels is neither a class nor the ignore index."""
+    """Raise `ValueError`, beginning with `where`, when one of (n,) labels is no integer, or neither a class nor the
+    ignore index."""
+    if labels.size and labels.dtype.kind not in "iu":
+        raise ValueError(f"{where}: expected labels as integers, found {labels.dtype}")
     wrong = labels[((labels < 0) | (labels >= len(classes))) & (labels != classes.ignore_index)]
     if wrong.size:
         allowed = f"0..{len(classes) - 1} or {classes.ignore_index}"
         raise ValueError(f"{where}: label {int(wrong[0])} is outside the class list (expected {allowed})")
+
+
+def check_changes(
+    rows: np.ndarray, labels: np.ndarray, round: int, confidence: np.ndarray, classes: Classes, masks: int
+) -> None:
+    """Raise `ValueError` when changes of a table of so many masks are not what `MaskSet.relabel` says."""
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        raise ValueError(f"rows: expected (n,) row numbers, found {rows.shape} {rows.dtype}")
+    if ((rows < 0) | (rows >= masks)).any():
+        raise ValueError(f"rows: expected row numbers in 0..{masks - 1}, found {rows.min()}..{rows.max()}")
+    if len(found := np.unique(rows)) < len(rows):
+        raise ValueError(f"rows: expected each row once, found {len(found)} rows in {len(rows)} numbers")
+    if labels.shape != rows.shape:
+        raise ValueError(f"labels: expected ({len(rows)},), a label per row, found {labels.shape}")
+    check_labels(labels, classes, "labels")
+    if isinstance(round, bool) or not isinstance(round, (int, np.integer)) or not 1 <= round <= LAST_ROUND:
+        raise ValueError(f"round: expected the round of the change, 1..{LAST_ROUND}, found {round!r}")
+    if confidence.shape not in ((), rows.shape):
+        raise ValueError(f"confidence: expected ({len(rows)},) or one for all, found {confidence.shape}")
+    if ((confidence < 0) | (confidence > 1)).any():
+        raise ValueError(f"confidence: expected 0..1 or NaN, found {confidence.min()}..{confidence.max()}")
 
 
 def new_table(
@@ -101,10 +127,12 @@ def new_table(
         frames: per image ids, areas and labels, (n,) each.
 
     Raises:
-        ValueError: no image, or a label is outside the class list.
+        ValueError: no image, an image twice, or a label is no integer or outside the class list.
     """
     if not names:
         raise ValueError("names: expected at least one image, found none")
+    if len(set(names)) < len(names):
+        raise ValueError(f"names: expected distinct images, found {max(names, key=names.count)!r} more than once")
     for name, (_, _, labels) in zip(names, frames, strict=True):
         check_labels(labels, classes, name)
     counts = [len(ids) for ids, _, _ in frames]
@@ -193,6 +221,8 @@ def read_state(path: str | os.PathLike[str], classes: Classes, masks: int) -> di
         FileNotFoundError: the file is missing.
         ValueError: it is damaged, or has another number of masks than `masks`; the message names it.
     """
+    if not Path(path).is_file():
+        raise missing(path)
     state = read_columns(path, classes, *STATE)
     if len(state) != masks:
         raise damaged(path, f"expected {masks} masks, found {len(state)}")

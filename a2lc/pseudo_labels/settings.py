@@ -45,14 +45,14 @@ class PseudoLabels(Settings):
     def _folders_are_given(self) -> PseudoLabels:
         if self.kind == "own_labels":
             if self.labels is not None or (self.object_maps is not None and self.superpixels is not None):
-                raise ValueError("pseudo_labels: kind 'own_labels' takes object_maps or superpixels or none, no labels")
+                raise ValueError("kind: 'own_labels' takes object_maps or superpixels or none, no labels")
             return self
         given = [folder is not None for folder in (self.object_maps, self.labels)]
         if self.kind == "folders" and not all(given):
-            raise ValueError("pseudo_labels: kind 'folders' needs object_maps and labels")
+            raise ValueError("kind: 'folders' needs object_maps and labels")
         if self.kind != "folders" and any(given):
-            raise ValueError(f"pseudo_labels: kind {self.kind!r} takes no object_maps and labels")
+            raise ValueError(f"kind: {self.kind!r} takes no object_maps and labels")
         if (self.superpixels is not None) != (self.kind == "superpixels"):
             needs = "needs" if self.kind == "superpixels" else "takes no"
-            raise ValueError(f"pseudo_labels: kind {self.kind!r} {needs} superpixels")
+            raise ValueError(f"kind: {self.kind!r} {needs} superpixels")
         return self

@@ -11,7 +11,7 @@ import pandas as pd
 
 from a2lc.files import atomic, damaged, read_parquet, write_parquet
 from a2lc.runs.answers import Answer, answers_table, label_in, whole_in
-from a2lc.runs.stage_folder import StageFolder
+from a2lc.runs.stage_folder import STAGES, StageFolder
 
 
 class RoundFolder(StageFolder):
@@ -20,12 +20,19 @@ class RoundFolder(StageFolder):
     Attributes:
         run: the folder of the run.
         number: of the round, 0 = before any correction.
+
+    Raises:
+        ValueError: ``state.json`` is damaged, or names a stage as finished whose predecessor is not.
     """
 
     def __init__(self, run: Path, number: int) -> None:
         super().__init__(run / f"round_{number:02d}")
         self.run = run
         self.number = number
+        stages = STAGES if number else STAGES[-1:]  # round 0 is training only
+        if (finished := self.state.finished.keys()) != set(stages[: len(finished)]):
+            what = f"expected finished stages without a gap, of {', '.join(stages)}; found {', '.join(finished)}"
+            raise damaged(self.path / "state.json", what)
 
     def sibling(self, number: int) -> RoundFolder:
         """The folder of another round of the same run."""

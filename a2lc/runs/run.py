@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.acquisition.settings import PIXBAL
 from a2lc.config import Experiment
-from a2lc.files import below, damaged, differences, read_json, read_parquet, write_json
+from a2lc.files import below, damaged, differences, missing, read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.runs.decisions import labels_after
 from a2lc.runs.round_folder import RoundFolder
@@ -55,7 +57,8 @@ class Run:
 
         Raises:
             FileNotFoundError: `path` is no run folder.
-            ValueError: a file is damaged or not understood; or the folder was written in another `FORMAT`.
+            ValueError: a file is damaged or not understood; the folder was written in another `FORMAT`; or the run's
+                acquisition function is not registered here.
         """
         folder = Path(path)
         if not (folder / "config.json").is_file():
@@ -162,7 +165,7 @@ class Run:
         rows = []
         for number in range(self.finished_rounds + 1):
             folder = self.folder(number)
-            metrics = read_json(file := folder.path / "metrics.json", "round")
+            metrics = read_json(file := self._existing(number, "metrics.json"), "round")
             seconds = {f"seconds_{stage}": folder.state.finished.get(stage, float("nan")) for stage in STAGES}
             numbers = {name: value for name, value in metrics.items() if not isinstance(value, (list, dict))}
             if wrong := {name: value for name, value in numbers.items() if isinstance(value, str)}:
@@ -246,8 +249,12 @@ class Run:
         return below(self.path.parent / SHARED, name)
 
     def _existing(self, round: int, name: str) -> Path:
-        path = self.folder(round).path / name
+        folder = self.folder(round)
+        path = folder.path / name
         if not path.is_file():
+            writes = {"masks.parquet": "corrected" if round else "trained", "metrics.json": "trained"}
+            if folder.done(writes.get(name, "")):
+                raise missing(path)
             raise FileNotFoundError(
                 f"{path}: round {round} has no {name}; finished are rounds 0 to {self.finished_rounds}"
             )
@@ -255,8 +262,13 @@ class Run:
 
 
 def _read_config(file: Path) -> Experiment:
+    fields = read_json(file, "dataset")
+    name = fields.get("acquisition", PIXBAL)
+    if isinstance(name, str) and name not in (PIXBAL, *ACQUISITION_FUNCTIONS):
+        remedy = "Import the module that registers it, and open the run again; nothing has to be removed"
+        raise ValueError(f"{file}: the acquisition function {name!r} is not registered in this process. {remedy}")
     try:
-        return Experiment(**read_json(file, "dataset"))
+        return Experiment(**fields)
     except ValueError as error:
         if str(file) in str(error):
             raise

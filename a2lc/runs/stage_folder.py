@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from tqdm.auto import tqdm
 
-from a2lc.files import atomic, damaged, read_arrays, read_json, write_arrays, write_json
+from a2lc.files import atomic, damaged, missing, read_arrays, read_json, write_arrays, write_json
 from a2lc.metrics import SegmentationMetrics
 
 STAGES = ("scored", "queried", "answered", "corrected", "trained")
@@ -111,6 +111,9 @@ class StageFolder:
 
     def take_over(self, other: StageFolder) -> None:
         """Finish with the model, the metrics and the seconds of another folder."""
+        for name in ("segmenter.safetensors", "metrics.json"):
+            if not (other.path / name).is_file():
+                raise missing(other.path / name)
         with atomic(self.path / "segmenter.safetensors") as temporary:
             shutil.copyfile(other.path / "segmenter.safetensors", temporary)
         write_json(self.path / "metrics.json", read_json(other.path / "metrics.json", "round"))

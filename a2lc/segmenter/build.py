@@ -38,6 +38,7 @@ def build_segmenter(
 
     Raises:
         ValueError: fewer than two classes; an unknown or absent device; nothing to validate with.
+        TypeError: `device` is no text.
     """
     if num_classes < 2:
         raise ValueError(f"num_classes: expected at least 2, found {num_classes}")
@@ -75,7 +76,10 @@ def resolve_device(device: str = "auto") -> torch.device:
 
     Raises:
         ValueError: an unknown name or number, or a device that this machine lacks.
+        TypeError: `device` is no text.
     """
+    if not isinstance(device, str):
+        raise TypeError(f"device: expected one of {', '.join(DEVICES)}, found {device!r}")
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(kind for kind, there in present.items() if there))

@@ -9,8 +9,10 @@ from pydantic import Field, model_validator
 from a2lc.machine import SMP, TIMM, TRANSFORMERS
 from a2lc.settings import Deviation, Folder, Settings
 
-Positive = Annotated[float, Field(gt=0)]
-Colour = tuple[float, float, float]
+Number = Annotated[float, Field(strict=True)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+Side = Annotated[int, Field(ge=16, strict=True)]
+Colour = tuple[Number, Number, Number]
 
 TORCHVISION = ("resnet18", "resnet50", "resnet101", "mobilenet_v2")
 IMAGENET: Any = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -84,7 +86,7 @@ class SegmenterSettings(Settings):
     weights: Folder | None = None
     offline: bool = Field(False, strict=True)
     scale: Positive = 1.0
-    crop: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
+    crop: tuple[Side, Side] | None = None
     batch_size: int = Field(8, ge=2, strict=True)
     iterations: int = Field(80, ge=1, strict=True)
     optimizer: Literal["sgd_poly", "adamw_poly", "muon_onecycle"] = "muon_onecycle"
@@ -99,7 +101,7 @@ class SegmenterSettings(Settings):
         Literal["initial", "previous"],
         Deviation("D22", "the model is updated", "every round trains from ImageNet weights"),
     ] = "initial"
-    colour_jitter: float = Field(0.0, ge=0, le=1)
+    colour_jitter: float = Field(0.0, ge=0, le=1, strict=True)
     rescale: tuple[Positive, Positive] = (0.75, 1.5)
     flip: bool = Field(True, strict=True)
     mean: Colour = IMAGENET["mean"]
@@ -119,20 +121,20 @@ class SegmenterSettings(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> SegmenterSettings:
         if self.rescale[0] > self.rescale[1]:
-            raise ValueError(f"segmenter.rescale: expected (smallest, largest), found {self.rescale}")
+            raise ValueError(f"rescale: expected (smallest, largest), found {self.rescale}")
         if self.pretrained and self.network == "light" and not self.from_timm:
-            raise ValueError("segmenter.pretrained: there are no ImageNet weights for network 'light', expected False")
+            raise ValueError("pretrained: there are no ImageNet weights for network 'light', expected False")
         if ("/" in self.backbone) and self.network not in ("segformer", "mask2former"):
-            raise ValueError(f"segmenter.backbone: expected a name of timm, found {self.backbone!r}")
+            raise ValueError(f"backbone: expected a name of timm, found {self.backbone!r}")
         if self.pretrained and self.from_timm and (self.mean, self.std) != (IMAGENET["mean"], IMAGENET["std"]):
-            raise ValueError("segmenter.mean, std: come with the weights of a pretrained backbone, expected none here")
+            raise ValueError("mean, std: come with the weights of a pretrained backbone, expected none here")
         if self.network == "frozen":
             if not self.pretrained:
-                raise ValueError("segmenter.pretrained: network 'frozen' is made of ImageNet weights, expected True")
+                raise ValueError("pretrained: network 'frozen' is made of ImageNet weights, expected True")
             chosen = self.model_dump(exclude_defaults=True)
             if others := [name for name in chosen if name not in FROZEN_TAKES]:
                 takes = ", ".join(FROZEN_TAKES[1:])
-                raise ValueError(f"segmenter: network 'frozen' takes {takes}, found {', '.join(others)}")
+                raise ValueError(f"network: 'frozen' takes {takes}, found {', '.join(others)}")
         return self
 
     @property

@@ -13,13 +13,12 @@ from a2lc.datasets import Dataset
 from a2lc.files import damaged, differences, locked, read_json, remove_leftovers, write_json
 from a2lc.machine import MissingExtraError, surroundings
 from a2lc.masks import MaskSet
-from a2lc.pseudo_labels.own_labels import labels_hash
-from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.sources import make_masks
 from a2lc.runs import SHARED, RoundFolder, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
 from a2lc.segmenter.settings import PLACES
 from a2lc.stages.context import Context, evaluate
+from a2lc.stages.names import data_hash, masks_name
 
 
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
@@ -42,21 +41,6 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
                 remove_leftovers(folder)
                 make_masks(config.pseudo_labels, dataset, progress).save(folder)
     return MaskSet.load(folder), folder
-
-
-def masks_name(given: PseudoLabels, dataset: Dataset) -> str:
-    """Name of the folder in which these masks are kept. Labels that came with the images are part of it: when their
-    files change, the masks are made anew.
-
-    Raises:
-        FileNotFoundError, ValueError: such a label file is missing or damaged.
-    """
-    source = given.model_dump(mode="json", exclude_none=True)  # where the folders lie is part of it
-    if given.kind == "own_labels":
-        source |= {"content": labels_hash(dataset.train)}
-    else:
-        del source["min_area"]  # means nothing there, and masks kept by earlier versions keep their names
-    return f"{dataset.name}-masks-{fingerprint({'data': data_hash(dataset), 'pseudo_labels': source})}"
 
 
 def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Path, folder: RoundFolder) -> None:
@@ -118,12 +102,6 @@ def _backbone(model: Segmenter) -> dict[str, Any]:
     except (OSError, ValueError, MissingExtraError) as error:  # a finished run is read without them
         found = str(error)
     return {"backbone": found} if found else {}
-
-
-def data_hash(dataset: Dataset) -> str:
-    """SHA-256 over the names of a dataset, its classes and its images, the first 16 hexadecimal digits."""
-    lists = [dataset.name, *dataset.classes.names, "", *dataset.train.names, "", *dataset.val.names]
-    return hashlib.sha256("\n".join(lists).encode()).hexdigest()[:16]
 
 
 def run_provenance(dataset: Dataset, masks: MaskSet, shared: Path, model: Segmenter) -> dict[str, Any]:

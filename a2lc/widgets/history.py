@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.baselines.rounds import members_of
+from a2lc.baselines.merging import members_of
 from a2lc.files import read_parquet
 from a2lc.masks import AUTOMATIC, MaskSet
 from a2lc.runs import Run

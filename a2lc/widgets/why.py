@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from a2lc.acquisition import class_weights, explain_mask, predict_squashed
+from a2lc.acquisition import class_weights
 from a2lc.datasets.base import Split
-from a2lc.segmenter import Segmenter
 from a2lc.widgets.history import RunHistory
+
+if TYPE_CHECKING:
+    from a2lc.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Explainer:
             ValueError: there is no such round or mask, a file is damaged, or the round asked about random superpixels.
             FileNotFoundError: the model of the round before, or the image, is missing; the message says which file.
         """
+        from a2lc.acquisition import explain_mask  # needs PyTorch, which a look at masks does not
+
         start, history, config = time.perf_counter(), self._history, self._history.run.config
         if round < 1 or round not in history.rounds:
             raise ValueError("no round has scored this mask")
@@ -83,7 +88,7 @@ class Explainer:
             exclude = masks.queried if config.scoring.counted_masks == "pool" else None
             weights = class_weights(masks, exclude, config.scoring.uniform_over).weights
         objects = masks.object_map(image)
-        why = explain_mask(probs, objects, masks.label_map(image), mask_id, weights)
+        why = explain_mask(probs, objects, masks.label_map(image), mask_id, weights, masks.classes.ignore_index)
         by_parts = config.acquisition in ("abc", "sim") and config.similarity == "mean"
         by_parts &= config.scoring.features == "probabilities"
         score, mean = float(log.scores[root]), probs[:, objects == mask_id].mean(1)
@@ -102,6 +107,8 @@ class Explainer:
         )
 
     def _probabilities(self, image: str, round: int) -> np.ndarray:
+        from a2lc.acquisition import predict_squashed
+
         if self._probs is None or self._probs[0] != (round, image):
             if self._split is None:
                 raise FileNotFoundError("the dataset's images are missing")
