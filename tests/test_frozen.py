@@ -100,20 +100,6 @@ def test_mixing_before_enlarging_changes_nothing() -> None:
         head.features(maps[:2])
 
 
-def test_in_training_a_cell_sees_the_mean_over_its_image_every_second_time() -> None:
-    torch.manual_seed(0)
-    head = FrozenHead(5 + 3, 4, about_image=3)
-    assert head.norm.running_var is not None
-    cells = torch.randn(1, 8, 1, 2).repeat_interleave(200, dim=3)  # 200 times two cells
-    seen, here = head.norm(cells), torch.tensor([1.0] * 5 + [0.0] * 3)[None, :, None, None]
-    both = [head.classifier(torch.relu(head.mix(inputs))) for inputs in (seen, seen * here)]
-    found = head(cells)
-    with_mean, without = ((found - logits).abs().amax((0, 1, 2)) < 1e-5 for logits in both)
-    assert (with_mean ^ without).all() and 0.4 < with_mean.float().mean() < 0.6
-    head.eval()
-    assert torch.equal(head(cells)[..., :1].expand(-1, -1, -1, 200), head(cells)[..., :200]), "never in prediction"
-
-
 def test_only_labelled_cells_teach(weights: Path) -> None:
     """The same head whatever lies in the ignored half of the images; without any label it stays as it was made."""
     split = Halves()

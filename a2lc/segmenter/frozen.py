@@ -107,8 +107,7 @@ class FrozenSegmenter:
         with torch.random.fork_rng(devices=gpu), enough_memory(self.device, "training", "scale"):
             torch.manual_seed(seed)
             with kernels(self.settings.deterministic):
-                channels, about_image = self.extractor.channels, self.extractor.about_image
-                head = FrozenHead(channels, self.num_classes, self.settings.head, about_image).to(self.device)
+                head = FrozenHead(self.extractor.channels, self.num_classes, self.settings.head).to(self.device)
                 losses = self._train(head, batches, loss or pixel_loss, progress)
                 self.head = head
         self._trained_on = self.extractor.weights.sha256

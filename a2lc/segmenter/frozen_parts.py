@@ -30,7 +30,6 @@ class FrozenBackbone:
     Attributes:
         weights: that were found.
         channels: of all stages together, and of the coarsest again for its mean.
-        about_image: of the coarsest stage.
         store: where features are kept.
 
     Args:
@@ -48,7 +47,7 @@ class FrozenBackbone:
         self.weights = find_backbone(settings.backbone, settings.weights, offline=settings.offline)
         self.settings = settings.model_copy(update={"mean": self.weights.mean, "std": self.weights.std})
         stages = list(stages_at(settings.backbone, STRIDES).values())
-        self.device, self.channels, self.about_image = device, sum(stages) + stages[-1], stages[-1]
+        self.device, self.channels = device, sum(stages) + stages[-1]
         pixels = (*self.weights.mean, *self.weights.std)
         about = (self.weights.sha256, f"{pixels} x{settings.scale}", f"timm {version('timm')}")
         self.store = FeatureStore(shared, settings.backbone, about)
@@ -78,30 +77,23 @@ class FrozenBackbone:
 class FrozenHead(nn.Module):
     """Batch norm (without weights), 1x1 to 192 channels, ReLU, 1x1 to the classes.
 
-    Each cell also sees the mean of the coarsest stage over its image, which tells what the picture is about. There are
-    few images, and a head soon knows each by its mean: in training a cell sees it every second time only.
+    Each cell also sees the mean of the coarsest stage over its image, which tells what the picture is about.
 
     Args:
         channels: see `FrozenBackbone`.
         num_classes: K.
         head: the last layer, ``linear`` or ``cosine``.
-        about_image: how many of the channels, the last ones, are that mean; matters in training only.
     """
 
-    def __init__(self, channels: int, num_classes: int, head: str = "linear", about_image: int = 0) -> None:
+    def __init__(self, channels: int, num_classes: int, head: str = "linear") -> None:
         super().__init__()
-        self.about_image = about_image
         self.norm = nn.BatchNorm2d(channels, affine=False)  # what follows scales and shifts
         self.mix = nn.Conv2d(channels, WIDTH, 1)
         self.classifier = last_layer(head, WIDTH, num_classes)
 
     def forward(self, joined: torch.Tensor) -> torch.Tensor:
         """Features of all stages (N, C, h, w) -> logits (N, K, h, w)."""
-        inputs = self.norm(joined)
-        if self.training and self.about_image:
-            here, image = inputs.tensor_split([-self.about_image], dim=1)
-            inputs = torch.cat([here, image * (torch.rand_like(image[:, :1]) < 0.5)], dim=1)
-        return self.classifier(F.relu(self.mix(inputs)))
+        return self.classifier(F.relu(self.mix(self.norm(joined))))
 
     def features(self, maps: list[torch.Tensor]) -> torch.Tensor:
         """What the last layer sees of maps (1, C, h, w), in evaluation mode: (1, 192, h, w) at the size of the first.
