@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import errno
 import linecache
 import logging
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import nbformat
 import papermill
@@ -212,6 +214,27 @@ def test_a_runner_that_keeps_no_history_is_read_through_tracebacks(monkeypatch: 
     """nbval: IPython keeps each cell's source in `linecache`."""
     monkeypatch.setattr(linecache, "cache", {"<cell 1>": (len(CELL), None, CELL.splitlines(True), "<cell 1>")})
     assert last_parameters(in_kernel._cells_run()) == (CELL, [])
+
+
+def test_folders_that_cannot_be_written_are_named_before_any_work(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, here = CELL + '\nruns_dir: str = "runs"\nfigures_dir: str = "figures/new"', Path.cwd()
+    (project / "figures").touch()
+    wanted = r"table1: figures_dir: .*new: cannot be written \(.+\); name another with -p figures_dir FOLDER"
+    with pytest.raises(OSError, match=wanted):
+        run(monkeypatch, cell)
+    assert Path.cwd() == here and not (project / "runs").exists()
+    (project / "figures").unlink()
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr("a2lc.files.io.TemporaryFile", Mock(side_effect=refused))
+    with pytest.raises(OSError, match=r"runs_dir: .*runs: cannot be written \(Permission denied\)"):
+        run(monkeypatch, cell)
+    (project / "runs" / "toy").mkdir(parents=True)  # finished runs are read there
+    with pytest.raises(OSError, match="figures_dir"):
+        run(monkeypatch, cell)
+    monkeypatch.undo()
+    assert {path.name for path in project.iterdir()} == {"notebooks", "runs"}
 
 
 def test_what_was_typed_says_where_the_notebook_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

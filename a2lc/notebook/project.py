@@ -7,15 +7,16 @@ import ast
 import linecache
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2lc.files import atomic
+from a2lc.files import atomic, check_writable
 from a2lc.notebook.parameters import INJECTED, PROFILE, declared, parameters_by_item, settle
 from a2lc.notebook.runner import lies_at, papermill_process
 
 PROJECT = "A2LC_PROJECT"  # an environment variable: the project of the kernels that `a2lc regenerate` starts
+RUNS = "runs_dir"  # the parameter whose folder finished runs are read from
 PACKAGED = Path(__file__).resolve().parents[1] / "notebooks"  # put there by setup.py, when a wheel is built
 NOTEBOOKS = PACKAGED if PACKAGED.is_dir() else PACKAGED.parents[1] / "notebooks"
 
@@ -83,6 +84,7 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
 
     Raises:
         ValueError: in one line, what is wrong and what to type; also where papermill hides the notebook's folder.
+        OSError: results cannot be written where a parameter says.
     """
     source, given = last_parameters(_cells_run())
     notebook = lies_at(namespace)
@@ -90,7 +92,9 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
         _check_current_folder(item)
     project = project_folder(notebook)
     known = parameters_by_item(notebooks_of(project)) if namespace.get(PROFILE) or given else {}
-    namespace.update(settle(item, declared(source), namespace, given, known))
+    settled = settle(item, declared(source), namespace, given, known)
+    _check_places(item, project, settled)
+    namespace.update(settled)
     os.chdir(project)
 
 
@@ -102,6 +106,17 @@ def _check_current_folder(item: str) -> None:
             f"{item}: papermill does not say where the notebook lies, and {here} lies in no project; type the "
             "notebook's whole path, or --cwd and the project, the folder that holds notebooks/"
         )
+
+
+def _check_places(item: str, project: Path, parameters: Mapping[str, Any]) -> None:
+    """Raise OSError for a folder of results that cannot be written; one that holds runs may be read only."""
+    for name, place in parameters.items():
+        folder = project / str(place)
+        if name.endswith("_dir") and not (name == RUNS and folder.is_dir() and any(folder.iterdir())):
+            try:
+                check_writable(folder)
+            except OSError as error:
+                raise OSError(f"{item}: {name}: {error}; name another with -p {name} FOLDER") from error
 
 
 def last_parameters(cells: Sequence[str]) -> tuple[str, list[str]]:
