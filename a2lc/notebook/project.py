@@ -98,6 +98,18 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
     os.chdir(project)
 
 
+def current_parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a notebook's parameters, after `begin`.
+
+    Args:
+        namespace: ``globals()`` of the notebook.
+
+    Raises:
+        ValueError: no parameters cell was run.
+    """
+    return {name: namespace[name] for name in declared(last_parameters(_cells_run())[0])}
+
+
 def _check_current_folder(item: str) -> None:
     """Papermill runs a notebook and does not say where it lies: the current folder has to say whose files are meant."""
     here = Path.cwd()
