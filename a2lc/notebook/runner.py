@@ -33,7 +33,7 @@ def papermill_process() -> tuple[Sequence[str], Path | None]:
     try:
         for process in psutil.Process().parents()[:2]:  # on Windows python.exe of an environment starts another one
             words = process.cmdline()
-            names = [Path(word).stem.lower() for word in words[:4]]  # python -m papermill, python .../bin/papermill
+            names = [Path(word).stem.lower() for word in words[:6]]  # python -m papermill, python .../bin/papermill
             if "papermill" in names:
                 return words[names.index("papermill") + 1 :], Path(process.cwd())
     except psutil.Error:  # of another user, or ended
