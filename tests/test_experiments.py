@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,8 +16,8 @@ import a2lc
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.figures import METHOD_STYLE, learning_curves, rows_beside_paper, save_figure, style_of
-from a2lc.files import read_json
-from a2lc.paper.clicks import answers_only, asked_masks, click_costs
+from a2lc.files import read_json, write_json
+from a2lc.paper.clicks import answers_only, asked_masks, check_answers, click_costs
 from a2lc.paper.experiments import CITYSCAPES_SHARE, TABLE4, TABLE5, run_rows, table2, table2_clicks
 from a2lc.paper.tables import (
     beside_paper,
@@ -183,6 +184,52 @@ def test_right_answers_about_wrong_labels_lie_between_the_first_labels_and_the_c
     run = hand_made_run(tmp_path)
     first = a2lc.data_miou(run.masks(0), a2lc.load_dataset("folder", run.config.root).train)
     assert first < answers_only(run) < ceiling(run) == 1
+
+
+def measured(run: Run) -> Run:
+    """The hand-made run, and what a run notes while it is played."""
+    for number in range(run.finished_rounds + 1):
+        write_json(run.folder(number).path / "metrics.json", {"round": number, "clicks": 2 * number, "data_miou": 0.5})
+    return run
+
+
+def test_answers_are_checked_whatever_the_numbers_are(runs: dict, runs_dir: Path, tmp_path: Path) -> None:
+    for run in (*runs["a2lc"], *runs["fully_supervised"], measured(hand_made_run(tmp_path))):
+        check_answers(run)
+    one, ever = (Experiment(**SMALL, method="alc_non_redundant", rounds=2, budget=budget) for budget in (1, 5000))
+    check_answers(a2lc.run(one, runs_dir, device="cpu", progress=False))
+    with pytest.warns(UserWarning, match="are left|was queried"):
+        asked = a2lc.run(ever, runs_dir, device="cpu", progress=False)
+    assert asked.finished_rounds == 1  # all masks in the first round, and the run ends
+    check_answers(asked)
+    with pytest.raises(ValueError, match="expected a run that starts from labels"):
+        check_answers(runs["mulspx"][0])
+
+
+def test_a_lost_answer_a_lost_query_and_a_lost_click_are_found(tmp_path: Path) -> None:
+    run = measured(hand_made_run(tmp_path))
+    folder = run.folder(2)
+    state = folder.path / "masks.parquet"
+    kept = state.read_bytes()
+    masks = run.masks(2)
+    lost = masks.restored(folder.queried_rows()[:1], run.masks(0).table.iloc[folder.queried_rows()[:1]])
+    lost.save_state(state)
+    with pytest.raises(ValueError, match="round 2: expected every answer as its mask's label, found 1 others"):
+        check_answers(run)
+    state.write_bytes(kept)
+    for name in ("queries.parquet", "answers.jsonl"):  # what was asked before
+        shutil.copy(run.folder(1).path / name, folder.path)
+    with pytest.raises(ValueError, match="round 2: expected 2 masks that can be asked about"):
+        check_answers(run)
+    run, metrics = measured(hand_made_run(tmp_path / "again")), "round_02/metrics.json"
+    write_json(run.path / metrics, read_json(run.path / metrics) | {"clicks": 3})
+    with pytest.raises(ValueError, match="expected a click per query, 4, found 3"):
+        check_answers(run)
+
+
+def test_what_was_asked_about_in_a_run_without_rounds_is_nothing(tmp_path: Path) -> None:
+    row = asked_masks({"none": [measured(hand_made_run(tmp_path, rounds=0))]}).iloc[0]
+    assert np.isnan(row["wrong"]) and np.isnan(row["median_area"]) and row["first"] == row["last"] == 50
 
 
 # ---------------------------------------------------------------------------------------------------------- tables

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import errno
 import linecache
 import logging
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import nbformat
 import papermill
@@ -25,6 +27,7 @@ from a2lc.notebook.parameters import (
     read_profile,
     settle,
 )
+from a2lc.notebook.runner import typed_path
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -211,6 +214,40 @@ def test_a_runner_that_keeps_no_history_is_read_through_tracebacks(monkeypatch: 
     """nbval: IPython keeps each cell's source in `linecache`."""
     monkeypatch.setattr(linecache, "cache", {"<cell 1>": (len(CELL), None, CELL.splitlines(True), "<cell 1>")})
     assert last_parameters(in_kernel._cells_run()) == (CELL, [])
+
+
+def test_folders_that_cannot_be_written_are_named_before_any_work(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, here = CELL + '\nruns_dir: str = "runs"\nfigures_dir: str = "figures/new"', Path.cwd()
+    (project / "figures").touch()
+    wanted = r"table1: figures_dir: .*new: cannot be written \(.+\); name another with -p figures_dir FOLDER"
+    with pytest.raises(OSError, match=wanted):
+        run(monkeypatch, cell)
+    assert Path.cwd() == here and not (project / "runs").exists()
+    (project / "figures").unlink()
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr("a2lc.files.io.TemporaryFile", Mock(side_effect=refused))
+    with pytest.raises(OSError, match=r"runs_dir: .*runs: cannot be written \(Permission denied\)"):
+        run(monkeypatch, cell)
+    (project / "runs" / "toy").mkdir(parents=True)  # finished runs are read there
+    with pytest.raises(OSError, match="figures_dir"):
+        run(monkeypatch, cell)
+    monkeypatch.undo()
+    assert {path.name for path in project.iterdir()} == {"notebooks", "runs"}
+
+
+def test_what_was_typed_says_where_the_notebook_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    file = tmp_path / "x.ipynb"
+    file.touch()
+    monkeypatch.setenv("PWD", str(tmp_path))
+    for words in ("x.ipynb out.ipynb", "-p name y.ipynb -r other y.ipynb x.ipynb", f"{file} --cwd /", "./x.ipynb -"):
+        assert typed_path(words.split(), tmp_path) == (None if words.endswith("-") else file), words
+    for moved in (["--cwd", "there"], ["--cwd=there"]):
+        assert typed_path(["x.ipynb", *moved], tmp_path / "there") == file
+        assert typed_path(["x.ipynb", *moved], tmp_path) is None  # typed in another shell
+    assert typed_path(["y.ipynb"], tmp_path) is typed_path([], tmp_path) is typed_path(["x.ipynb"], None) is None
 
 
 # ---------------------------------------------------------------------------------------------------- declarations

@@ -49,9 +49,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def python(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+def python(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As from a shell, which says in PWD where it is."""
+    command, environment = [sys.executable, "-m", *map(str, arguments)], {"PWD": str(cwd), **environment}
+    return subprocess.run(command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300)
 
 
 def kernel(cwd: Path, *cells: str, **environment: str) -> None:
@@ -129,6 +130,37 @@ def test_files_go_to_the_project_and_nowhere_else(way: str, place: Path, appeare
     WAYS[way](place)
     copy = {"foreign/out.ipynb"} if way.startswith("papermill") else set()
     assert appeared() == {"project/results/written.json"} | copy
+
+
+@pytest.mark.parametrize(
+    ("cwd", "arguments"),
+    [
+        ("foreign", ()),
+        ("project", ("-p", "count", "2")),  # the checkout that a2lc is imported from
+        ("other", ("--cwd", "../foreign")),
+        ("foreign", ("--inject-input-path", "-y", "count: 2")),
+    ],
+)
+def test_a_copy_of_the_notebooks_is_a_project_of_its_own(
+    cwd: str, arguments: tuple[str, ...], place: Path, appeared: Callable[[], set[str]]
+) -> None:
+    path = os.path.relpath(place / "other" / "notebooks" / NOTEBOOK, place / cwd)
+    ran = python("papermill", *arguments, path, place / "foreign" / "out.ipynb", cwd=place / cwd)
+    assert ran.returncode == 0, ran.stderr
+    assert appeared() == {"other/results/written.json", "foreign/out.ipynb"}
+
+
+def test_nothing_is_written_where_papermill_hides_the_notebook(place: Path, appeared: Callable[[], set[str]]) -> None:
+    path, wanted = f"notebooks/{NOTEBOOK}", r"type the notebook's whole path, or --cwd and the project"
+    ran = python("papermill", path, place / "out.ipynb", "--cwd", "../foreign", cwd=place / "other", PWD=str(place))
+    assert ran.returncode == 1 and wanted in ran.stderr.strip().splitlines()[-1]
+    code = (
+        f"import papermill, sys; papermill.execute_notebook(sys.argv[1], {str(place / 'out.ipynb')!r}, dict(count=2))"
+    )
+    command = [sys.executable, "-c", code, str(place / "other" / path)]
+    api = subprocess.run(command, cwd=place / "foreign", capture_output=True, text=True, timeout=300)
+    assert api.returncode == 1 and wanted in api.stderr.strip().splitlines()[-1]
+    assert appeared() == {"out.ipynb"}
 
 
 @pytest.mark.parametrize("cwd", ["project", "project/notebooks", "foreign"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from a2lc.paper.teaching import (
     bar_rows,
     highlight,
     image_accuracy,
+    real_data,
     show_explanation,
     show_matrices,
     show_numbers,
@@ -118,3 +121,21 @@ def test_the_figure_follows_the_sliders() -> None:
     assert drawn[0] == (0.9, 0) and drawn[-1] == (0.9, 2)
     with pytest.raises(ValueError, match="none for mask"):
         sliders(draw, tau=(1,), mask=())
+
+
+def test_a_folder_of_real_masks_that_is_given_must_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there, empty = tmp_path / "there", tmp_path / "project"
+    (there / "grounded_sam_voc").mkdir(parents=True)
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    monkeypatch.setenv("A2LC_DATA", str(there))
+    assert real_data() == there
+    for given in (tmp_path / "nope", empty):
+        with pytest.raises(FileNotFoundError, match=f"data: expected a folder with grounded_sam_voc .*{given.name}$"):
+            real_data(str(given))
+    monkeypatch.setenv("A2LC_DATA", str(empty))
+    assert real_data() is None and real_data(str(there)) == there
+    monkeypatch.delenv("A2LC_DATA")
+    assert real_data() is None
+    (tmp_path / "shared" / "data" / "grounded_sam_voc").mkdir(parents=True)
+    assert real_data() == Path("../shared/data")

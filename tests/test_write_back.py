@@ -235,6 +235,8 @@ def test_a_corrected_copy(answered: Run, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             write_back(answered, wrong)
     assert [path.name for path in tmp_path.iterdir()] == ["corrected"]
+    with pytest.raises(OSError, match=r"copy: cannot be written \(.+\)"):
+        write_back(answered, out / "classes.txt" / "copy")  # a file where a folder should be
 
 
 def test_apply_and_revert(answered: Run, tmp_path: Path) -> None:

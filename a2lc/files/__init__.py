@@ -6,6 +6,7 @@ from a2lc.files.images import FORMATS, decoded, pixel_ids, read_image, read_labe
 from a2lc.files.io import (
     atomic,
     below,
+    check_writable,
     damaged,
     missing,
     read_arrays,
@@ -27,6 +28,7 @@ __all__ = [
     "Record",
     "atomic",
     "below",
+    "check_writable",
     "damaged",
     "decoded",
     "differences",

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,20 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     for path in Path(folder).rglob(".*"):
         if re.fullmatch(r"\..+\.[0-9a-f]{8}(\.\w+)?", path.name) and path.is_file():
             path.unlink()
+
+
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Whether files can be written to a folder or, where it does not exist, to the nearest one above it. Nothing is
+    made.
+
+    Raises:
+        OSError: they cannot; says why.
+    """
+    path = Path(folder).absolute()
+    try:
+        TemporaryFile(dir=next(above for above in (path, *path.parents) if above.exists())).close()
+    except OSError as error:
+        raise OSError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

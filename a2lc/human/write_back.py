@@ -29,7 +29,7 @@ import pandas as pd
 from a2lc.datasets import Classes, load_dataset
 from a2lc.datasets.base import bit_palette
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files
-from a2lc.files import atomic, below, read_json, read_label_png, write_json, write_label_png, write_text
+from a2lc.files import atomic, below, check_writable, read_json, read_label_png, write_json, write_label_png, write_text
 from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
 from a2lc.human.checked_csv import Row, read_checked, whole_number
@@ -127,12 +127,14 @@ def write_back(run: Run, out: PathLike, round: int | None = None) -> pd.DataFram
     Raises:
         ValueError: `out` exists or lies in the dataset; or as `write_changes`.
         FileNotFoundError: as `write_changes`.
+        OSError: `out` cannot be written.
     """
     root, target = _own_labels(run), Path(out)
     if target.exists():
         raise ValueError(f"{target}: exists already; expected a new folder for the corrected copy")
     if target.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"{target}: lies in the dataset {root}; expected a folder elsewhere")
+    check_writable(target)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     runs_dir = run.path.parent.resolve()

@@ -7,15 +7,16 @@ import ast
 import linecache
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2lc.files import atomic
+from a2lc.files import atomic, check_writable
 from a2lc.notebook.parameters import INJECTED, PROFILE, declared, parameters_by_item, settle
+from a2lc.notebook.runner import lies_at, papermill_process
 
 PROJECT = "A2LC_PROJECT"  # an environment variable: the project of the kernels that `a2lc regenerate` starts
-SAID_BY_RUNNERS = ("__vsc_ipynb_file__", "PAPERMILL_INPUT_PATH")  # of VS Code, `papermill --inject-input-path`
+RUNS = "runs_dir"  # the parameter whose folder finished runs are read from
 PACKAGED = Path(__file__).resolve().parents[1] / "notebooks"  # put there by setup.py, when a wheel is built
 NOTEBOOKS = PACKAGED if PACKAGED.is_dir() else PACKAGED.parents[1] / "notebooks"
 
@@ -34,16 +35,16 @@ def project_folder(notebook: str | os.PathLike[str] | None = None) -> Path:
         return Path(named).resolve()
     here, checkout = Path.cwd(), Path(__file__).resolve().parents[2]
     above = [folder for file in (notebook,) if file for folder in Path(file).resolve().parents]
-    for folder in (*above, here, *here.parents, checkout):
-        if (folder / "notebooks" / "params").is_dir():
-            return folder
-    return here
+    return next((folder for folder in (*above, here, *here.parents, checkout) if _is_project(folder)), here)
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "notebooks" / "params").is_dir()
 
 
 def notebooks_of(project: Path) -> Path:
     """The notebooks of a project; where it has none, those that came with a2lc."""
-    own = project / "notebooks"
-    return own if (own / "params").is_dir() else NOTEBOOKS
+    return project / "notebooks" if _is_project(project) else NOTEBOOKS
 
 
 def copy_notebooks(dest: Path) -> int:
@@ -82,13 +83,52 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
         namespace: ``globals()`` of the notebook; the checked values are written to it.
 
     Raises:
-        ValueError: in one line, what is wrong and what to type.
+        ValueError: in one line, what is wrong and what to type; also where papermill hides the notebook's folder.
+        OSError: results cannot be written where a parameter says.
     """
     source, given = last_parameters(_cells_run())
-    project = project_folder(next((namespace[name] for name in SAID_BY_RUNNERS if namespace.get(name)), None))
+    notebook = lies_at(namespace)
+    if notebook is None and (given or papermill_process()[0]):
+        _check_current_folder(item)
+    project = project_folder(notebook)
     known = parameters_by_item(notebooks_of(project)) if namespace.get(PROFILE) or given else {}
-    namespace.update(settle(item, declared(source), namespace, given, known))
+    settled = settle(item, declared(source), namespace, given, known)
+    _check_places(item, project, settled)
+    namespace.update(settled)
     os.chdir(project)
+
+
+def current_parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a notebook's parameters, after `begin`.
+
+    Args:
+        namespace: ``globals()`` of the notebook.
+
+    Raises:
+        ValueError: no parameters cell was run.
+    """
+    return {name: namespace[name] for name in declared(last_parameters(_cells_run())[0])}
+
+
+def _check_current_folder(item: str) -> None:
+    """Papermill runs a notebook and does not say where it lies: the current folder has to say whose files are meant."""
+    here = Path.cwd()
+    if PROJECT not in os.environ and not any(map(_is_project, (here, *here.parents))):
+        raise ValueError(
+            f"{item}: papermill does not say where the notebook lies, and {here} lies in no project; type the "
+            "notebook's whole path, or --cwd and the project, the folder that holds notebooks/"
+        )
+
+
+def _check_places(item: str, project: Path, parameters: Mapping[str, Any]) -> None:
+    """Raise OSError for a folder of results that cannot be written; one that holds runs may be read only."""
+    for name, place in parameters.items():
+        folder = project / str(place)
+        if name.endswith("_dir") and not (name == RUNS and folder.is_dir() and any(folder.iterdir())):
+            try:
+                check_writable(folder)
+            except OSError as error:
+                raise OSError(f"{item}: {name}: {error}; name another with -p {name} FOLDER") from error
 
 
 def last_parameters(cells: Sequence[str]) -> tuple[str, list[str]]:

@@ -7,11 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from a2lc.datasets import load_dataset
 from a2lc.files import read_json
-from a2lc.masks import MaskSet
+from a2lc.masks import AUTOMATIC, MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
 from a2lc.runs import SHARED, Run
 
@@ -29,6 +30,32 @@ def answers_only(run: Run) -> float:
         folder = run.folder(number)
         masks = masks.relabel(folder.queried_rows(), folder.answered_labels(), source="annotator", round=number)
     return truth_of(run).data_metrics(masks).miou
+
+
+def check_answers(run: Run) -> None:
+    """Whether every round asked for its budget, or for all that was left, and every answer became its mask's label.
+
+    Args:
+        run: a run that starts from labels, whatever its budget and number of rounds.
+
+    Raises:
+        ValueError: names the round and what was expected and found; or a run of superpixels.
+    """
+    check_starts_from_labels(run)
+    config, masks, clicks = run.config, run.masks(0), 0
+    for number in range(1, run.finished_rounds + 1):
+        folder, after, where = run.folder(number), run.masks(number), f"{run.path}: round {number}"
+        rows, answers, table = folder.queried_rows(), folder.answered_labels(masks.table), after.table
+        can_be_asked = (folder.scores() > -np.inf) & ~(masks.queried & config.non_redundant)
+        budget = min(config.masks_per_round(len(masks)), int(can_be_asked.sum()))
+        if not len(rows) == len(np.unique(rows)) == can_be_asked[rows].sum() == budget:
+            raise ValueError(f"{where}: expected {budget} masks that can be asked about, found {len(rows)} queries")
+        overruled = (table["source"].isin(AUTOMATIC) & (table["round"] == number)).to_numpy()[rows]
+        if lost := int((~after.queried[rows] | ((table["label"].to_numpy()[rows] != answers) & ~overruled)).sum()):
+            raise ValueError(f"{where}: expected every answer as its mask's label, found {lost} others")
+        clicks, masks = clicks + len(rows), after
+    if (noted := int(run.summary["clicks"].iloc[-1])) != clicks:
+        raise ValueError(f"{run.path}: expected a click per query, {clicks}, found {noted}")
 
 
 def check_starts_from_labels(run: Run) -> None:
@@ -69,7 +96,9 @@ def asked_masks(runs: Mapping[str, Iterable[Run]]) -> pd.DataFrame:
     rows = []
     for name, of_row in runs.items():
         for run in of_row:
-            queries = pd.concat([run.queries(number) for number in range(1, run.finished_rounds + 1)])
+            nothing = pd.DataFrame(columns=["row", "label", "answer"], dtype=int)  # of a run without rounds
+            rounds = range(1, run.finished_rounds + 1)
+            queries = pd.concat([run.queries(number) for number in rounds]) if rounds else nothing
             area = run.masks(0).table["area"].iloc[queries["row"]]
             row: dict[str, Any] = {"row": name, "seed": run.config.seed}
             row |= {"wrong": 100 * (queries["label"] != queries["answer"]).mean(), "median_area": area.median()}

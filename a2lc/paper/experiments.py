@@ -104,7 +104,7 @@ def run_rows(
         FailedRuns: some runs failed, the others are finished; or what else `run_many` raises.
     """
     seeds = list(seeds)
-    jobs = [(row, _experiment(fields, own, seed)) for seed in seeds for row, own in rows.items()]
+    jobs = [(row, experiment_of(fields, own, seed)) for seed in seeds for row, own in rows.items()]
     experiments = [experiment for _, experiment in jobs]
     runs = run_many(experiments, runs_dir, client, workers=0, device=device, progress=progress)
     found: dict[str, list[Run]] = {row: [] for row in rows}
@@ -113,7 +113,12 @@ def run_rows(
     return found
 
 
-def _experiment(fields: Mapping[str, Any], own: Mapping[str, Any], seed: int) -> Experiment:
+def experiment_of(fields: Mapping[str, Any], own: Mapping[str, Any], seed: int) -> Experiment:
+    """The run of one row and seed; arguments as in `run_rows`.
+
+    Raises:
+        ValueError: a field is unknown or wrong.
+    """
     shared = dict(fields)
     if "pseudo_labels" in METHODS.get(own.get("method", ""), {}):
         for name in ("pseudo_labels", "scoring"):

@@ -32,6 +32,7 @@ from a2lc.notebook.parameters import (
 )
 from a2lc.paper.execution import check_kernel, run_notebook
 from a2lc.paper.many import SCHEDULER
+from a2lc.paper.planned import check_extras, planned_runs
 from a2lc.paper.summary import MINUTES
 
 ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
@@ -99,8 +100,8 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
 
     Raises:
         FileNotFoundError: no such profile, notebook or folder.
-        ValueError: a profile is damaged, names no ``figures_dir``, a parameter that no notebook has, or one of a wrong
-            type; a notebook's kernel is not installed.
+        ValueError: a profile is damaged, names no ``figures_dir``, a parameter that no notebook has, one of a wrong
+            type, or a value that no run can be made of; a notebook's kernel is not installed.
     """
     if not notebooks.is_dir():
         raise FileNotFoundError(f"{notebooks}: no such folder; say where the notebooks are with --notebooks")
@@ -162,7 +163,13 @@ def _given(notebook: Path, profile: dict[str, Any], known: dict[str, dict[str, P
     item, parameters = item_of(notebook), parameters_of(notebook)
     given = profile_for(item, profile, {**known, item: parameters})
     settled = settle(item, parameters, given, given, {})
+    planned_runs(item, settled)
     return {name: settled[name] for name in given}
+
+
+def _check_extras(task: Task) -> None:
+    item, parameters = item_of(task.notebook), parameters_of(task.notebook)
+    check_extras(item, settle(item, parameters, task.parameters, task.parameters, {}), task.project)
 
 
 def execute(
@@ -182,10 +189,14 @@ def execute(
 
     Raises:
         ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
-        OSError: a task's folder cannot be written; nothing is started.
+        OSError, MissingExtraError: a task's folder cannot be written, or a package that its runs need is missing;
+            nothing is started.
     """
     for folder in {task.folder for task in tasks}:
         _check_writable(folder)
+    if scheduler is None and SCHEDULER not in os.environ:  # else the cluster's machines need them
+        for task in tasks:
+            _check_extras(task)
     weights = {task: _expected(task) for task in tasks}
     waiting, running = deque(tasks), dict[Future[Outcome], tuple[Task, float]]()
     threads = None if jobs == 1 else str(max(1, (os.cpu_count() or 1) // jobs))

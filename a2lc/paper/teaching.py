@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
@@ -20,7 +22,29 @@ from a2lc.masks import VOID, MaskSet, label_names
 from a2lc.metrics import TruthHistogram
 from a2lc.paper.clicks import truth_of
 
+REAL_MASKS = "grounded_sam_voc"
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#999999")
+
+
+def real_data(given: str = "") -> Path | None:
+    """The folder of real masks, with ``grounded_sam_voc`` and ``VOCdevkit`` in it.
+
+    Args:
+        given: a folder; empty: the one that the environment variable ``A2LC_DATA`` names, else ``../shared/data``.
+
+    Returns:
+        The folder; None where none was given and there are no such masks.
+
+    Raises:
+        FileNotFoundError: there are none in the folder that was given.
+    """
+    folder = Path(given or os.environ.get("A2LC_DATA") or "../shared/data")
+    if (folder / REAL_MASKS).is_dir():
+        return folder
+    if given:
+        wanted = f"{REAL_MASKS} and VOCdevkit"
+        raise FileNotFoundError(f"data: expected a folder with {wanted}, found no {REAL_MASKS} in {given}")
+    return None
 
 
 def window(inside: np.ndarray, margin: int = 8) -> tuple[slice, slice]:

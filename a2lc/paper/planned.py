@@ -1,0 +1,123 @@
+"""Which runs a notebook's parameters ask for, known before any is played: wrong values and missing packages are told at
+once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from a2lc.config import METHODS, Experiment
+from a2lc.files import nearest
+from a2lc.human.own_dataset import own_experiment
+from a2lc.machine import require
+from a2lc.notebook import current_parameters
+from a2lc.paper.experiments import TABLE4, TABLE5, Rows, experiment_of, table2
+from a2lc.rounds import check_packages
+from a2lc.runs import Run, run_folders
+
+FIELDS = ("dataset", "root", "rounds", "budget", "segmenter", "scoring", "correction", "pseudo_labels")
+LISTS: Mapping[str, Rows] = {
+    "methods": {name: {"method": name} for name in METHODS},
+    "rows": table2(2),
+    "functions": TABLE4,
+    "without_lcm": {name: {**fields, "method": "a2lc_no_lcm"} for name, fields in TABLE4.items()},
+}
+"""Parameters that list rows of a table: name of the parameter -> the rows that there are."""
+OF_ITEMS: Mapping[str, Rows] = {
+    "quickstart": {name: {"method": name} for name in ("alc", "a2lc_no_lcm", "a2lc")},
+    "table5": TABLE5,
+    "figure1": {"alc": {"method": "alc"}, "a2lc": {}, "full": {"method": "full_supervision", "rounds": 0}},
+    "figure6": {"alc": {"method": "alc"}, "a2lc": {}},
+}
+"""Rows that an item always has; an item that is not named here and lists none has A²LC alone."""
+ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "explore", "figure5")  # look at a round's questions
+
+
+def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
+    """The runs that a notebook is going to play. Of Table 2 their budget is not known yet, and is 2.
+
+    Args:
+        item: the notebook (`a2lc.notebook.parameters.item_of`).
+        values: all of its parameters.
+
+    Returns:
+        One per row and seed; none of a notebook without a parameter ``dataset``.
+
+    Raises:
+        ValueError: names the item, the parameter or field that is wrong, what was expected and what was found.
+    """
+    if "dataset" not in values:
+        return []
+    try:
+        _check_values(item, values)
+        fields = {name: values[name] for name in FIELDS if name in values}
+        if item == "correct":
+            cut = own_experiment(values["root"], values["masks"], values["side"])
+            return [
+                Experiment(**fields),
+                Experiment(**fields | {"dataset": "folder", "pseudo_labels": cut.pseudo_labels}),
+            ]
+        listed = [rows[name] for key, rows in LISTS.items() for name in values.get(key, ())]
+        rows = listed or list(OF_ITEMS.get(item, {"a2lc": {}}).values())
+        return [experiment_of(fields, own, seed) for seed in values.get("seeds", [0]) for own in rows]
+    except ValueError as error:
+        raise ValueError(f"{item}: {error}") from None
+
+
+def check_parameters(item: str, namespace: Mapping[str, Any]) -> None:
+    """Refuse values that no run can be made of, in a notebook's first cell of code, after `a2lc.notebook.begin`.
+
+    Args:
+        item: the notebook.
+        namespace: its ``globals()``.
+
+    Raises:
+        ValueError: as `planned_runs`.
+    """
+    planned_runs(item, current_parameters(namespace))
+
+
+def check_extras(item: str, values: Mapping[str, Any], project: Path) -> None:
+    """Refuse runs whose packages are not installed; finished ones need none.
+
+    Args:
+        item: the notebook.
+        values: all of its parameters.
+        project: the folder from which they are relative.
+
+    Raises:
+        MissingExtraError: names what is missing, and the command that installs it.
+    """
+    runs_dir, planned = project / values.get("runs_dir", "runs"), planned_runs(item, values)
+    if "share" not in values:
+        check_packages(planned, runs_dir)
+        return
+    finished = [_but_budget(run.config) for run in _runs_in(runs_dir) if run.finished]
+    for config in planned:
+        if _but_budget(config) not in finished:
+            require(*config.optional_modules)
+
+
+def _but_budget(config: Experiment) -> dict[str, Any]:
+    return config.identity() | {"budget": None}
+
+
+def _runs_in(runs_dir: Path) -> list[Run]:
+    found = []
+    for folder in run_folders(runs_dir) if runs_dir.is_dir() else []:
+        with suppress(ValueError, OSError):  # a damaged one hides no other
+            found.append(Run.open(folder))
+    return found
+
+
+def _check_values(item: str, values: Mapping[str, Any]) -> None:
+    for key, rows in LISTS.items():
+        for name in values.get(key, ()):
+            if name not in rows:
+                raise ValueError(f"{key}: expected names of {', '.join(rows)}, found {name!r}{nearest(name, rows)}")
+    if not 0 < values.get("share", 0.5) < 1:
+        raise ValueError(f"share: expected a share of the superpixels in (0, 1), found {values['share']!r}")
+    if item in ASKING and values.get("rounds", 1) < 1:
+        raise ValueError(f"rounds: expected at least 1, found {values['rounds']!r}: this notebook looks at the first")
