@@ -19,7 +19,7 @@ from a2lc.segmenter import FeatureSegmenter, SegmenterSettings, build_segmenter,
 from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.feature_store import FeatureStore, Maps
 from a2lc.segmenter.frozen import FrozenSegmenter
-from a2lc.segmenter.frozen_parts import FrozenHead, joined
+from a2lc.segmenter.frozen_parts import FrozenHead, enlarged, joined
 from a2lc.segmenter.training import normalise, pixel_loss
 
 pytest.importorskip("timm")
@@ -89,15 +89,25 @@ def test_prediction_is_the_head_on_enlarged_features(weights: Path) -> None:
 
 def test_mixing_before_enlarging_changes_nothing() -> None:
     torch.manual_seed(0)
-    head = FrozenHead(5 + 7 + 3 + 3, 4)
+    head = FrozenHead(5 + 7 + 3, 4)
     maps = [torch.randn(1, 5, 6, 9), torch.randn(1, 7, 3, 5), torch.randn(1, 3, 3, 5)]
     for _ in range(3):
-        head(torch.randn(8, 18, 2, 2) * 3 + 1)  # statistics of batch norm
+        head(torch.randn(8, 15, 2, 2) * 3 + 1)  # statistics of batch norm
     head.eval()
     with torch.inference_mode():
         torch.testing.assert_close(head.classifier(head.features(maps)), head(joined(maps)), atol=1e-5, rtol=1e-4)
-    with pytest.raises(ValueError, match=r"trained on 18 features, found 5 \+ 7 \+ 7"):
+    with pytest.raises(ValueError, match=r"trained on 15 features, found 5 \+ 7"):
         head.features(maps[:2])
+
+
+@pytest.mark.parametrize(
+    ("cells", "size", "shown"), [((7, 8), (56, 64), (50, 61)), ((3, 5), (6, 9), None), ((1, 2), (1, 5), None)]
+)
+def test_enlarging_is_bilinear(cells: tuple[int, int], size: tuple[int, int], shown: tuple[int, int] | None) -> None:
+    maps = torch.randn(2, 3, *cells, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False)
+    rows, columns = shown or size
+    torch.testing.assert_close(enlarged(maps, size, shown), expected[..., :rows, :columns], atol=1e-5, rtol=0)
 
 
 def test_only_labelled_cells_teach(weights: Path) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from a2lc.datasets import Split
 from a2lc.files import read_arrays, write_arrays
-from a2lc.segmenter.frozen_parts import STRIDES, FrozenBackbone, FrozenHead, joined
+from a2lc.segmenter.frozen_parts import STRIDES, FrozenBackbone, FrozenHead, enlarged, joined
 from a2lc.segmenter.processes import kernels
 from a2lc.segmenter.released import load_weights
 from a2lc.segmenter.samples import IGNORE, Labels, read_sample
@@ -190,7 +189,9 @@ class FrozenSegmenter:
         head = self._ready()
         with kernels(self.settings.deterministic):
             logits = head.classifier(head.features(self.extractor.maps(image)))  # (1, K, h, w)
-            return self._at_pixels(logits, image.shape[:2]).softmax(0)
+            logits = self._at_pixels(logits, image.shape[:2])  # (K, H, W)
+            logits -= logits.amax(0)  # softmax, without 16 MB more of memory
+            return logits.exp_().div_(logits.sum(0))
 
     @torch.inference_mode()
     def features(self, image: np.ndarray) -> torch.Tensor:
@@ -247,8 +248,7 @@ class FrozenSegmenter:
         """Maps (1, C, h, w) of cells -> (C, H, W) float32, bilinear."""
         side = STRIDES[0] / self.settings.scale
         whole = [max(pixels, round(cells * side)) for cells, pixels in zip(maps.shape[-2:], size, strict=True)]
-        maps = F.interpolate(maps.float(), whole, mode="bilinear", align_corners=False)
-        return maps[0, :, : size[0], : size[1]]
+        return enlarged(maps.float(), tuple(whole), size)[0]
 
 
 def _shuffled(count: int, steps: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
