@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -21,13 +22,15 @@ def scripts() -> Any:
     before = list(sys.path)
     sys.path.insert(0, str(BENCHMARKS))
     import generated
+    import look_alikes
     import measuring
     import scale
     import scale_fit
     import speed
     import speed_training
 
-    modules = {module.__name__: module for module in (generated, measuring, scale, scale_fit, speed, speed_training)}
+    every = (generated, look_alikes, measuring, scale, scale_fit, speed, speed_training)
+    modules = {module.__name__: module for module in every}
     yield modules
     sys.path[:] = before
     for name in modules:
@@ -134,3 +137,12 @@ def test_a_finished_run(scripts: dict[str, ModuleType], measured: list[dict[str,
     found = scripts["speed"].finished_run(next(runs[0].glob("0/*/config.json")).parent)
     assert 0 < found["overhead_over_round"] <= 1
     assert found["run_without_weights_kib"] > 1
+
+
+def test_pairs_are_of_equal_truth_and_different_images(scripts: dict[str, ModuleType]) -> None:
+    """By hand: truth 0 has images a, a, b, truth 1 has a, b; pairs of one image are left out."""
+    records = pd.DataFrame({"image": list("aabab"), "truth": [0, 0, 0, 1, 1], "label": [1, 2, 1, 0, 2]})
+    found = np.array([[1.0, 0], [0, 1], [1, 0], [1, 1], [-1, 1]])
+    pairs = scripts["look_alikes"].pairs(records, found)
+    assert pairs["cosine"].round(6).tolist() == [1, 0, 0]  # rows 0 and 2; 1 and 2; 3 and 4
+    assert pairs["same"].tolist()[0] and not pairs["same"][1:].any()
