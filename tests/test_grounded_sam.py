@@ -820,7 +820,7 @@ def test_weights_of_another_network_are_refused(stored: Path, bert: Path, tmp_pa
 def test_the_doctor(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A2LC_WEIGHTS", str(stored))
     result = CliRunner().invoke(app, ["doctor"], catch_exceptions=False)
-    rows = {line[:23].rstrip(): line[24:] for line in result.output.splitlines()}  # the longest name has 23 letters
+    rows = {line[:27].rstrip(): line[28:] for line in result.output.splitlines()}  # the longest name has 27 letters
     assert rows["Grounded-SAM"].startswith("usable with its weights on")
     assert rows["groundingdino_swint_ogc"] == f"usable: {stored / 'groundingdino_swint_ogc.pth'}"
     assert rows["sam_vit_b"].startswith(f"usable: {stored}") and rows["weights folder"].startswith(str(stored))

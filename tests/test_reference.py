@@ -1,8 +1,8 @@
 """The paper's numbers and ours: the reference values agree with each other, our committed results have the paper's
 directions, and what does not reproduce is said and flips when it changes.
 
-Levels are compared for the `paper` profile only: `toy` and `camvid` are other data, with a small network and simulated
-noise.
+Levels are compared for the profiles `paper` and `voc` only: `toy` and `camvid` are other data, with a small network and
+simulated noise.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ from a2lc.paper.tables import paper_table, paper_values
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "paper_figures"
 REFERENCE = ROOT / "a2lc" / "reference_results"
-PROFILES = ("toy", "camvid")
 ITEMS = ("table1", "table2", "table3", "table4", "table5", "figure1", "figure4", "figure5", "figure6")
+COMMITTED = {"toy": ITEMS, "camvid": ITEMS, "voc": ("table1", "table3", "figure4", "figure6")}
+"""Profile -> the items whose results are committed."""
+LABELS = {"toy": "simulated", "camvid": "simulated", "voc": "real Grounded-SAM output"}
+"""What every caption says of a profile's pseudo-labels."""
 
 
 # ----------------------------------------------------------------------------------------------- reference values
@@ -146,6 +149,7 @@ def test_the_papers_numbers_agree_with_each_other(dataset: str) -> None:
 
 # ------------------------------------------------------------------------------------------------------ directions
 DIFFERENT_HERE = {
+    "test_table1_a2lc_ends_above_alc[voc-model_miou]": "Model mIoU A²LC 31.6, ALC 34.5 (the paper: 68.4 and 65.5)",
     "test_table1_a2lc_is_ahead_in_every_round[camvid-1]": "Data mIoU A²LC 60.2, ALC 61.6 (on PASCAL VOC 67.5 and 68.2)",
     "test_table3_most_corrections_are_right[camvid]": "39.0 % of 3,873 corrected masks (the paper: 61.0 and 82.3 %)",
     "test_table4_the_lcm_adds_to_every_function[toy-abc]": "Data mIoU 88.6 with the LCM, 91.0 without",
@@ -162,13 +166,14 @@ MIOUS = ("data_miou", "model_miou")
 
 
 def in_every_profile(*rows: tuple) -> Callable:
-    """Run a test with (profile, *row) for every committed profile and row. What is known to be different is a strict
-    xfail of its assertion only: a missing file or row fails. Model mIoU on `toy` is left out: with one seed of a model
-    trained for seconds it moves by a point from run to run, as much as any two rows differ."""
+    """Run a test of an item with (profile, *row) for every profile that has it and every row. What is known to be
+    different is a strict xfail of its assertion only: a missing file or row fails. Model mIoU on `toy` is left out: one
+    seed of a model trained for seconds moves by a point from run to run, as much as any two rows differ."""
 
     def decorate(test: Callable) -> Callable:
         cases = []
-        for profile, row in product(PROFILES, rows or ((),)):
+        item = test.__name__.split("_")[1]
+        for profile, row in product([p for p, items in COMMITTED.items() if item in items], rows or ((),)):
             if (profile, "model_miou") in product(["toy"], row):
                 continue
             name = "-".join(map(str, (profile, *row)))
@@ -313,6 +318,40 @@ def beyond_tolerance(ours: pd.Series, paper: pd.DataFrame) -> pd.Series:
     return difference[~(difference.abs() <= (2 * paper["std"]).clip(lower=0.5) + 1e-9)]
 
 
+MODELS = {
+    "alc": ((28.4, 32.5, 34.4, 34.2, 34.9, 34.5), (56.9, 62.1, 64.1, 64.2, 65.0, 65.5)),
+    "a2lc": ((28.4, 31.0, 32.7, 31.3, 31.4, 31.6), (56.9, 60.9, 64.1, 66.5, 67.8, 68.4)),
+}
+VOC_DIFFERENT = {
+    ("model_miou", method, number): f"Model mIoU {here}, the paper {there}: few images, of few classes; frozen features"
+    for method, levels in MODELS.items()
+    for number, (here, there) in enumerate(zip(*levels, strict=True))
+}
+"""Levels of Table 1 that `voc` has not: (metric, method, round) -> the numbers."""
+VOC_ROWS = list(product(MIOUS, ("alc", "a2lc"), range(6)))
+
+
+@pytest.mark.parametrize(
+    ("metric", "method", "number"),
+    [
+        pytest.param(
+            *row,
+            marks=[pytest.mark.xfail(strict=True, raises=AssertionError, reason=VOC_DIFFERENT[row])]
+            if row in VOC_DIFFERENT
+            else [],
+        )
+        for row in VOC_ROWS
+    ],
+)
+def test_voc_has_the_levels_of_table1(metric: str, method: str, number: int) -> None:
+    """How near a level can be expected: as near as the first labels are, on which no method has worked yet. Those of
+    our 464 images are 8.2 points worse than those of the paper's 1,464 (50.4 and 58.6 % Data mIoU)."""
+    ours = committed("voc", "table1", "metric", "method", "round")["mean"]
+    paper = paper_table("table1").set_index(["dataset", "metric", "method", "round"])["value"]["voc2012"]
+    tolerance = abs(ours[("data_miou", "alc", 0)] - paper[("data_miou", "alc", 0)])
+    assert abs(ours[(metric, method, number)] - paper[(metric, method, number)]) <= tolerance + 1e-9
+
+
 def test_tolerance_of_the_paper_profile() -> None:
     paper = pd.DataFrame({"value": [50.0, 60.0, 70.0, 80.0], "std": [0.0, 0.4, 0.4, 1.0]})
     assert beyond_tolerance(pd.Series([50.5, 60.8, 69.1, 80.0]), paper).to_dict() == {2: pytest.approx(-0.9)}
@@ -322,8 +361,8 @@ def test_tolerance_of_the_paper_profile() -> None:
 # --------------------------------------------------------------------------------------------------- what is saved
 SAVED = sorted(path for path in RESULTS.glob("**/[!.]*.json") if "smoke" not in path.parts)
 FIGURES = [path for path in SAVED if not path.name.endswith(("_provenance.json", HEADLINE, MINUTES))]
-OF_ITEMS = [path for path in SAVED if path.parent.name in PROFILES and path.stem.split("_")[0] in ITEMS]
-TABLES = [path for profile in PROFILES for path in sorted((RESULTS / profile).glob("[!.]*.csv"))]
+OF_ITEMS = [path for path in SAVED if path.parent.name in COMMITTED and path.stem.split("_")[0] in ITEMS]
+TABLES = [path for profile in COMMITTED for path in sorted((RESULTS / profile).glob("[!.]*.csv"))]
 TABLES = [path for path in TABLES if path.name != TOLERANCES]
 
 
@@ -344,13 +383,14 @@ def test_every_saved_json_has_plain_numbers(path: Path) -> None:
 @pytest.mark.parametrize("path", OF_ITEMS, ids=name_of)
 def test_every_figure_says_what_it_was_computed_from(path: Path) -> None:
     caption = json.loads(path.read_text(encoding="utf-8"))["caption"]
-    assert path.parent.name in caption and "simulated" in caption  # profiles are named after their data
+    assert path.parent.name in caption and LABELS[path.parent.name] in caption  # profiles are named after their data
 
 
 @pytest.mark.parametrize("path", TABLES, ids=name_of)
 def test_every_table_says_what_it_was_computed_from(path: Path) -> None:
-    assert "simulated" in path.with_suffix(".md").read_text(encoding="utf-8").splitlines()[0]
-    assert "simulated" in path.with_suffix(".tex").read_text(encoding="utf-8")
+    said = LABELS[path.parent.name]
+    assert said in path.with_suffix(".md").read_text(encoding="utf-8").splitlines()[0]
+    assert said in path.with_suffix(".tex").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=name_of)
@@ -368,7 +408,7 @@ def test_every_item_of_the_paper_has_one_notebook(item: str) -> None:
     assert len(list((ROOT / "notebooks").glob(f"{item}_*.ipynb"))) == 1
 
 
-@pytest.mark.parametrize(("profile", "item"), list(product(PROFILES, ITEMS)))
+@pytest.mark.parametrize(("profile", "item"), [(profile, item) for profile in COMMITTED for item in COMMITTED[profile]])
 def test_every_item_is_committed_in_every_profile(profile: str, item: str) -> None:
     saved = {path.name for path in (RESULTS / profile).iterdir() if path.stem.split("_")[0] == item}
     assert saved, f"paper_figures/{profile}: nothing of {item}; a2lc regenerate --profile {profile} --only {item}"
