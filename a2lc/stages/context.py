@@ -59,10 +59,10 @@ class Context:
 
 
 def model_factory(
-    config: Experiment, dataset: Dataset, device: str, segmenter: SegmenterFactory | None, shared: Path
+    config: Experiment, dataset: Dataset, device: str, segmenter: SegmenterFactory | None, shared: Path | None = None
 ) -> Callable[[], Segmenter]:
     """What makes the run's models: the user's own `segmenter`, or the network of the configuration, which keeps in the
-    folder `shared` what it computes once for all models.
+    folder `shared` (None: a temporary one) what it computes once for all models.
 
     The function raises `ValueError` where a model lacks a method that the configuration needs, or where there is
     nothing to validate it with.
