@@ -88,11 +88,12 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
     """
     source, given = last_parameters(_cells_run())
     notebook = lies_at(namespace)
-    if notebook is None and (given or papermill_process()[0]):
-        _check_current_folder(item)
     project = project_folder(notebook)
     known = parameters_by_item(notebooks_of(project)) if namespace.get(PROFILE) or given else {}
     settled = settle(item, declared(source), namespace, given, known)
+    hidden = notebook is None and (given or papermill_process()[0])
+    if hidden and not all(Path(place).is_absolute() for name, place in settled.items() if name.endswith("_dir")):
+        _check_current_folder(item)
     _check_places(item, project, settled)
     namespace.update(settled)
     os.chdir(project)
@@ -116,7 +117,7 @@ def _check_current_folder(item: str) -> None:
     if PROJECT not in os.environ and not any(map(_is_project, (here, *here.parents))):
         raise ValueError(
             f"{item}: papermill does not say where the notebook lies, and {here} lies in no project; type the "
-            "notebook's whole path, or --cwd and the project, the folder that holds notebooks/"
+            "notebook's whole path, --cwd and the project (the folder that holds notebooks/), or whole paths of *_dir"
         )
 
 
