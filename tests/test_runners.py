@@ -151,7 +151,7 @@ def test_a_copy_of_the_notebooks_is_a_project_of_its_own(
 
 
 def test_nothing_is_written_where_papermill_hides_the_notebook(place: Path, appeared: Callable[[], set[str]]) -> None:
-    path, wanted = f"notebooks/{NOTEBOOK}", r"type the notebook's whole path, or --cwd and the project"
+    path, wanted = f"notebooks/{NOTEBOOK}", r"type the notebook's whole path, --cwd and the project"
     ran = python("papermill", path, place / "out.ipynb", "--cwd", "../foreign", cwd=place / "other", PWD=str(place))
     assert ran.returncode == 1 and wanted in ran.stderr.strip().splitlines()[-1]
     code = (

@@ -91,8 +91,8 @@ def begin(item: str, namespace: dict[str, Any]) -> None:
     project = project_folder(notebook)
     known = parameters_by_item(notebooks_of(project)) if namespace.get(PROFILE) or given else {}
     settled = settle(item, declared(source), namespace, given, known)
-    hidden = notebook is None and (given or papermill_process()[0])
-    if hidden and not all(Path(place).is_absolute() for name, place in settled.items() if name.endswith("_dir")):
+    places = [Path(place).is_absolute() for name, place in settled.items() if name.endswith("_dir")]
+    if notebook is None and (given or papermill_process()[0]) and not (places and all(places)):
         _check_current_folder(item)
     _check_places(item, project, settled)
     namespace.update(settled)
