@@ -101,7 +101,8 @@ def test_mixing_before_enlarging_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "size", "shown"), [((7, 8), (56, 64), (50, 61)), ((3, 5), (6, 9), None), ((1, 2), (1, 5), None)]
+    ("cells", "size", "shown"),
+    [((7, 8), (56, 64), (50, 61)), ((3, 5), (6, 9), None), ((1, 2), (1, 5), None), ((4, 5), (4, 5), (3, 5))],
 )
 def test_enlarging_is_bilinear(cells: tuple[int, int], size: tuple[int, int], shown: tuple[int, int] | None) -> None:
     maps = torch.randn(2, 3, *cells, generator=torch.Generator().manual_seed(0))

@@ -13,12 +13,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from a2lc.files import differences, nearest, read_json, write_json
+from a2lc.files import check_writable, differences, nearest, read_json, write_json
 from a2lc.machine import show_bars, surroundings
 from a2lc.notebook import PACKAGED, PROJECT, project_folder
 from a2lc.notebook.parameters import (
@@ -193,7 +192,7 @@ def execute(
             nothing is started.
     """
     for folder in {task.folder for task in tasks}:
-        _check_writable(folder)
+        check_writable(folder)
     if scheduler is None and SCHEDULER not in os.environ:  # else the cluster's machines need them
         for task in tasks:
             _check_extras(task)
@@ -225,14 +224,6 @@ def execute(
             yield from (outcome for outcome, _ in outcomes)
         bar.n = bar.total
         bar.refresh()
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(f"{folder}: results cannot be written here ({error.strerror})") from error
 
 
 def _expected(task: Task) -> float:

@@ -100,6 +100,9 @@ class FrozenHead(nn.Module):
         """What the last layer sees of maps (1, C, h, w), in evaluation mode: (1, 192, h, w) at the size of the first.
 
         Mixing channels and enlarging maps can change places, so that coarse stages are mixed while they are small.
+
+        Raises:
+            ValueError: the maps have another number of channels than in training.
         """
         channels = [stage.shape[1] for stage in maps]
         if sum(channels) != self.norm.num_features:
@@ -130,13 +133,17 @@ def enlarged(maps: torch.Tensor, size: tuple[int, ...], shown: tuple[int, ...] |
     Args:
         maps: float32.
         size: (H, W), not smaller.
-        shown: how much of it is wanted, from the upper left; all of it by default.
+        shown: (rows, columns) that are wanted of it, from the upper left; all by default.
+
+    Returns:
+        (N, C, rows, columns) float32.
     """
-    if maps.shape[-2:] == size:
+    shown = shown or size
+    if maps.shape[-2:] == size == shown:
         return maps
     height, width = (
         _weights(cells, pixels, seen).to(maps.device)
-        for cells, pixels, seen in zip(maps.shape[-2:], size, shown or size, strict=True)
+        for cells, pixels, seen in zip(maps.shape[-2:], size, shown, strict=True)
     )
     return height @ (maps @ width.T)
 
