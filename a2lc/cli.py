@@ -15,6 +15,7 @@ import typer
 
 from a2lc import __version__
 from a2lc.human import cli as cli_human
+from a2lc.human.cli import RunsDir
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from a2lc.runs import Run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-
-RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 
 def _say_version(wanted: bool) -> None:
