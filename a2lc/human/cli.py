@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from a2lc.config import Experiment
     from a2lc.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -18,6 +19,8 @@ RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Masks = Annotated[list[str] | None, typer.Option("--mask", help="One mask, IMAGE:ID; may be repeated.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Round = Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")]
+SLOW_CPU = "for a slow CPU, for instance, `segmenter: {iterations: 50}`"
+"""What may stand in a file of experiment fields."""
 
 
 class Format(Enum):
@@ -34,7 +37,9 @@ def correct(
         Path, typer.Argument(help="Your data: images/, labels/ and classes.txt (a2lc/datasets/folder.py).")
     ],
     budget: Annotated[int, typer.Option(min=1, help="Masks asked about per round.")] = 100,
-    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Number of rounds: 5, or as many as the run that is gone on with.")
+    ] = None,
     masks: Annotated[
         str,
         typer.Option(
@@ -42,7 +47,9 @@ def correct(
         ),
     ] = "regions",
     side: Annotated[int, typer.Option(min=4, help="Of slic and seeds: square root of the mean area in pixels.")] = 32,
-    params: Annotated[Path | None, typer.Option(help="YAML or JSON file of further experiment fields.")] = None,
+    params: Annotated[
+        Path | None, typer.Option(help=f"YAML or JSON file of further experiment fields; {SLOW_CPU}.")
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     device: Device = "auto",
 ) -> None:
@@ -51,8 +58,11 @@ def correct(
     from a2lc.human.own_dataset import own_experiment
     from a2lc.rounds import run
 
-    fields = {"budget": budget, "rounds": rounds} | (read_fields(params) if params else {})
-    _say(run(own_experiment(root, masks, side, **fields), runs_dir, device=device))
+    asked = {} if rounds is None else {"rounds": rounds}
+    asked |= read_fields(params) if params else {}
+    config = own_experiment(root, masks, side, **{"budget": budget} | asked)
+    config = _going_on(config, runs_dir, "rounds" in asked)
+    _say(run(config, runs_dir, device=device))
 
 
 @app.command()
@@ -214,6 +224,24 @@ def _file_names(run: Run) -> dict[str, str]:
 
     folder = None if run.config.root is None else run.config.root / "images"
     return {name: path.name for name, path in index_files(folder).items()} if folder and folder.is_dir() else {}
+
+
+def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
+    """The configuration; of a run that is there, with its number of rounds where none was asked for. More are told,
+    fewer are refused: `a2lc next` would not keep to them."""
+    from a2lc.runs import Run
+
+    if not ((folder := runs_dir / config.name) / "config.json").is_file():
+        return config
+    before = Run.open(folder).config.rounds
+    if not asked:
+        return config.model_copy(update={"rounds": before})
+    if config.rounds < before:
+        what = f"{folder} was begun with {before}, expected as many or more, found {config.rounds}"
+        raise ValueError(f"rounds: {what}; labels can be written back after any round")
+    if config.rounds > before:
+        typer.echo(f"{folder}: {config.rounds} rounds from now on, {before} before")
+    return config
 
 
 def _open(run_folder: Path, runs_dir: Path) -> Run:
