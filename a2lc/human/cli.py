@@ -19,7 +19,7 @@ RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Masks = Annotated[list[str] | None, typer.Option("--mask", help="One mask, IMAGE:ID; may be repeated.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Round = Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")]
-SLOW_CPU = "for a slow CPU, for instance, `segmenter: {iterations: 50}`"
+SLOW_CPU = "`segmenter: {iterations: 50}` helps a slow CPU"
 """What may stand in a file of experiment fields."""
 
 
@@ -68,7 +68,9 @@ def correct(
 @app.command()
 def queue(
     run_folder: RunFolder,
-    export_to: Annotated[Path | None, typer.Option("--export", help="Write the queue as CSV, to fill in.")] = None,
+    export_to: Annotated[
+        Path | None, typer.Option("--export", help="Write the queue as CSV, to fill in, and pictures beside it.")
+    ] = None,
     import_from: Annotated[Path | None, typer.Option("--import", help="Take the answers of such a file.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
@@ -80,7 +82,7 @@ def queue(
     if import_from is not None:
         typer.echo(f"{read_queue(found, import_from)} new answers from {import_from}")
     if export_to is not None:
-        write_queue(found, export_to)
+        write_queue(found, export_to, pictures=True)
         typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
     typer.echo(repr(found))
 
@@ -237,7 +239,7 @@ def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
     if not asked:
         return config.model_copy(update={"rounds": before})
     if config.rounds < before:
-        what = f"{folder} was begun with {before}, expected as many or more, found {config.rounds}"
+        what = f"{folder} has {before}, expected as many or more, found {config.rounds}"
         raise ValueError(f"rounds: {what}; labels can be written back after any round")
     if config.rounds > before:
         typer.echo(f"{folder}: {config.rounds} rounds from now on, {before} before")
