@@ -19,7 +19,7 @@ RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Masks = Annotated[list[str] | None, typer.Option("--mask", help="One mask, IMAGE:ID; may be repeated.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Round = Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")]
-SLOW_CPU = "`segmenter: {iterations: 50}` helps a slow CPU"
+SLOW_CPU = "`segmenter: {network: light, iterations: 50}` helps a slow CPU"
 """What may stand in a file of experiment fields."""
 
 

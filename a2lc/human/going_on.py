@@ -54,7 +54,7 @@ def next_round(
 
 
 def state_of(run: Run) -> str:
-    """What a run waits for, and how much of it is there, in a few words: of ``a2lc status``.
+    """What a run waits for, and how much of it is there, in a few words, as ``a2lc status`` prints them.
 
     Raises:
         FileNotFoundError, ValueError: as `Queue` and `Approval`.
