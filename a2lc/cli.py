@@ -6,15 +6,19 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from tqdm.auto import tqdm
 
 from a2lc import __version__
 from a2lc.human import cli as cli_human
+from a2lc.human.cli import SLOW_CPU, RunsDir
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
 
@@ -24,8 +28,6 @@ if TYPE_CHECKING:
     from a2lc.runs import Run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-
-RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 
 
 def _say_version(wanted: bool) -> None:
@@ -46,7 +48,8 @@ def _root(
 @app.command()
 def run(
     params: Annotated[
-        Path | None, typer.Option(help="YAML or JSON file of experiment fields, e.g. notebooks/params/camvid.yaml.")
+        Path | None,
+        typer.Option(help=f"YAML or JSON file of experiment fields, e.g. notebooks/params/camvid.yaml; {SLOW_CPU}."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="toy, camvid, voc2012, cityscapes or folder.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset.")] = None,
@@ -91,31 +94,37 @@ def run(
 
 @app.command()
 def status(runs_dir: RunsDir = Path("runs")) -> None:
-    """List all runs: rounds done, clicks, Data and Model mIoU of the last finished round. Those that cannot be read are
-    marked, and the reasons follow."""
+    """List all runs: rounds done, clicks, Data and Model mIoU of the last finished round, and what a run waits for.
+    Those that cannot be read are marked, and the reasons follow."""
     import pandas as pd
 
     from a2lc.runs import Run, run_folders
 
     rows, reasons = [], []
-    for folder in run_folders(runs_dir):
+    for folder in run_folders(runs_dir := runs_dir.absolute()):
         try:
             rows.append({"run": folder.name} | _standing(Run.open(folder)))
         except (ValueError, OSError) as error:
             rows.append({"run": folder.name, "rounds": "unreadable"})
             reasons.append(f"unreadable: {error}")
-    table = pd.DataFrame(rows, columns=["run", "rounds", "clicks", "data_miou", "model_miou"])
+    if not rows:
+        typer.echo(f"{runs_dir}: no runs")
+        return
+    table = pd.DataFrame(rows, columns=["run", "rounds", "clicks", "data_miou", "model_miou", "state"])
     table["clicks"] = ["-" if pd.isna(clicks) else f"{clicks:.0f}" for clicks in table["clicks"]]
     table = table.astype({"data_miou": float, "model_miou": float})
     text = table.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
-    typer.echo("\n".join([text, *reasons]) if rows else f"{runs_dir}: no runs")
+    typer.echo("\n".join([f"runs in {runs_dir}:", text, *reasons]))
 
 
 def _standing(run: Run) -> dict[str, Any]:
-    """How far a run is, and its last numbers."""
+    """How far a run is, its last numbers, and what it waits for."""
+    from a2lc.human.going_on import state_of
+
     summary, numbers = run.summary, ["clicks", "data_miou", "model_miou"]
     last: Mapping[Any, Any] = summary.iloc[-1].to_dict() if len(summary) else {}
-    return {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}"} | {name: last.get(name) for name in numbers}
+    done = {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}", "state": state_of(run)}
+    return done | {name: last.get(name) for name in numbers}
 
 
 @app.command()
@@ -150,8 +159,6 @@ def regenerate(
     Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
     profile are relative to the project, which holds the notebooks' folder, wherever this is typed.
     """
-    from tqdm.auto import tqdm
-
     from a2lc.notebook import notebooks_of, project_folder
     from a2lc.notebook.parameters import item_of
     from a2lc.paper.regenerate import execute, plan, redirected
@@ -229,7 +236,7 @@ def doctor(
     """Say what this machine has: packages, device, cores, memory, disk, optional parts, pretrained weights."""
     import torch
 
-    from a2lc.machine import OPTIONAL, missing
+    from a2lc.machine import OPTIONAL, accelerators, missing
     from a2lc.pseudo_labels.label_images import grounded_sam_status
     from a2lc.segmenter import resolve_device
     from a2lc.segmenter.pretrained import backbone_status
@@ -239,7 +246,7 @@ def doctor(
         name: version(name) for name in ("a2lc", "torch", "torchvision", "numpy", "pandas", "papermill", "jupyterlab")
     }
     device = resolve_device("auto")
-    rows |= {"device": f"{device} (what auto takes)", **_accelerators()}
+    rows |= {"device": f"{device} (what auto takes)", **accelerators()}
     rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
     rows["free disk here"] = f"{shutil.disk_usage('.').free / 2**30:.0f} GiB"
     rows |= {module: missing(module) or "installed" for module in OPTIONAL}
@@ -248,20 +255,6 @@ def doctor(
     width = max(map(len, rows))
     for name, value in rows.items():
         typer.echo(f"{name:{width}} {value}")
-
-
-def _accelerators() -> dict[str, str]:
-    """Which devices besides the CPU are usable, and what to do where they are not."""
-    import torch
-
-    if torch.cuda.is_available():
-        cuda = f"usable: {torch.cuda.get_device_name()}"
-    elif torch.version.cuda is None:
-        cuda = "not usable: this torch is built without CUDA; the wheel of PyPI for Linux has it"
-    else:
-        cuda = f"not usable: torch for CUDA {torch.version.cuda} finds no NVIDIA GPU; ask nvidia-smi about the driver"
-    mps = "usable" if torch.backends.mps.is_available() else "not usable: needs an Apple computer with its own GPU"
-    return {"cuda": cuda, "mps": mps}
 
 
 def _number(text: str) -> int | float:
@@ -284,10 +277,17 @@ for _more in (cli_masks, cli_human):
     app.registered_commands += _more.app.registered_commands
 
 
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """In place of `warnings.showwarning`: one line, above the progress bars."""
+    tqdm.write(f"warning: {' '.join(str(message).split())}", sys.stderr)
+
+
 def main() -> None:
-    """Entry point: errors that name what is wrong are printed in one line, without a traceback."""
+    """Entry point: warnings, and errors that name what is wrong, are printed in one line each, without a traceback."""
     try:
-        app(prog_name="a2lc")
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            app(prog_name="a2lc")
     except (ValueError, OSError, MissingExtraError) as error:
         typer.echo(f"a2lc: {error}", err=True)
         raise SystemExit(2) from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +11,7 @@ from a2lc.acquisition import ScoringSettings, get_acquisition_function
 from a2lc.acquisition.settings import PIXBAL
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
-from a2lc.files import nearest, read_yaml
+from a2lc.files import fingerprint, nearest, read_yaml
 from a2lc.machine import JOBLIB, KNEED, SEEDS
 from a2lc.notebook import notebooks_of, project_folder
 from a2lc.notebook.parameters import PROFILE, parameters_by_item, read_profile
@@ -29,7 +27,6 @@ _NO_IDENTITY: Any = {  # places, and how long
     "segmenter": PLACES,
     "rounds": True,
 }
-
 
 _A2LC = {"acquisition": "abc", "query": "mask", "lcm": True, "non_redundant": True, "similarity": "mean"}
 _ALC = {"acquisition": "sim", "query": "pixel", "lcm": False, "non_redundant": True, "similarity": "representative"}
@@ -300,8 +297,3 @@ def read_fields(path: str | Path) -> dict[str, Any]:
     if PROFILE not in values and not of_notebooks & set(values):
         return values
     return {name: value for name, value in read_profile(path).items() if name not in of_notebooks}
-
-
-def fingerprint(value: Any) -> str:
-    """First eight hexadecimal digits of the SHA-256 of `value` as canonical JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]

@@ -144,6 +144,20 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def accelerators() -> dict[str, str]:
+    """Which devices besides the CPU are usable, and what to do where they are not."""
+    import torch
+
+    if torch.cuda.is_available():
+        cuda = f"usable: {torch.cuda.get_device_name()}"
+    elif torch.version.cuda is None:
+        cuda = "not usable: this torch is built without CUDA; the wheel of PyPI for Linux has it"
+    else:
+        cuda = f"not usable: torch for CUDA {torch.version.cuda} finds no NVIDIA GPU; ask nvidia-smi about the driver"
+    mps = "usable" if torch.backends.mps.is_available() else "not usable: needs an Apple computer with its own GPU"
+    return {"cuda": cuda, "mps": mps}
+
+
 def is_shortage(error: RuntimeError) -> bool:
     """Whether PyTorch raised this for want of memory."""
     return any(words in str(error) for words in _OUT_OF_MEMORY)

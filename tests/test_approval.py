@@ -20,6 +20,7 @@ from a2lc.files import write_parquet
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import CAVEAT, Approval
 from a2lc.human.cli import app
+from a2lc.human.going_on import state_of
 from a2lc.human.undo import automatic_corrections, undo_corrections
 from a2lc.paper.clicks import truth_of
 from a2lc.runs.decisions import vetoed
@@ -192,6 +193,7 @@ def test_damaged_files_of_the_round_are_named(own: Run) -> None:
 
 
 def test_approval_on_the_command_line(run: Run) -> None:
+    assert state_of(run) == f"approval of round 1: 0 of {len(Approval(run).table)}"
     shown = CliRunner().invoke(app, ["approve", str(run.path)])
     assert shown.exit_code == 0 and "are expected to be right" in shown.output and "too high" in shown.output
     new = Approval(run).table["new"].value_counts().index[0]

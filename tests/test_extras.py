@@ -11,6 +11,7 @@ import sys
 import tomllib
 import types
 import venv
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from small_runs import QUICK
+from tqdm.auto import tqdm
 
 import a2lc
 from a2lc import machine
@@ -58,6 +60,22 @@ def _not_installed(name: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------- the command
+def test_a_warning_is_one_line_that_leaves_the_bar_whole(a2lc_says: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def folders(_: Path) -> list[Path]:
+        with tqdm(total=1, file=sys.stderr, disable=False):  # whatever TQDM_DISABLE says
+            warnings.warn("the budget is larger\nthan the masks are many", stacklevel=1)
+        return []
+
+    monkeypatch.setattr("a2lc.runs.run_folders", folders)
+    shown = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, said = a2lc_says("status")
+    assert code == 0 and "\rwarning: the budget is larger than the masks are many\n" in said
+    assert "UserWarning" not in said and __file__ not in said
+    assert warnings.showwarning is shown, "the library says nothing of the command line's"
+
+
 def test_what_is_there_is_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, KNEED, types.SimpleNamespace(KneeLocator=None))
     assert missing(KNEED) is None

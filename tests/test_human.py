@@ -19,15 +19,19 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from small_runs import network, seeded
 from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, Run
+from a2lc.datasets import load_dataset
 from a2lc.files import AppendLog
 from a2lc.human import Queue, next_round
 from a2lc.human.boxes import boxes_of
 from a2lc.human.cli import app
+from a2lc.human.going_on import state_of
+from a2lc.human.mask_pictures import MaskPictures
 from a2lc.human.queue_csv import read_queue, write_queue
 
 CONFIG = {
@@ -70,6 +74,9 @@ def test_the_run_stops_for_answers(run: Run) -> None:
     assert "round 1 of 2 waits for answers" in repr(run)
     again = a2lc.run(Experiment(**CONFIG), run.path.parent, device="cpu", progress=False)
     assert again.waits_for == "answers" and not log_of(run).exists()
+    Queue(run).answer_many([(0, "road"), (3, "skip")])
+    assert state_of(again) == "answers of round 1: 2 of 12"
+    log_of(run).unlink()
     with pytest.raises(FileNotFoundError, match="round_01: the queries of this round have no answers yet"):
         run.queries(1)
 
@@ -495,6 +502,29 @@ def test_csv_there_and_back(run: Run, tmp_path: Path) -> None:
     assert read_queue(queue, path) == 1
 
 
+def test_a_csv_has_pictures_beside_it(run: Run, tmp_path: Path) -> None:
+    queue, path = Queue(run), tmp_path / "round 1.csv"
+    write_queue(queue, path, pictures=True)
+    table = pd.read_csv(path, keep_default_na=False)
+    assert list(table) == ["image", "mask_id", "label", "top", "box", "area", "picture", "answer"]
+    assert len(set(table["picture"])) == len(table) == 12
+    assert {name for name, _ in map(os.path.split, table["picture"])} == {"round 1_pictures"}
+    drawn = MaskPictures(queue.masks, load_dataset("toy").train)
+    for name, query in zip(table["picture"], queue.queries, strict=True):
+        assert name.endswith(f"/{query.image}_{query.mask_id}.png")
+        assert np.array_equal(Image.open(tmp_path / name), drawn.close_up(query.image, query.mask_id))
+    assert len(list(tmp_path.rglob("*"))) == 12 + 2, "no temporary file is left"
+    fill(path, _0="road")
+    assert read_queue(queue, path) == 1
+
+
+def test_a_csv_without_images_has_no_pictures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2lc.human.queue_csv.training_images", lambda run: (None, ["No images: they are gone"]))
+    with pytest.warns(UserWarning, match="No images: they are gone"):
+        write_queue(Queue(run), tmp_path / "q.csv", pictures=True)
+    assert "picture" not in pd.read_csv(tmp_path / "q.csv") and len(list(tmp_path.iterdir())) == 1
+
+
 def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path: Path) -> None:
     queue, path = Queue(run), tmp_path / "queue.csv"
     write_queue(queue, path)
@@ -541,11 +571,33 @@ def test_the_queue_on_the_command_line(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "queue.csv"
     shown = CliRunner().invoke(app, ["queue", str(run.path), "--export", str(path)])
     assert shown.exit_code == 0 and "12 masks in" in shown.output and "0 answered, 0 skipped, 12 left" in shown.output
+    assert len(list((tmp_path / "queue_pictures").glob("*.png"))) == 12
     fill(path, _0="road", _1="car")
     taken = CliRunner().invoke(app, ["queue", str(run.path), "--import", str(path)])
     assert "2 new answers from" in taken.output and "2 answered" in taken.output
     refused = CliRunner().invoke(app, ["next", str(run.path)])
     assert "10 of 12 masks are not answered" in str(refused.exception)
+
+
+def test_a_run_goes_by_the_name_that_status_prints(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, elsewhere = run.path.name, ["--runs-dir", str(run.path.parent)]
+    assert "12 left" in CliRunner().invoke(app, ["queue", name, *elsewhere]).output
+    monkeypatch.chdir(run.path.parent)
+    assert "12 left" in CliRunner().invoke(app, ["queue", name]).output, "as a path"
+    missed = CliRunner().invoke(app, ["queue", f"runs/{name[:-1]}", *elsewhere]).exception
+    assert isinstance(missed, FileNotFoundError)
+    both = f"no run in {Path('runs', name[:-1])} nor in {run.path.parent / 'runs' / name[:-1]} "
+    assert str(missed).startswith(both) and str(missed).endswith(f"; did you mean '{name}'?")
+    absolute = CliRunner().invoke(app, ["undo", str(tmp_path / "none"), "--runs-dir", str(tmp_path / "none")])
+    assert str(absolute.exception) == f"no run in {tmp_path / 'none'} (expected config.json)"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()  # another folder of this name
+    assert "12 left" in CliRunner().invoke(app, ["queue", name, *elsewhere]).output
+
+
+def test_where_nothing_can_be_undone_a_sentence_says_so(run: Run) -> None:
+    said = CliRunner().invoke(app, ["undo", str(run.path)]).output
+    assert said == f"{run.path}: nothing to undo, no label comes from the LCM\n"
 
 
 # ------------------------------------------------------------------------------------------------ configuration

@@ -15,9 +15,10 @@ from small_runs import seeded
 
 import a2lc
 from a2lc.figures import confidence_text, save_figure
+from a2lc.human.mask_pictures import crop_around
 from a2lc.paper import figure4
 from a2lc.paper.clicks import answers_only
-from a2lc.paper.figure4 import correction_gallery, crop_around, gallery_caption, gallery_classes, gallery_tiles
+from a2lc.paper.figure4 import correction_gallery, gallery_caption, gallery_classes, gallery_tiles
 from a2lc.paper.table3 import (
     accuracy_bars,
     corrections_of,

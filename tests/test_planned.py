@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import a2lc
 from a2lc.config import Experiment
 from a2lc.machine import KNEED, MissingExtraError
 from a2lc.notebook.parameters import item_of, parameters_of, profile_for, read_profile, settle
+from a2lc.paper.experiments import QUICKSTART
 from a2lc.paper.planned import check_extras, planned_runs
 from a2lc.paper.regenerate import execute, plan
 
@@ -46,6 +48,17 @@ def test_they_are_those_that_are_played() -> None:
     assert [run.method for run in planned_runs("table1", values_of("table1"))] == ["alc", "a2lc"]
     assert len(planned_runs("table5", values_of("table5", seeds=[0, 1]))) == 10
     assert planned_runs("somebodys_own", {"rows": ["a"]}) == []
+
+
+def test_rows_of_several_methods_are_written_down_once() -> None:
+    """What a notebook plays and what is planned are the same list, of `a2lc.paper.experiments`."""
+    for item, path in NOTEBOOKS.items():
+        code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
+        assert not re.search(r'"method": "(?!a2lc")', code), f"{item} has rows of its own"
+    assert [run.method for run in planned_runs("quickstart", values_of("quickstart"))] == [*QUICKSTART]
+    figure1 = [(run.method, run.rounds > 0) for run in planned_runs("figure1", values_of("figure1"))]
+    assert figure1 == [("alc", True), ("a2lc", True), ("full_supervision", False)]
+    assert [run.method for run in planned_runs("figure6", values_of("figure6"))] == ["alc", "a2lc"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from small_runs import hand_made_run
 
@@ -39,17 +41,34 @@ def test_bad_runs_hide_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         (runs_dir / name / file).write_text(content, encoding="utf-8")
     shutil.copytree(run.path, runs_dir / "f-provenance", ignore=shutil.ignore_patterns("provenance.json"))
     code, lines = status(runs_dir, monkeypatch, capsys)
-    assert code == 0 and lines[0] == "run rounds clicks data_miou model_miou"
+    assert code == 0 and lines[:2] == [f"runs in {runs_dir}:", "run rounds clicks data_miou model_miou state"]
     bad = ["a-config", "b-field", "c-state", "d-metrics", "d-text", "e-format", "f-provenance"]
-    assert [line for line in lines if "unreadable -" in line] == [f"{name} unreadable - - -" for name in bad]
+    assert [line for line in lines if "unreadable -" in line] == [f"{name} unreadable - - - -" for name in bad]
     (good,) = [line for line in lines if line.startswith(run.path.name)]
-    assert good == f"{run.path.name} 2/2 4 0.5000 -"
+    assert good == f"{run.path.name} 2/2 4 0.5000 - finished"
     reasons = [line for line in lines if line.startswith("unreadable: ")]
     assert len(reasons) == 7 and all(name in reason for name, reason in zip(bad, reasons, strict=True))
     assert "damaged JSON" in reasons[0] and "expected one of" in reasons[1] and "expected numbers" in reasons[4]
     assert "format 99" in reasons[5] and "remove the folder" not in reasons[6]  # which may hold a person's answers
     with pytest.raises(ValueError, match="a-config"):
         find_runs(runs_dir)
+
+
+def test_what_a_run_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    run = hand_made_run(tmp_path, rounds=1)
+    for number in (0, 1):
+        write_json(run.folder(number).path / "metrics.json", {"round": number, "clicks": 2})
+    monkeypatch.chdir(tmp_path)
+    _, lines = status(Path("runs"), monkeypatch, capsys)
+    assert lines[0] == f"runs in {tmp_path / 'runs'}:" and lines[2].endswith("1/2 2 - - goes on when started again")
+    folder = run.folder(2)
+    folder.write_table("scores.parquet", pd.DataFrame({"score": np.ones(12, np.float32)}))
+    folder.write_queries(np.arange(3))
+    for stage in ("scored", "queried"):
+        folder.begin(stage)
+        folder.end(stage)
+    folder.change(waits_for="answers")
+    assert status(Path("runs"), monkeypatch, capsys)[1][2].endswith("1/2 2 - - answers of round 2: 0 of 3")
 
 
 def test_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -18,12 +18,12 @@ from a2lc import Experiment, Run
 from a2lc.datasets import load_dataset
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import APPROVED, REJECTED, UNDECIDED
+from a2lc.human.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
 from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
 from a2lc.widgets.annotator_state import KEYS, AnnotatorState, class_keys
 from a2lc.widgets.approver_state import TILES, ApproverState
 from a2lc.widgets.browser_view import BrowserView
-from a2lc.widgets.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
 
 
 @pytest.fixture(scope="module")

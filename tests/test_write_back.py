@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -359,6 +360,25 @@ def test_from_folder_to_corrected_copy_on_the_command_line(tmp_path: Path) -> No
     assert CliRunner().invoke(app, ["export", str(folder), str(tmp_path / "voc"), "--format", "voc"]).exit_code == 0
     plain = CliRunner().invoke(app, ["export", str(folder), str(tmp_path / "png")])
     assert "object maps in" in plain.output and (tmp_path / "png" / "mask_jpg" / "s0.png").is_file()
+
+
+def test_correct_keeps_the_number_of_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def create(config: Experiment, runs_dir: Path, device: str) -> Run:
+        return Run.create(config, runs_dir, {"data": {}})
+
+    def typed(*options: str) -> Any:
+        return CliRunner().invoke(app, ["correct", str(tmp_path), "--runs-dir", str(tmp_path / "runs"), *options])
+
+    monkeypatch.setattr("a2lc.rounds.run", create)
+    assert "round 0 of 3" in typed("--rounds", "3").output
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert typed().output == typed("--rounds", "3").output, "as many as the run has, and nothing to tell"
+    assert f"{folder}: 4 rounds from now on, 3 before\n" in typed("--rounds", "4").output
+    assert "round 0 of 4" in typed().output
+    (tmp_path / "fields.yaml").write_text("rounds: 2")
+    for fewer in (typed("--rounds", "2"), typed("--params", str(tmp_path / "fields.yaml"))):
+        assert "has 4, expected as many or more, found 2" in str(fewer.exception)
+    assert Run.open(folder).config.rounds == 4
 
 
 # ------------------------------------------------------------------------------------------------ PNG

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from a2lc.config import Experiment
     from a2lc.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-RunFolder = Annotated[Path, typer.Argument(help="A folder below runs/.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run's folder, or its name as `a2lc status` lists it.")]
+RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Masks = Annotated[list[str] | None, typer.Option("--mask", help="One mask, IMAGE:ID; may be repeated.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Round = Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")]
+SLOW_CPU = "`segmenter: {network: light, iterations: 50}` helps a slow CPU"
+"""What may stand in a file of experiment fields."""
 
 
 class Format(Enum):
@@ -33,7 +37,9 @@ def correct(
         Path, typer.Argument(help="Your data: images/, labels/ and classes.txt (a2lc/datasets/folder.py).")
     ],
     budget: Annotated[int, typer.Option(min=1, help="Masks asked about per round.")] = 100,
-    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Number of rounds: 5, or as many as the run that is gone on with.")
+    ] = None,
     masks: Annotated[
         str,
         typer.Option(
@@ -41,8 +47,10 @@ def correct(
         ),
     ] = "regions",
     side: Annotated[int, typer.Option(min=4, help="Of slic and seeds: square root of the mean area in pixels.")] = 32,
-    params: Annotated[Path | None, typer.Option(help="YAML or JSON file of further experiment fields.")] = None,
-    runs_dir: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    params: Annotated[
+        Path | None, typer.Option(help=f"YAML or JSON file of further experiment fields; {SLOW_CPU}.")
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
     device: Device = "auto",
 ) -> None:
     """Begin to correct your own labels, or go on: train, choose the masks to ask about, and stop for the answers."""
@@ -50,25 +58,31 @@ def correct(
     from a2lc.human.own_dataset import own_experiment
     from a2lc.rounds import run
 
-    fields = {"budget": budget, "rounds": rounds} | (read_fields(params) if params else {})
-    _say(run(own_experiment(root, masks, side, **fields), runs_dir, device=device))
+    asked = {} if rounds is None else {"rounds": rounds}
+    asked |= read_fields(params) if params else {}
+    config = own_experiment(root, masks, side, **{"budget": budget} | asked)
+    config = _going_on(config, runs_dir, "rounds" in asked)
+    _say(run(config, runs_dir, device=device))
 
 
 @app.command()
 def queue(
     run_folder: RunFolder,
-    export_to: Annotated[Path | None, typer.Option("--export", help="Write the queue as CSV, to fill in.")] = None,
+    export_to: Annotated[
+        Path | None, typer.Option("--export", help="Write the queue as CSV, to fill in, and pictures beside it.")
+    ] = None,
     import_from: Annotated[Path | None, typer.Option("--import", help="Take the answers of such a file.")] = None,
+    runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Show, export or import the queue that a run waits for."""
     from a2lc.human import Queue
     from a2lc.human.queue_csv import read_queue, write_queue
 
-    found = Queue(_open(run_folder))
+    found = Queue(_open(run_folder, runs_dir))
     if import_from is not None:
         typer.echo(f"{read_queue(found, import_from)} new answers from {import_from}")
     if export_to is not None:
-        write_queue(found, export_to)
+        write_queue(found, export_to, pictures=True)
         typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
     typer.echo(repr(found))
 
@@ -77,13 +91,14 @@ def queue(
 def next_round(
     run_folder: RunFolder,
     enough: Annotated[bool, typer.Option("--enough", help="Although not everything is answered or decided.")] = False,
+    runs_dir: RunsDir = Path("runs"),
     device: Device = "auto",
 ) -> None:
     """Go on with a run: what is not answered goes back to the pool, what is not approved is not corrected."""
     from a2lc.human import Queue
     from a2lc.human import next_round as go_on
 
-    run = _open(run_folder)
+    run = _open(run_folder, runs_dir)
     queue = Queue(run) if run.waits_for == "answers" else None
     run = go_on(run, enough, device=device)
     if queue is not None and queue.pending:
@@ -101,11 +116,12 @@ def approve(
     new: Annotated[str | None, typer.Option("--to", help="Those to this class.")] = None,
     mask: Masks = None,
     reject: Annotated[bool, typer.Option("--reject", help="Reject instead: the LCM never touches them again.")] = False,
+    runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Show what the LCM would correct; with options, approve or reject it."""
     from a2lc.human.approval import CAVEAT, Approval
 
-    found = Approval(_open(run_folder))
+    found = Approval(_open(run_folder, runs_dir))
     if everything or old or new or mask:
         decide = found.reject if reject else found.approve
         count = decide(old, new, _masks(mask) if mask else None)
@@ -123,15 +139,18 @@ def undo(
     mask: Annotated[
         list[str] | None, typer.Argument(help="Masks, IMAGE:ID each; none: list what can be undone.")
     ] = None,
+    runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Put labels back that the LCM has changed; it never touches these masks again."""
     from a2lc.human.undo import automatic_corrections, undo_corrections
 
-    run = _open(run_folder)
+    run = _open(run_folder, runs_dir)
     if mask:
         typer.echo(f"{undo_corrections(run, _masks(mask))} labels put back")
+    elif len(found := automatic_corrections(run)):
+        typer.echo(found.drop(columns="row").to_string(index=False))
     else:
-        typer.echo(automatic_corrections(run).drop(columns="row").to_string(index=False))
+        typer.echo(f"{run.path}: nothing to undo, no label comes from the LCM")
 
 
 @app.command()
@@ -141,6 +160,7 @@ def changes(
     apply_to: Annotated[Path | None, typer.Option("--apply", help="Write them into this dataset's labels.")] = None,
     revert_in: Annotated[Path | None, typer.Option("--revert", help="Put this dataset's labels back.")] = None,
     round: Round = None,
+    runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Make a list of changes, apply it to a dataset or revert it there."""
     from a2lc.human.write_back import CHANGES, apply_changes, revert_changes, write_changes
@@ -148,7 +168,7 @@ def changes(
     if sum(option is not None for option in (run_folder, apply_to, revert_in)) != 1:
         raise ValueError("changes: expected one of --run, --apply and --revert")
     if run_folder is not None:
-        typer.echo(f"{len(write_changes(_open(run_folder), folder, round))} changes in {folder / CHANGES}")
+        typer.echo(f"{len(write_changes(_open(run_folder, runs_dir), folder, round))} changes in {folder / CHANGES}")
     if apply_to is not None:
         typer.echo(f"{apply_changes(folder, apply_to)} label files of {apply_to} changed")
     if revert_in is not None:
@@ -160,12 +180,13 @@ def write_back(
     run_folder: RunFolder,
     out: Annotated[Path, typer.Argument(help="The corrected copy; it must not exist.")],
     round: Round = None,
+    runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Copy your dataset with corrected labels; the list of changes lies in it."""
     from a2lc.human.write_back import CHANGES
     from a2lc.human.write_back import write_back as copy
 
-    found = copy(_open(run_folder), out, round)
+    found = copy(_open(run_folder, runs_dir), out, round)
     files = found["image"].nunique()
     typer.echo(f"{len(found)} masks changed in {files} label files of {out}, see {out / 'changes' / CHANGES}")
 
@@ -178,6 +199,7 @@ def export(
     format: Annotated[
         Format, typer.Option(help="png: mask_jpg/ and obj_jpg/; voc: SegmentationClass/ and lists; coco: run lengths.")
     ] = Format.png,
+    runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Write the label maps and object maps of a run.
 
@@ -185,7 +207,7 @@ def export(
     """
     from a2lc.human.exports import export_coco, export_png, export_voc
 
-    run = _open(run_folder)
+    run = _open(run_folder, runs_dir)
     masks = run.masks(round)
     if format is Format.coco:
         counts = export_coco(masks, out, _file_names(run))
@@ -206,10 +228,36 @@ def _file_names(run: Run) -> dict[str, str]:
     return {name: path.name for name, path in index_files(folder).items()} if folder and folder.is_dir() else {}
 
 
-def _open(run_folder: Path) -> Run:
+def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
+    """The configuration; of a run that is there, with its number of rounds where none was asked for. More are told,
+    fewer are refused: `a2lc next` would not keep to them."""
     from a2lc.runs import Run
 
-    return Run.open(run_folder)
+    if not ((folder := runs_dir / config.name) / "config.json").is_file():
+        return config
+    before = Run.open(folder).config.rounds
+    if not asked:
+        return config.model_copy(update={"rounds": before})
+    if config.rounds < before:
+        what = f"{folder} has {before}, expected as many or more, found {config.rounds}"
+        raise ValueError(f"rounds: {what}; labels can be written back after any round")
+    if config.rounds > before:
+        typer.echo(f"{folder}: {config.rounds} rounds from now on, {before} before")
+    return config
+
+
+def _open(run_folder: Path, runs_dir: Path) -> Run:
+    """The run in a folder: the one that is typed, else the one of this name in the folder of all runs."""
+    from a2lc.files import nearest
+    from a2lc.runs import Run, run_folders
+
+    places = list(dict.fromkeys((run_folder, runs_dir / run_folder)))
+    for folder in places:
+        if (folder / "config.json").is_file():
+            return Run.open(folder)
+    names = [folder.name for folder in run_folders(runs_dir)] if runs_dir.is_dir() else []
+    where = " nor in ".join(map(str, places))
+    raise FileNotFoundError(f"no run in {where} (expected config.json){nearest(run_folder.name, names)}")
 
 
 def _masks(texts: list[str]) -> list[tuple[str, int]]:

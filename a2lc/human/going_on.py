@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from a2lc.human.approval import Approval
+from a2lc.human.approval import UNDECIDED, Approval
 from a2lc.human.queue import Queue
 from a2lc.runs import Run
 
@@ -51,3 +51,19 @@ def next_round(
     elif run.waits_for == "approval":
         Approval(run).close(enough)
     return a2lc.rounds.run(run.config, run.path.parent, device=device, segmenter=segmenter, progress=progress)
+
+
+def state_of(run: Run) -> str:
+    """What a run waits for, and how much of it is there, in a few words, as ``a2lc status`` prints them.
+
+    Raises:
+        FileNotFoundError, ValueError: as `Queue` and `Approval`.
+    """
+    if run.waits_for == "answers":
+        queue = Queue(run)
+        return f"answers of round {queue.round}: {len(queue) - len(queue.pending)} of {len(queue)}"
+    if run.waits_for == "approval":
+        approval = Approval(run)
+        decided = int((approval.table["decision"] != UNDECIDED).sum())
+        return f"approval of round {approval.round}: {decided} of {len(approval.table)}"
+    return "finished" if run.finished else "goes on when started again"

@@ -1,21 +1,33 @@
-"""The queue without a browser: a table to fill in, for a spreadsheet or an editor."""
+"""The queue without a browser: a table to fill in, for a spreadsheet or an editor, and pictures of its masks."""
 
 from __future__ import annotations
 
 import os
+import warnings
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from a2lc.files import nearest, write_text
+from a2lc.files import atomic, below, nearest, write_text
 from a2lc.human import Queue
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import Row, read_checked, whole_number
+from a2lc.human.mask_pictures import MaskPictures, training_images
 
 
-def write_queue(queue: Queue, path: str | os.PathLike[str]) -> None:
+def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = False) -> None:
     """Write a row per query: image, mask_id, label (current), top (the model's likeliest classes with their
     probabilities), box (left top right bottom, in pixels), area (pixels) and answer (a class, void, skip; empty where
-    there is none)."""
+    there is none).
+
+    Args:
+        queue: what is asked.
+        path: the CSV file.
+        pictures: whether to draw each mask with its outline and surroundings, ``q_pictures/<image>_<mask_id>.png``
+            beside ``q.csv``, and to name these files in a column picture. A warning says which images cannot be read:
+            one is grey then, and where all are missing there are no pictures.
+    """
     table = queue.table
     boxes = boxes_of(queue.masks, table["row"].to_numpy(np.int64))
     top = [" | ".join(f"{name} {p:.2f}" for name, p in queue.top_classes(query)) for query in queue.queries]
@@ -23,7 +35,23 @@ def write_queue(queue: Queue, path: str | os.PathLike[str]) -> None:
     filled = table[["image", "mask_id", "label"]].assign(
         top=top, box=[" ".join(map(str, box)) for box in boxes.tolist()], area=table["area"], answer=answers
     )
+    if pictures and (names := _write_pictures(queue, Path(path))):
+        filled.insert(filled.shape[1] - 1, "picture", names)
     write_text(path, filled.to_csv(index=False, lineterminator="\n"))
+
+
+def _write_pictures(queue: Queue, path: Path) -> list[str]:
+    """Draw all queries into a folder beside the file; the pictures as seen from there, none without images."""
+    split, notes = training_images(queue.run)
+    drawn = MaskPictures(queue.masks, split)
+    asked = sorted(queue.queries, key=lambda query: query.row) if split is not None else []  # each image is read once
+    names = {query.position: f"{path.stem}_pictures/{query.image}_{query.mask_id}.png" for query in asked}
+    for query in asked:
+        with atomic(below(path.parent, names[query.position])) as temporary:
+            Image.fromarray(drawn.close_up(query.image, query.mask_id)).save(temporary)
+    for note in (*notes, *drawn.notes.values()):
+        warnings.warn(note, stacklevel=3)
+    return [names[position] for position in sorted(names)]
 
 
 def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from a2lc.config import Experiment, fingerprint
+from a2lc.config import Experiment
+from a2lc.files import fingerprint
 from a2lc.machine import MissingExtraError, install_command
 from a2lc.rounds import run
 

@@ -32,6 +32,18 @@ TABLE5: Rows = {
 }
 """Table 5: from ALC without repetition to A²LC, one component after the other."""
 
+WITHOUT_LCM: Rows = {name: {**fields, "method": "a2lc_no_lcm"} for name, fields in TABLE4.items()}
+"""Beside Table 4: the same acquisition functions, and nobody but the annotator corrects."""
+
+QUICKSTART = ("alc", "a2lc_no_lcm", "a2lc")
+"""The first notebook's methods."""
+
+ALC_AND_A2LC: Rows = {"alc": {"method": "alc"}, "a2lc": {"method": "a2lc"}}
+"""Figures 1 and 6: the baseline and the method."""
+
+FULL: Rows = {"fully_supervised": {"method": "full_supervision", "rounds": 0}}
+"""Table 2 and Figure 1: trained on all of the ground truth."""
+
 CITYSCAPES_SHARE = 100_000 / (2975 * 2048)
 """Table 2's budget as a share of Cityscapes' superpixels: a click for 1.64 % of them."""
 
@@ -49,7 +61,7 @@ def table2(clicks: int, superpixel_rounds: int = 2) -> Rows:
     once = {"rounds": 1, "budget": clicks}
     halves = {"rounds": superpixel_rounds, "budget": max(1, clicks // superpixel_rounds)}
     return {
-        "fully_supervised": {"method": "full_supervision", "rounds": 0},
+        **FULL,
         "spx": {"method": "spx", **halves},
         "merspx": {"method": "merspx", **halves},
         "mulspx": {"method": "mulspx", **once},

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from a2lc.datasets import Classes, load_dataset
 from a2lc.figures import confidence_text
+from a2lc.human.mask_pictures import crop_around
 from a2lc.runs import Run
 
 _RIGHT, _WRONG = ("✓", "#56B4E9"), ("✗", "#E69F00")  # a sign, and the colour of the outline
@@ -82,29 +83,6 @@ def gallery_caption(corrections: pd.DataFrame, names: Iterable[str], per_class: 
         "least confident on the left. ✓ (blue): the new label is the mask's most frequent ground truth; ✗ (orange): it "
         f"is not. Right of all corrections: {', '.join(shares)}; of every class {share(corrections)}."
     )
-
-
-def crop_around(inside: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns of a square around a mask, half as large again as the mask and at least a sixth of the image's
-    shorter side; moved into the image where it would reach over the border, and no larger than the image.
-
-    Args:
-        inside: (H, W) bool, True somewhere.
-
-    Returns:
-        Two slices; of an image narrower than the square, they are of unequal length.
-    """
-    spans = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]  # rows, columns that the mask touches
-    side = max(*(round(1.5 * (span[-1] - span[0] + 1)) for span in spans), min(inside.shape) // 6)
-
-    def window(span: np.ndarray, length: int) -> slice:
-        size = min(side, length)
-        start = (int(span[0]) + int(span[-1]) + 1 - size) // 2
-        start = min(max(start, 0), length - size)
-        return slice(start, start + size)
-
-    rows, columns = (window(span, length) for span, length in zip(spans, inside.shape, strict=True))
-    return rows, columns
 
 
 def correction_gallery(run: Run, tiles: pd.DataFrame, names: Iterable[str], title: str) -> Figure:

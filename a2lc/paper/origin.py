@@ -20,13 +20,13 @@ def origin(config: Experiment) -> str:
     }[config.pseudo_labels.kind]
 
 
-def part(run: Run) -> str:
+def fewer_images(run: Run) -> str:
     """How many of the paper's training images a run has, where it has fewer; follows the dataset's name."""
     images, whole = len(run.masks(0).names), TRAIN_IMAGES.get(run.config.dataset, 0)
     return f", {images:,} of {whole:,} training images" if images < whole else ""
 
 
-def network(config: Experiment) -> str:
+def other_network(config: Experiment) -> str:
     """What learns, where it is not the light network from scratch; follows where the labels come from."""
     chosen = config.segmenter
     return "" if chosen.network == "light" else f"; network {chosen.network} on {chosen.backbone}"

@@ -13,7 +13,17 @@ from a2lc.files import nearest
 from a2lc.human.own_dataset import own_experiment
 from a2lc.machine import require
 from a2lc.notebook import current_parameters
-from a2lc.paper.experiments import TABLE4, TABLE5, Rows, experiment_of, table2
+from a2lc.paper.experiments import (
+    ALC_AND_A2LC,
+    FULL,
+    QUICKSTART,
+    TABLE4,
+    TABLE5,
+    WITHOUT_LCM,
+    Rows,
+    experiment_of,
+    table2,
+)
 from a2lc.rounds import check_packages
 from a2lc.runs import Run, run_folders
 
@@ -22,16 +32,17 @@ LISTS: Mapping[str, Rows] = {
     "methods": {name: {"method": name} for name in METHODS},
     "rows": table2(2),
     "functions": TABLE4,
-    "without_lcm": {name: {**fields, "method": "a2lc_no_lcm"} for name, fields in TABLE4.items()},
+    "without_lcm": WITHOUT_LCM,
 }
 """Parameters that list rows of a table: name of the parameter -> the rows that there are."""
 OF_ITEMS: Mapping[str, Rows] = {
-    "quickstart": {name: {"method": name} for name in ("alc", "a2lc_no_lcm", "a2lc")},
+    "quickstart": {name: {"method": name} for name in QUICKSTART},
     "table5": TABLE5,
-    "figure1": {"alc": {"method": "alc"}, "a2lc": {}, "full": {"method": "full_supervision", "rounds": 0}},
-    "figure6": {"alc": {"method": "alc"}, "a2lc": {}},
+    "figure1": {**ALC_AND_A2LC, **FULL},
+    "figure6": ALC_AND_A2LC,
 }
-"""Rows that an item always has; an item that is not named here and lists none has A²LC alone."""
+"""Item -> the rows of `a2lc.paper.experiments` that it always has; one that is not named here and lists none has A²LC
+alone."""
 ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "explore", "figure5")  # look at a round's questions
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from a2lc.files import read_json, write_text
 from a2lc.paper.clicks import truth_of
-from a2lc.paper.origin import network, origin, part
+from a2lc.paper.origin import fewer_images, origin, other_network
 from a2lc.runs import STAGES, Run
 
 METRICS = ("data_miou", "model_miou")
@@ -157,9 +157,9 @@ def caption(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> str:
     config, total = every[0].config, len(every[0].masks(0))
     seeds = len({run.config.seed for run in every})
     return (
-        f"{config.dataset}{part(every[0])}: {config.rounds} round{'s' if config.rounds > 1 else ''} of "
+        f"{config.dataset}{fewer_images(every[0])}: {config.rounds} round{'s' if config.rounds > 1 else ''} of "
         f"{config.masks_per_round(total)} of {total} masks, {seeds} seed{'s' if seeds > 1 else ''}; "
-        f"pseudo-labels {origin(config)}{network(config)}."
+        f"pseudo-labels {origin(config)}{other_network(config)}."
     )
 
 

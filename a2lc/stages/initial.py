@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.config import Experiment, fingerprint
+from a2lc.config import Experiment
 from a2lc.datasets import Dataset
-from a2lc.files import damaged, differences, locked, read_json, remove_leftovers, write_json
+from a2lc.files import damaged, differences, fingerprint, locked, read_json, remove_leftovers, write_json
 from a2lc.machine import MissingExtraError, surroundings
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.sources import make_masks

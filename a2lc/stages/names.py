@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from a2lc.config import fingerprint
 from a2lc.datasets import Dataset
+from a2lc.files import fingerprint
 from a2lc.pseudo_labels.own_labels import labels_hash
 from a2lc.pseudo_labels.settings import PseudoLabels
 

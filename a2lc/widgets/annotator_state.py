@@ -11,9 +11,9 @@ import numpy as np
 
 from a2lc.datasets import Dataset
 from a2lc.human import CONFIRM, SKIP, Query, Queue
+from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.masks import VOID
 from a2lc.runs import Run
-from a2lc.widgets.mask_pictures import MaskPictures, training_images
 from a2lc.widgets.panels import class_name
 
 KEYS = {CONFIRM: "Enter", VOID: "v", SKIP: "s", "undo": "u", "outline": "h", "back": "ArrowLeft", "on": "ArrowRight"}

@@ -11,8 +11,8 @@ import pandas as pd
 from a2lc.datasets import Dataset
 from a2lc.figures import confidence_text
 from a2lc.human.approval import APPROVED, CAVEAT, REJECTED, UNDECIDED, Approval
+from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.runs import Run
-from a2lc.widgets.mask_pictures import MaskPictures, training_images
 
 KEYS = {
     "approve": "a",

@@ -12,11 +12,11 @@ import pandas as pd
 
 from a2lc.datasets import Dataset
 from a2lc.files import nearest
+from a2lc.human.mask_pictures import training_images
 from a2lc.human.undo import undo_corrections
 from a2lc.masks import AUTOMATIC, MaskSet
 from a2lc.runs import Run
 from a2lc.widgets.history import Event, Filters, RunHistory, fitting
-from a2lc.widgets.mask_pictures import training_images
 from a2lc.widgets.panels import class_name
 from a2lc.widgets.pictures import LAYERS, Scene, compose, differences, load_scene
 from a2lc.widgets.truth import Truth

@@ -14,6 +14,7 @@ from PIL import Image, ImageColor
 
 from a2lc.datasets.base import Classes, Split
 from a2lc.figures import colour
+from a2lc.human.mask_pictures import GREY, edges, nearest_pixels, outline, smooth
 from a2lc.masks import MaskSet
 
 LAYERS = {
@@ -35,7 +36,6 @@ DIFFERENCES = {
 """What the difference layer shows: code -> words, colour. Each also has a pattern of its own (`_pattern`)."""
 
 WIDEST, HIGHEST, NARROWEST = 1600, 1600, 800  # pixels of a picture on the screen
-GREY = 128  # where there is no image
 _HOVER = 480  # widest map of what lies under the pointer
 
 
@@ -140,7 +140,7 @@ def compose(
         picture = _blend(picture, colour(truth, classes), np.where(truth < len(classes), share, 0.0))
     _paint_differences(picture, codes or {}, opacity.get("difference", 0))
     if (share := opacity.get("borders", 0)) > 0:
-        edge = _edges(scene.index)
+        edge = edges(scene.index)
         picture[edge] = _blend(picture[edge], np.array([255, 255, 255], dtype=np.uint8), share)
     if marked is not None and marked.any():
         inside = np.append(marked, False)[scene.index]
@@ -236,36 +236,6 @@ def _blend(below: np.ndarray, above: np.ndarray, share: float | np.ndarray) -> n
     return (below + ((above.astype(np.int32) - below) * alpha >> 8)).astype(np.uint8)
 
 
-def _edges(index: np.ndarray) -> np.ndarray:
-    """(h, w) bool: pixels whose right or lower neighbour belongs to another mask."""
-    edge = np.zeros(index.shape, dtype=bool)
-    edge[:, :-1] |= index[:, :-1] != index[:, 1:]
-    edge[:-1] |= index[:-1] != index[1:]
-    return edge
-
-
-def outline(picture: np.ndarray, index: np.ndarray, width: int) -> None:
-    """Draw a white line with a black rim around the masks of `index` (-1: none), in place."""
-    edge = _edges(np.pad(index, 1, constant_values=-1))[1:-1, 1:-1]
-    edge[:, 0] |= index[:, 0] >= 0
-    edge[0] |= index[0] >= 0
-    line = _grown(edge, width - 1)
-    picture[_grown(line, 1)] = 0
-    picture[line] = 255
-
-
-def _grown(where: np.ndarray, pixels: int) -> np.ndarray:
-    """`where` and all pixels up to `pixels` steps beside it."""
-    for _ in range(pixels):
-        grown = where.copy()
-        grown[1:] |= where[:-1]
-        grown[:-1] |= where[1:]
-        grown[:, 1:] |= where[:, :-1]
-        grown[:, :-1] |= where[:, 1:]
-        where = grown
-    return where
-
-
 def _tried(read: Callable[[], Any], notes: list[str], what: str) -> Any:
     """What `read` returns, or None and a note."""
     try:
@@ -273,17 +243,3 @@ def _tried(read: Callable[[], Any], notes: list[str], what: str) -> Any:
     except (OSError, ValueError) as error:
         notes.append(f"{what}: {error}")
         return None
-
-
-def smooth(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image, (H, W, 3) uint8, in another size: means where it shrinks, bicubic where it grows."""
-    if image.shape[:2] == size:
-        return image
-    how = Image.Resampling.BOX if image.shape[0] > size[0] else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(image).resize(size[::-1], how))
-
-
-def nearest_pixels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) ids in another size: of each pixel the one in its middle."""
-    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, values.shape, strict=True))
-    return values[rows[:, None], columns]

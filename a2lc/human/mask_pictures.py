@@ -1,19 +1,19 @@
-"""One mask as a person is asked about it: in its image, and close up."""
+"""One mask as a person is asked about it: in its image, and close up; and what pictures of masks are drawn with."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
 import numpy as np
+from PIL import Image
 
 from a2lc.datasets import Dataset, load_dataset
 from a2lc.datasets.base import Split
 from a2lc.masks import MaskSet
-from a2lc.paper.figure4 import crop_around
 from a2lc.runs import Run
-from a2lc.widgets.pictures import GREY, nearest_pixels, outline, smooth
 
 CONTEXT, CLOSE = 900, 480  # pixels: longest side of the image, and of what is close up
+GREY = 128  # where there is no image
 OUTSIDE = 0.6  # brightness of what does not belong to the mask
 _KEPT = 4  # images kept in memory
 
@@ -98,3 +98,70 @@ def _fitting(size: tuple[int, ...], longest: int) -> tuple[int, int]:
     """Height and width with the same proportions and a longest side of `longest` pixels."""
     height, width = size[0], size[1]
     return max(1, round(height * longest / max(size))), max(1, round(width * longest / max(size)))
+
+
+def crop_around(inside: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of a square around a mask, half as large again as the mask and at least a sixth of the image's
+    shorter side; moved into the image where it would reach over the border, and no larger than the image.
+
+    Args:
+        inside: (H, W) bool, True somewhere.
+
+    Returns:
+        Two slices; of an image narrower than the square, they are of unequal length.
+    """
+    spans = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]  # rows, columns that the mask touches
+    side = max(*(round(1.5 * (span[-1] - span[0] + 1)) for span in spans), min(inside.shape) // 6)
+
+    def window(span: np.ndarray, length: int) -> slice:
+        size = min(side, length)
+        start = (int(span[0]) + int(span[-1]) + 1 - size) // 2
+        start = min(max(start, 0), length - size)
+        return slice(start, start + size)
+
+    rows, columns = (window(span, length) for span, length in zip(spans, inside.shape, strict=True))
+    return rows, columns
+
+
+def edges(index: np.ndarray) -> np.ndarray:
+    """(h, w) bool: pixels whose right or lower neighbour belongs to another mask."""
+    edge = np.zeros(index.shape, dtype=bool)
+    edge[:, :-1] |= index[:, :-1] != index[:, 1:]
+    edge[:-1] |= index[:-1] != index[1:]
+    return edge
+
+
+def outline(picture: np.ndarray, index: np.ndarray, width: int) -> None:
+    """Draw a white line with a black rim around the masks of `index` (-1: none), in place."""
+    edge = edges(np.pad(index, 1, constant_values=-1))[1:-1, 1:-1]
+    edge[:, 0] |= index[:, 0] >= 0
+    edge[0] |= index[0] >= 0
+    line = _grown(edge, width - 1)
+    picture[_grown(line, 1)] = 0
+    picture[line] = 255
+
+
+def _grown(where: np.ndarray, pixels: int) -> np.ndarray:
+    """`where` and all pixels up to `pixels` steps beside it."""
+    for _ in range(pixels):
+        grown = where.copy()
+        grown[1:] |= where[:-1]
+        grown[:-1] |= where[1:]
+        grown[:, 1:] |= where[:, :-1]
+        grown[:, :-1] |= where[:, 1:]
+        where = grown
+    return where
+
+
+def smooth(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image, (H, W, 3) uint8, in another size: means where it shrinks, bicubic where it grows."""
+    if image.shape[:2] == size:
+        return image
+    how = Image.Resampling.BOX if image.shape[0] > size[0] else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize(size[::-1], how))
+
+
+def nearest_pixels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) ids in another size: of each pixel the one in its middle."""
+    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, values.shape, strict=True))
+    return values[rows[:, None], columns]
