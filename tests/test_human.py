@@ -26,9 +26,11 @@ from typer.testing import CliRunner
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.datasets import load_dataset
+from a2lc.datasets.base import RESERVED, bit_palette
 from a2lc.files import AppendLog
-from a2lc.human import Queue, next_round
+from a2lc.human import WORDS, Queue, next_round
 from a2lc.human.boxes import boxes_of
+from a2lc.human.checked_csv import read_checked
 from a2lc.human.cli import app
 from a2lc.human.going_on import state_of
 from a2lc.human.mask_pictures import MaskPictures
@@ -167,14 +169,11 @@ def test_unknown_classes_are_refused_and_nothing_is_written(said: object, messag
     assert not log_of(run).exists()
 
 
-def test_a_class_of_the_name_void_needs_its_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    queue = Queue(run)
-    names = ("void", *queue.classes.names[1:])
-    monkeypatch.setattr(queue, "classes", a2lc.Classes(names, queue.classes.palette))
-    with pytest.raises(ValueError, match="'void' is a class, too: answer with its number 0"):
-        queue.answer("void")
-    queue.answer(0)
-    assert queue.answered == 1
+@pytest.mark.parametrize("name", [*WORDS, " car", "car "])
+def test_no_class_is_called_as_an_answer_that_names_none(name: str) -> None:
+    with pytest.raises(ValueError, match=f"classes: expected a name that is none of .*, found '{name}'"):
+        a2lc.Classes(("road", name), bit_palette(2))
+    assert set(RESERVED) == set(WORDS)
 
 
 def test_positions_and_masks_that_do_not_exist(run: Run) -> None:
@@ -500,6 +499,36 @@ def test_csv_there_and_back(run: Run, tmp_path: Path) -> None:
         read_queue(queue, path)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_text(encoding="utf-16").encode())  # as a spreadsheet writes it
     assert read_queue(queue, path) == 1
+
+
+def test_answers_in_a_csv_that_were_not_read_are_not_overwritten(run: Run, tmp_path: Path) -> None:
+    queue, path = Queue(run), tmp_path / "queue.csv"
+    write_queue(queue, path)
+    write_queue(queue, path)
+    fill(path, _1="road", _2="raod")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"queue\.csv: holds 2 answers that are not in the queue: import them"):
+        write_queue(queue, path)
+    assert path.read_bytes() == before
+    fill(path, _2="")
+    assert read_queue(queue, path) == 1
+    write_queue(queue, path)
+    assert pd.read_csv(path, keep_default_na=False)["answer"][1] == "road"
+    path.write_text("shopping list\n")
+    with pytest.raises(ValueError, match="expected the columns"):
+        write_queue(queue, path)
+
+
+def test_names_of_images_may_have_spaces_and_damaged_tables_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "q.csv"
+    path.write_text('image,answer\n" a ", car \n')
+    assert read_checked(path, ("image", "answer"), lambda row: row) == [{"image": " a ", "answer": "car"}]
+    path.write_text("image,answer,answer\na,car,\n")
+    with pytest.raises(ValueError, match="expected each column once, found answer more than once"):
+        read_checked(path, ("image", "answer"), lambda row: row)
+    path.write_text('image,answer\na,"car\n' + 50_000 * "b,bus\n")
+    with pytest.raises(ValueError, match=r"q\.csv: damaged after line .*; is a quote not closed\?"):
+        read_checked(path, ("image", "answer"), lambda row: row)
 
 
 def test_a_csv_has_pictures_beside_it(run: Run, tmp_path: Path) -> None:

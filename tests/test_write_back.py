@@ -211,6 +211,24 @@ def test_the_list_of_changes_equals_the_answers(answered: Run, tmp_path: Path) -
         write_changes(answered, tmp_path / "changes")
 
 
+def test_changes_that_could_not_be_written_leave_nothing(
+    answered: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "changes"
+    out.mkdir()
+
+    def fail(*_: object) -> None:
+        raise OSError("a picture is damaged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("a2lc.human.write_back.draw_changes", fail)
+        with pytest.raises(OSError, match="a picture is damaged"):
+            write_changes(answered, out)
+    assert not list(out.iterdir())
+    assert len(write_changes(answered, out)) and (out / CHANGES).is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["changes"]
+
+
 def test_a_corrected_copy(answered: Run, tmp_path: Path) -> None:
     """Only pixels of changed masks differ; all else is byte for byte the same, and the files are of the same kind."""
     root, out = answered.config.root, tmp_path / "corrected"
@@ -379,6 +397,11 @@ def test_correct_keeps_the_number_of_rounds(tmp_path: Path, monkeypatch: pytest.
     for fewer in (typed("--rounds", "2"), typed("--params", str(tmp_path / "fields.yaml"))):
         assert "has 4, expected as many or more, found 2" in str(fewer.exception)
     assert Run.open(folder).config.rounds == 4
+    (tmp_path / "fields.yaml").write_text("rounds: 7\nbudget: 3")
+    assert "round 0 of 5" in typed("--params", str(tmp_path / "fields.yaml"), "--rounds", "5").output, "options win"
+    (tmp_path / "fields.yaml").write_text("pseudo_labels: {kind: own_labels}")
+    both = typed("--params", str(tmp_path / "fields.yaml"), "--masks", "slic")
+    assert "has pseudo_labels, so expected neither --masks nor --side" in str(both.exception)
 
 
 # ------------------------------------------------------------------------------------------------ PNG

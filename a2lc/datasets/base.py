@@ -16,6 +16,9 @@ from a2lc.files import FORMATS, nearest, read_image, read_label_png
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
 
 
+RESERVED = ("confirm", "void", "skip")  # answers that name no class: see `a2lc.human.Queue`
+
+
 @dataclass(frozen=True)
 class Classes:
     """The K classes of a dataset.
@@ -28,8 +31,8 @@ class Classes:
         background: class of pixels that no mask covers (PASCAL VOC: 0); None: they are `ignore_index`.
 
     Raises:
-        ValueError: a repeated name, more than 255 classes, a palette of another shape, ids that are no whole numbers or
-            do not fit.
+        ValueError: a repeated name, one of `RESERVED` or one with spaces around it, more than 255 classes, a palette of
+            another shape, ids that are no whole numbers or do not fit.
     """
 
     names: tuple[str, ...]
@@ -41,6 +44,10 @@ class Classes:
         count = len(self.names)
         if not 1 <= count <= 255:
             raise ValueError(f"classes: expected 1 to 255 names, found {count}")
+        for name in self.names:
+            if name in RESERVED or name != name.strip():
+                what = f"that is none of {', '.join(RESERVED)} and does not begin or end with a space"
+                raise ValueError(f"classes: expected a name {what}, found {name!r}")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise ValueError(f"classes: expected distinct names, found {repeated} more than once")

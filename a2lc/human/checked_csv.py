@@ -26,7 +26,7 @@ def read_checked(path: str | os.PathLike[str], columns: Iterable[str], check: Ca
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is no text, a column is missing, or rows are bad: each is named by its line.
+        ValueError: it is no text, a column is missing or there twice, or rows are bad: each is named by its line.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -39,19 +39,29 @@ def read_checked(path: str | os.PathLike[str], columns: Iterable[str], check: Ca
     names = [name.strip() for name in next(reader, [])]
     if missing := [name for name in columns if name not in names]:
         raise ValueError(f"{path}: expected the columns {', '.join(columns)}, {', '.join(missing)} missing")
+    if twice := sorted({name for name in columns if names.count(name) > 1}):
+        raise ValueError(f"{path}: expected each column once, found {', '.join(twice)} more than once")
     rows, problems = [], []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        try:
-            if len(cells) != len(names):
-                raise ValueError(f"damaged row, expected {len(names)} cells, found {len(cells)}")
-            rows.append(check({name: cell.strip() for name, cell in zip(names, cells, strict=True)}))
-        except ValueError as error:
-            problems.append(f"line {reader.line_num}: {error}")
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            try:
+                if len(cells) != len(names):
+                    raise ValueError(f"damaged row, expected {len(names)} cells, found {len(cells)}")
+                rows.append(check({name: _filled(name, cell) for name, cell in zip(names, cells, strict=True)}))
+            except ValueError as error:
+                problems.append(f"line {reader.line_num}: {error}")
+    except csv.Error as error:
+        raise ValueError(f"{path}: damaged after line {reader.line_num} ({error}); is a quote not closed?") from error
     if problems:
         raise ValueError(f"{path}: {len(problems)} bad rows, so none was taken:\n  " + "\n  ".join(problems))
     return rows
+
+
+def _filled(column: str, cell: str) -> str:
+    """A cell without spaces around it, but for names of files, which may have them."""
+    return cell if column == "image" else cell.strip()
 
 
 def whole_number(text: str, what: str) -> int:

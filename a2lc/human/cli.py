@@ -36,19 +36,21 @@ def correct(
     root: Annotated[
         Path, typer.Argument(help="Your data: images/, labels/ and classes.txt (a2lc/datasets/folder.py).")
     ],
-    budget: Annotated[int, typer.Option(min=1, help="Masks asked about per round.")] = 100,
+    budget: Annotated[int | None, typer.Option(min=1, help="Masks asked about per round; 100.")] = None,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Number of rounds: 5, or as many as the run that is gone on with.")
     ] = None,
     masks: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="regions (connected, of one label), slic, seeds, or a folder of object maps (a2lc sam-masks)."
+            help="regions (connected, of one label), slic, seeds, or a folder of object maps (a2lc sam-masks); regions."
         ),
-    ] = "regions",
-    side: Annotated[int, typer.Option(min=4, help="Of slic and seeds: square root of the mean area in pixels.")] = 32,
+    ] = None,
+    side: Annotated[
+        int | None, typer.Option(min=4, help="Of slic and seeds: square root of the mean area in pixels; 32.")
+    ] = None,
     params: Annotated[
-        Path | None, typer.Option(help=f"YAML or JSON file of further experiment fields; {SLOW_CPU}.")
+        Path | None, typer.Option(help=f"YAML or JSON file of further experiment fields; options win; {SLOW_CPU}.")
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     device: Device = "auto",
@@ -58,10 +60,12 @@ def correct(
     from a2lc.human.own_dataset import own_experiment
     from a2lc.rounds import run
 
-    asked = {} if rounds is None else {"rounds": rounds}
-    asked |= read_fields(params) if params else {}
-    config = own_experiment(root, masks, side, **{"budget": budget} | asked)
-    config = _going_on(config, runs_dir, "rounds" in asked)
+    fields = {"budget": 100} | (read_fields(params) if params else {})
+    fields |= {name: value for name, value in (("budget", budget), ("rounds", rounds)) if value is not None}
+    if "pseudo_labels" in fields and (masks is not None or side is not None):
+        raise ValueError(f"{params}: has pseudo_labels, so expected neither --masks nor --side")
+    config = own_experiment(root.absolute(), masks or "regions", side or 32, **fields)
+    config = _going_on(config, runs_dir, "rounds" in fields)
     _say(run(config, runs_dir, device=device))
 
 

@@ -234,15 +234,13 @@ class Queue:
         """The label that an answer to `query` means: 0..K-1, the ignore index = void, or None = skip.
 
         Raises:
-            ValueError: an unknown class; or a word of `WORDS` that is a class as well: its number is clear.
+            ValueError: an unknown class.
         """
         if not isinstance(said, str):
             if isinstance(said, (int, np.integer)) and 0 <= said < len(self.classes):
                 return int(said)
             known = f"a name, 0..{len(self.classes) - 1} or {', '.join(WORDS)}"
             raise ValueError(f"unknown class {said} (expected {known})")
-        if said in WORDS and said in self.classes.names:
-            raise ValueError(f"{said!r} is a class, too: answer with its number {self.classes.index(said)}")
         words = {CONFIRM: query.label, VOID: self.classes.ignore_index, SKIP: None}
         return words[said] if said in words else self.classes.index(said)
 

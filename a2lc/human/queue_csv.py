@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.files import atomic, below, nearest, write_text
-from a2lc.human import Queue
+from a2lc.human import WORDS, Queue
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import Row, read_checked, whole_number
 from a2lc.human.mask_pictures import MaskPictures, training_images
@@ -27,7 +27,12 @@ def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = Fal
         pictures: whether to draw each mask with its outline and surroundings, ``q_pictures/<image>_<mask_id>.png``
             beside ``q.csv``, and to name these files in a column picture. A warning says which images cannot be read:
             one is grey then, and where all are missing there are no pictures.
+
+    Raises:
+        ValueError: the file is there and holds answers that were never read, or is another table.
     """
+    if Path(path).is_file() and (unread := _unread(queue, path)):
+        raise ValueError(f"{path}: holds {unread} answers that are not in the queue: import them, or remove the file")
     table = queue.table
     boxes = boxes_of(queue.masks, table["row"].to_numpy(np.int64))
     top = [" | ".join(f"{name} {p:.2f}" for name, p in queue.top_classes(query)) for query in queue.queries]
@@ -52,6 +57,21 @@ def _write_pictures(queue: Queue, path: Path) -> list[str]:
     for note in (*notes, *drawn.notes.values()):
         warnings.warn(note, stacklevel=3)
     return [names[position] for position in sorted(names)]
+
+
+def _unread(queue: Queue, path: str | os.PathLike[str]) -> int:
+    """How many masks of the queue have an answer in this table that does not stand, be it a good one or not."""
+    asked = {(query.image, str(query.mask_id)): query for query in queue.queries}
+
+    def check(row: Row) -> bool:
+        query, said = asked.get((row["image"], row["mask_id"])), row["answer"]
+        if query is None or not said:
+            return False
+        stands = queue.answer_to(query)
+        known = said in WORDS or said in queue.classes.names
+        return stands is None or not known or stands.label != queue.label_of(said, query)
+
+    return sum(read_checked(path, ("image", "mask_id", "label", "answer"), check))
 
 
 def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:

@@ -60,9 +60,13 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
         ValueError: a run on other labels, label files that have changed since it began, or `out` is not empty.
         FileNotFoundError: the round has no labels yet, or an image is missing.
     """
-    if Path(out).exists() and any(Path(out).iterdir()):
+    target = Path(out)
+    if target.exists() and any(target.iterdir()):
         raise ValueError(f"{out}: expected an empty folder for the changes")
     root, masks = _own_labels(run), run.masks(round)
+    check_writable(target)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     changes = _changes_of(masks)
     files = index_files(root / LABELS, LABEL_SUFFIXES)
     split = load_dataset(run.config.dataset, root).train
@@ -70,19 +74,22 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
     for name, part in changes.groupby("image", sort=False):
         data = files[str(name)].read_bytes()
         hashes[name] = hashlib.sha256(data).hexdigest()
-        with atomic(Path(out) / "before" / f"{name}.png") as temporary:
+        with atomic(partial / "before" / f"{name}.png") as temporary:
             temporary.write_bytes(data)
         objects = masks.object_map(str(name))
-        write_label_png(Path(out) / "masks" / f"{name}.png", np.where(np.isin(objects, part["mask_id"]), objects, 0))
+        write_label_png(partial / "masks" / f"{name}.png", np.where(np.isin(objects, part["mask_id"]), objects, 0))
         overlay = draw_changes(split.image(str(name)), objects, part, masks.classes)
-        with atomic(Path(out) / "overlays" / f"{name}.png") as temporary:
+        with atomic(partial / "overlays" / f"{name}.png") as temporary:
             overlay.save(temporary)
     about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
     about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
     classes = {"classes": list(masks.classes.names), "void": masks.classes.ignore_index}
-    write_json(Path(out) / "about.json", about | classes)
+    write_json(partial / "about.json", about | classes)
     changes["sha256"] = changes["image"].map(hashes)
-    write_text(Path(out) / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
+    write_text(partial / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
+    if target.exists():
+        target.rmdir()  # it is empty
+    partial.rename(target)
     return changes
 
 
