@@ -38,7 +38,7 @@ def read_checked(path: str | os.PathLike[str], columns: Iterable[str], check: Ca
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if first.count(";") > first.count(",") else ",")
     names = [name.strip() for name in next(reader, [])]
     if missing := [name for name in columns if name not in names]:
-        raise ValueError(f"{path}: expected the columns {', '.join(columns)}, {', '.join(missing)} missing")
+        raise ValueError(f"{path}: misses the columns {', '.join(missing)}, expected {', '.join(columns)}")
     if twice := sorted({name for name in columns if names.count(name) > 1}):
         raise ValueError(f"{path}: expected each column once, found {', '.join(twice)} more than once")
     rows, problems = [], []

@@ -78,17 +78,24 @@ def queue(
     import_from: Annotated[Path | None, typer.Option("--import", help="Take the answers of such a file.")] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
-    """Show, export or import the queue that a run waits for."""
+    """Say how far the queue is that a run waits for, write it as a table, or read the answers of one.
+
+    An answer is a class; confirm: the label is right; void: these pixels are no class, and get no label; skip: asked
+    again in a later round. A mask of several classes takes the one that most of it is.
+    """
     from a2lc.human import Queue
     from a2lc.human.queue_csv import read_queue, write_queue
 
     found = Queue(_open(run_folder, runs_dir))
     if import_from is not None:
-        typer.echo(f"{read_queue(found, import_from)} new answers from {import_from}")
+        typer.echo(f"{import_from}: answers taken from it: {read_queue(found, import_from)}")
     if export_to is not None:
         write_queue(found, export_to, pictures=True)
         typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
-    typer.echo(repr(found))
+    left = f"{found.answered} answered, {found.skipped} skipped, {len(found.pending)} left"
+    typer.echo(f"round {found.round}: {len(found)} masks, {left}")
+    if not found.pending:
+        typer.echo(f"a2lc next {found.run.path}")
 
 
 @app.command("next")
@@ -261,7 +268,9 @@ def _open(run_folder: Path, runs_dir: Path) -> Run:
             return Run.open(folder)
     names = [folder.name for folder in run_folders(runs_dir)] if runs_dir.is_dir() else []
     where = " nor in ".join(map(str, places))
-    raise FileNotFoundError(f"no run in {where} (expected config.json){nearest(run_folder.name, names)}")
+    raise FileNotFoundError(
+        f"no run in {where} (expected config.json){nearest(run_folder.name, names)}; other folders: --runs-dir"
+    )
 
 
 def _masks(texts: list[str]) -> list[tuple[str, int]]:

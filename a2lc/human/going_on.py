@@ -43,7 +43,7 @@ def next_round(
     if segmenter is None:
         resolve_device(device)
     if run.finished:
-        raise ValueError(f"{run.path}: {run.status}; for more, a2lc.run(config) with more rounds")
+        raise ValueError(f"{run.path}: {run.status}; for more, begin it again with more rounds")
     if run.path.name != run.config.name:
         raise ValueError(f"{run.path}: this configuration belongs into a folder of name {run.config.name}")
     if run.waits_for == "answers":

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from a2lc.config import Experiment
+from a2lc.files import nearest
 from a2lc.segmenter.pretrained import has_frozen_weights
+
+WAYS = ("regions", "slic", "seeds")  # to cut labels into masks
 
 
 def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: int = 32, **fields: Any) -> Experiment:
@@ -23,12 +26,15 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
             light network; to go on with a run that was begun without the weights, name its network.
 
     Raises:
-        ValueError: a field is unknown or wrong.
+        ValueError: a field is unknown or wrong; `masks` is neither a way to cut nor a folder.
     """
     cut: dict[str, Any] = {"kind": "own_labels"}
     if masks in ("slic", "seeds"):
         cut["superpixels"] = {"algorithm": masks, "side": side}
     elif masks != "regions":
+        if not Path(masks).is_dir():
+            found = f"found {masks!r}{nearest(masks, WAYS)}"
+            raise ValueError(f"masks: expected {', '.join(WAYS)} or a folder of object maps, {found}")
         cut["object_maps"] = Path(masks)
     chosen: dict[str, Any] = {"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut}
     return Experiment(**chosen | {"segmenter": {"network": "frozen" if has_frozen_weights() else "light"}} | fields)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from a2lc.files import AppendLog, Record, timestamp
+from a2lc.files import AppendLog, Record, nearest, timestamp
 from a2lc.masks import VOID, label_names
 from a2lc.runs.answers import Answer, answers_table, kept, standing
 
@@ -242,6 +242,8 @@ class Queue:
             known = f"a name, 0..{len(self.classes) - 1} or {', '.join(WORDS)}"
             raise ValueError(f"unknown class {said} (expected {known})")
         words = {CONFIRM: query.label, VOID: self.classes.ignore_index, SKIP: None}
+        if said not in words and said not in self.classes.names:
+            raise ValueError(f"unknown class {said!r}{nearest(said, (*self.classes.names, *WORDS))}")
         return words[said] if said in words else self.classes.index(said)
 
     def close(self, enough: bool = False) -> None:

@@ -82,7 +82,7 @@ def profile_files(folder: Path, profile: str) -> list[Path]:
     """
     found = [*folder.glob(f"{profile}.yaml")] or sorted(folder.glob(f"{profile}_*.yaml"))
     if not found:
-        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        known = sorted({name for path in folder.glob("*.yaml") for name in (path.stem, path.stem.split("_")[0])})
         raise FileNotFoundError(
             f"{folder}: no profile {profile!r}{nearest(profile, known)} (known: {', '.join(known) or 'none'})"
         )

@@ -87,12 +87,12 @@ class Run:
             run.check_format()
             found = _read_config(file)
             wrong, proof = differences(config.identity(), found.identity()), run.path / "provenance.json"
+            data: list[str] = []
             if proof.is_file():
-                wrong += differences({"data": provenance["data"]}, {"data": read_json(proof, "data")["data"]})
-            if wrong:
-                raise ValueError(
-                    f"{run.path}: holds another run: {'; '.join(wrong)}. Choose another runs_dir or remove the folder."
-                )
+                data = differences({"data": provenance["data"]}, {"data": read_json(proof, "data")["data"]})
+            if wrong := wrong + data:
+                why = "The data have changed since it began: put them back, or choose" if data else "Choose"
+                raise ValueError(f"{run.path}: holds another run: {'; '.join(wrong)}. {why} another runs_dir.")
             if config.rounds <= found.rounds:
                 return run
         else:
