@@ -47,11 +47,13 @@ def correct(
 ) -> None:
     """Begin to correct your own labels, or go on: train, choose the masks to ask about, and stop for the answers."""
     from a2lc.config import read_fields
-    from a2lc.human.own_dataset import own_experiment
+    from a2lc.human.own_dataset import about_network, own_experiment
     from a2lc.rounds import run
 
     fields = {"budget": budget, "rounds": rounds} | (read_fields(params) if params else {})
-    _say(run(own_experiment(root, masks, side, **fields), runs_dir, device=device))
+    config = own_experiment(root, masks, side, **fields)
+    typer.echo(about_network(config))
+    _say(run(config, runs_dir, device=device))
 
 
 @app.command()

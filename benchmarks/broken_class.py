@@ -1,0 +1,129 @@
+"""Which network finds the masks that are wrong in a data set of one's own that is otherwise right?
+`python benchmarks/broken_class.py --root ../shared/data --out paper_figures`.
+
+Every fourth training image of CamVid with its true labels, cut into their connected regions. Ten masks of one class,
+drawn at random, get the label of another class; then three rounds of 20 questions are played as `a2lc correct` plays
+them, answered by the ground truth, without the LCM. Writes broken_class.{csv,md,tex}: how many of the ten were asked
+about. Minutes per network and seed on one core; finished rounds are found again in --runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from skimage.measure import label as connected_regions
+
+import a2lc
+from a2lc.datasets import Classes, Split, load_dataset
+from a2lc.files import write_label_png
+from a2lc.human import Queue, next_round
+from a2lc.human.exports import export_folder
+from a2lc.human.own_dataset import own_experiment
+from a2lc.masks import MaskSet
+from a2lc.paper.tables import save_table
+from a2lc.paper.teaching import answer_by_truth
+from a2lc.pseudo_labels.own_labels import cut
+
+NETWORKS: dict[str, dict[str, Any]] = {  # what `a2lc correct` takes without and with ImageNet's weights
+    "light": {"network": "light"},
+    "frozen": {"network": "frozen", "offline": True},
+}
+WRONG, MIN_AREA, QUESTIONS, ROUNDS, EVERY = 10, 200, 20, 3, 4
+
+
+def true_masks(split: Split, classes: Classes) -> MaskSet:
+    """The connected regions of the ground truth, each with its true label."""
+    maps, labels = {}, {}
+    for name in split.names:
+        truth = split.ground_truth(name)
+        assert truth is not None
+        regions = connected_regions(truth, background=classes.ignore_index, connectivity=2)
+        maps[name], labels[name] = cut(truth, regions, classes, min_area=16)
+    masks = MaskSet.from_maps(classes, split.names, maps, labels)
+    masks.uncovered = classes.ignore_index
+    return masks
+
+
+def broken(masks: MaskSet, old: str, new: str, seed: int) -> np.ndarray:
+    """(WRONG,) rows, in order, of masks of class `old` of at least MIN_AREA pixels, drawn at random.
+
+    Raises:
+        ValueError: there are fewer, or no such class.
+    """
+    names = list(masks.classes.names)
+    if old not in names or new not in names or old == new:
+        raise ValueError(f"expected two of {', '.join(names)}, found {old!r} and {new!r}")
+    table = masks.table
+    rows = np.flatnonzero((table["label"] == names.index(old)) & (table["area"] >= MIN_AREA))
+    return np.sort(np.random.default_rng(seed).choice(rows, WRONG, replace=False))
+
+
+def make_dataset(masks: MaskSet, rows: np.ndarray, new: str, split: Split, folder: Path) -> None:
+    """A folder as somebody's own, with the masks of `rows` labelled `new`, and the object maps beside it."""
+    label = masks.classes.names.index(new)
+    export_folder(masks.relabel(rows, np.full(len(rows), label), source="lcm", round=1), split, folder)
+    for name in masks.names:
+        write_label_png(folder / "objects" / f"{name}.png", masks.object_map(name))
+
+
+def found(folder: Path, wrong: set[tuple[str, int]], network: str, seed: int, runs: Path) -> list[int]:
+    """How many of the wrong masks, (image, mask id) each, were asked about after each round of questions."""
+    fields = {"budget": QUESTIONS, "rounds": ROUNDS, "lcm": False, "approval": False, "seed": seed}
+    config = own_experiment(folder, str(folder / "objects"), **fields, segmenter=NETWORKS[network])
+    run = a2lc.run(config, runs, progress=False)
+    while run.finished_rounds < ROUNDS - 1:
+        answer_by_truth(Queue(run))
+        run = next_round(run, progress=False)
+    counts, asked = [], set()
+    for number in range(1, ROUNDS + 1):
+        table = run.masks(0).table.iloc[run.folder(number).queried_rows()]
+        asked |= set(zip(table["image"], table["mask_id"], strict=True))
+        counts.append(len(asked & wrong))
+    return counts
+
+
+def main() -> None:
+    """Break, ask, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="folder that holds CamVid")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, help="where data sets and runs are kept; else they are removed")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the wrong masks and of the run")
+    parser.add_argument("--broken", nargs=2, default=["car", "building"], metavar=("CLASS", "LABEL"))
+    arguments = parser.parse_args()
+    (old, new), rows = arguments.broken, []
+    dataset = load_dataset("camvid", arguments.root / "CamVid")
+    split = dataset.train.subset(dataset.train.names[::EVERY])
+    masks = true_masks(split, dataset.classes)
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = arguments.runs or Path(temporary)
+        for seed in arguments.seeds:
+            chosen, folder = broken(masks, old, new, seed), runs / "data" / f"{old}-{new}-{seed}"
+            if not (folder / "classes.json").exists():
+                make_dataset(masks, chosen, new, split, folder)
+            table = masks.table.iloc[chosen]
+            wrong = set(zip(table["image"], table["mask_id"], strict=True))
+            for network in arguments.networks:
+                counts = found(folder, wrong, network, seed, runs)
+                after = {f"after {QUESTIONS * (i + 1)} questions": count for i, count in enumerate(counts)}
+                rows.append({"network": network, "seed": seed} | after)
+                print(rows[-1], flush=True)
+    every = pd.DataFrame(rows).sort_values(["network", "seed"], ascending=[False, True])
+    mean = every.drop(columns="seed").groupby("network", sort=False).mean().reset_index()
+    caption = (
+        f"CamVid, {len(split)} training images, {len(masks):,} regions of their true labels; {WRONG} {old} regions of "
+        f"at least {MIN_AREA} pixels were labelled {new}: how many of the {WRONG} were asked about, without the LCM."
+    )
+    table = pd.concat([every, mean.assign(seed="mean")], ignore_index=True)
+    print(table.to_string(index=False))
+    save_table(table, "broken_class", arguments.out, caption)
+
+
+if __name__ == "__main__":
+    main()
