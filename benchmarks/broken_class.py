@@ -4,7 +4,7 @@
 Every fourth training image of CamVid with its true labels, cut into their connected regions. Ten masks of one class,
 drawn at random, get the label of another class; then three rounds of 20 questions are played as `a2lc correct` plays
 them, answered by the ground truth, without the LCM. Writes broken_class.{csv,md,tex}: how many of the ten were asked
-about. Minutes per network and seed on one core; finished rounds are found again in --runs.
+about. About a minute per network, seed and pair of classes on one core that is free; --runs keeps what was played.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ NETWORKS: dict[str, dict[str, Any]] = {  # what `a2lc correct` takes without and
     "light": {"network": "light"},
     "frozen": {"network": "frozen", "offline": True},
 }
+BROKEN = ("car:building", "car:bicyclist")  # called what very many masks are, and what very few are
 WRONG, MIN_AREA, QUESTIONS, ROUNDS, EVERY = 10, 200, 20, 3, 4
 
 
@@ -64,7 +65,7 @@ def broken(masks: MaskSet, old: str, new: str, seed: int) -> np.ndarray:
 
 
 def make_dataset(masks: MaskSet, rows: np.ndarray, new: str, split: Split, folder: Path) -> None:
-    """A folder as somebody's own, with the masks of `rows` labelled `new`, and the object maps beside it."""
+    """A folder as somebody's own, with the masks of `rows` labelled `new`, and then the object maps beside it."""
     label = masks.classes.names.index(new)
     export_folder(masks.relabel(rows, np.full(len(rows), label), source="lcm", round=1), split, folder)
     for name in masks.names:
@@ -87,6 +88,23 @@ def found(folder: Path, wrong: set[tuple[str, int]], network: str, seed: int, ru
     return counts
 
 
+def rows_of(split: Split, masks: MaskSet, old: str, new: str, arguments: argparse.Namespace, runs: Path) -> list[dict]:
+    """A row per seed and network: what was broken, and how much of it was asked about after each round."""
+    rows = []
+    for seed in arguments.seeds:
+        chosen, folder = broken(masks, old, new, seed), runs / f"data-{seed}"
+        if len(list((folder / "objects").glob("*.png"))) < len(split):
+            make_dataset(masks, chosen, new, split, folder)
+        table = masks.table.iloc[chosen]
+        wrong = set(zip(table["image"], table["mask_id"], strict=True))
+        for network in arguments.networks:
+            counts = found(folder, wrong, network, seed, runs)
+            after = {f"after {QUESTIONS * (i + 1)}": count for i, count in enumerate(counts)}
+            rows.append({"wrong": f"{old} called {new}", "network": network, "seed": seed} | after)
+            print(rows[-1], flush=True)
+    return rows
+
+
 def main() -> None:
     """Break, ask, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,30 +113,21 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="where data sets and runs are kept; else they are removed")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the wrong masks and of the run")
-    parser.add_argument("--broken", nargs=2, default=["car", "building"], metavar=("CLASS", "LABEL"))
-    arguments = parser.parse_args()
-    (old, new), rows = arguments.broken, []
+    parser.add_argument("--broken", nargs="+", default=BROKEN, metavar="CLASS:LABEL")
+    arguments, rows = parser.parse_args(), []
     dataset = load_dataset("camvid", arguments.root / "CamVid")
     split = dataset.train.subset(dataset.train.names[::EVERY])
     masks = true_masks(split, dataset.classes)
     with tempfile.TemporaryDirectory() as temporary:
-        runs = arguments.runs or Path(temporary)
-        for seed in arguments.seeds:
-            chosen, folder = broken(masks, old, new, seed), runs / "data" / f"{old}-{new}-{seed}"
-            if not (folder / "classes.json").exists():
-                make_dataset(masks, chosen, new, split, folder)
-            table = masks.table.iloc[chosen]
-            wrong = set(zip(table["image"], table["mask_id"], strict=True))
-            for network in arguments.networks:
-                counts = found(folder, wrong, network, seed, runs)
-                after = {f"after {QUESTIONS * (i + 1)} questions": count for i, count in enumerate(counts)}
-                rows.append({"network": network, "seed": seed} | after)
-                print(rows[-1], flush=True)
-    every = pd.DataFrame(rows).sort_values(["network", "seed"], ascending=[False, True])
-    mean = every.drop(columns="seed").groupby("network", sort=False).mean().reset_index()
+        for pair in arguments.broken:
+            old, _, new = pair.partition(":")
+            rows += rows_of(split, masks, old, new, arguments, (arguments.runs or Path(temporary)) / f"{old}-{new}")
+    every = pd.DataFrame(rows).sort_values(["wrong", "network", "seed"], ascending=[False, False, True])
+    mean = every.drop(columns="seed").groupby(["wrong", "network"], sort=False).mean().reset_index()
     caption = (
-        f"CamVid, {len(split)} training images, {len(masks):,} regions of their true labels; {WRONG} {old} regions of "
-        f"at least {MIN_AREA} pixels were labelled {new}: how many of the {WRONG} were asked about, without the LCM."
+        f"CamVid, {len(split)} training images, {len(masks):,} regions of their true labels; {WRONG} regions of one "
+        f"class, each of at least {MIN_AREA} pixels, got the label of another: how many of these {WRONG} were asked "
+        f"about, without the LCM, rounds of {QUESTIONS} questions."
     )
     table = pd.concat([every, mean.assign(seed="mean")], ignore_index=True)
     print(table.to_string(index=False))
