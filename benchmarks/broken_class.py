@@ -79,7 +79,9 @@ def found(folder: Path, wrong: set[tuple[str, int]], network: str, seed: int, ru
     return [sum(hits[:count]) for count in QUESTIONS]
 
 
-def rows_of(split: Split, masks: MaskSet, old: str, new: str, arguments: argparse.Namespace, runs: Path) -> list[dict]:
+def rows_of(
+    split: Split, masks: MaskSet, old: str, new: str, arguments: argparse.Namespace, runs: Path
+) -> list[dict[str, Any]]:
     """A row per seed and network: what was broken, and how many of these masks are among the first questions."""
     rows = []
     for seed in arguments.seeds:
@@ -94,6 +96,16 @@ def rows_of(split: Split, masks: MaskSet, old: str, new: str, arguments: argpars
             rows.append({"wrong": f"{old} called {new}", "network": network, "seed": seed} | after)
             print(rows[-1], flush=True)
     return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The rows in order, and the mean over seeds below each network's."""
+    every = pd.DataFrame(rows)
+    parts = []
+    for _, part in every.groupby(["wrong", "network"], sort=False):
+        mean = part.drop(columns="seed").groupby(["wrong", "network"], as_index=False).mean().round(1)
+        parts += [part.sort_values("seed"), mean.assign(seed="mean")]
+    return pd.concat(parts, ignore_index=True)[list(every)]
 
 
 def main() -> None:
@@ -113,14 +125,12 @@ def main() -> None:
         for pair in arguments.broken:
             old, _, new = pair.partition(":")
             rows += rows_of(split, masks, old, new, arguments, (arguments.runs or Path(temporary)) / f"{old}-{new}")
-    every = pd.DataFrame(rows).sort_values(["wrong", "network", "seed"], ascending=[False, False, True])
-    mean = every.drop(columns="seed").groupby(["wrong", "network"], sort=False).mean().reset_index()
     caption = (
         f"CamVid, {len(split)} training images, {len(masks):,} regions of their true labels; {WRONG} regions of one "
         f"class, each of at least {MIN_AREA} pixels, got the label of another: how many of these {WRONG} are among the "
         "first 20, 40, 60 and 100 questions of the first round."
     )
-    table = pd.concat([every, mean.assign(seed="mean")], ignore_index=True)
+    table = summary(rows)
     print(table.to_string(index=False))
     save_table(table, "broken_class", arguments.out, caption)
 

@@ -29,7 +29,7 @@ from a2lc.segmenter.pretrained import PACKAGES, find_backbone
 from a2lc.stages.context import evaluate
 
 ROOTS = {"camvid": "CamVid", "voc2012": "VOCdevkit"}
-LIGHT = {"iterations": 300, "lr": 0.04, "crop": (360, 360)}  # as in the profiles of real images
+LIGHT = {"iterations": 300, "lr": 0.04, "crop": (360, 360)}  # as in profile camvid, but for the crops
 
 
 def cases(models: Collection[str]) -> dict[str, SegmenterSettings]:

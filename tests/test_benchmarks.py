@@ -170,3 +170,5 @@ def test_masks_of_one_class_are_broken(scripts: dict[str, ModuleType], tmp_path:
         assert (written[covered & ~wrong] == true[covered & ~wrong]).all()
     with pytest.raises(ValueError, match="expected two of"):
         script.broken(masks, "building", "castle", seed=0)
+    rows = [{"wrong": "a", "network": "n", "seed": seed, "first 20": count} for seed, count in ((1, 4), (0, 1))]
+    assert script.summary(rows)[["seed", "first 20"]].to_numpy().tolist() == [[0, 1], [1, 4], ["mean", 2.5]]

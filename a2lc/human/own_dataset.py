@@ -38,10 +38,10 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
 
 
 def about_network(config: Experiment) -> str:
-    """One line: which network learns from the labels, and where the weights of frozen features are missing, what brings
-    them."""
+    """One line: which network learns from the labels, and what brings the weights of frozen features where they are
+    missing."""
     network = config.segmenter.network
     if network != "light":
         return f"network: {network}, on {config.segmenter.backbone}"
-    said = "network: light, from scratch"
-    return said if has_frozen_weights() else f"{said}; frozen features find more: pip install 'a2lc[pretrained]'"
+    better = "" if has_frozen_weights() else "; for features that know ImageNet, pip install 'a2lc[pretrained]'"
+    return f"network: light, from scratch{better}"
