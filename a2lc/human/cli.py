@@ -57,7 +57,7 @@ def correct(
 ) -> None:
     """Begin to correct your own labels, or go on: train, choose the masks to ask about, and stop for the answers."""
     from a2lc.config import read_fields
-    from a2lc.human.own_dataset import own_experiment
+    from a2lc.human.own_dataset import about_network, own_experiment
     from a2lc.rounds import run
 
     fields = {"budget": 100} | (read_fields(params) if params else {})
@@ -66,6 +66,7 @@ def correct(
         raise ValueError(f"{params}: has pseudo_labels, so expected neither --masks nor --side")
     config = own_experiment(root.absolute(), masks or "regions", side or 32, **fields)
     config = _going_on(config, runs_dir, "rounds" in fields)
+    typer.echo(about_network(config))
     _say(run(config, runs_dir, device=device))
 
 

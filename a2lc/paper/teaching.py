@@ -16,7 +16,7 @@ from ipywidgets import SelectionSlider, interactive
 from matplotlib.figure import Figure
 
 from a2lc.acquisition import Explanation
-from a2lc.datasets import Classes
+from a2lc.datasets import Classes, Dataset, load_dataset
 from a2lc.human import Queue
 from a2lc.masks import VOID, MaskSet, label_names
 from a2lc.metrics import TruthHistogram
@@ -45,6 +45,24 @@ def real_data(given: str = "") -> Path | None:
         wanted = f"{REAL_MASKS} and VOCdevkit"
         raise FileNotFoundError(f"data: expected a folder with {wanted}, found no {REAL_MASKS} in {given}")
     return None
+
+
+def real_images(folder: Path, image_list: str) -> tuple[Dataset, bool]:
+    """PASCAL VOC below the folder that `real_data` found, and whether its pictures are at hand; without them, labels
+    alone are read.
+
+    Args:
+        folder: with ``VOCdevkit`` in it.
+        image_list: the training images, a list in ``ImageSets/Segmentation``.
+
+    Raises:
+        FileNotFoundError, ValueError: as `a2lc.load_dataset`, for the labels.
+    """
+    root = folder / "VOCdevkit"
+    try:
+        return load_dataset("voc2012", root, train_list=image_list), True
+    except FileNotFoundError:
+        return load_dataset("voc2012", root, train_list=image_list, labels_only=True), False
 
 
 def window(inside: np.ndarray, margin: int = 8) -> tuple[slice, slice]:
