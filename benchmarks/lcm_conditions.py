@@ -5,7 +5,7 @@ Takes a finished run whose masks have ground truth, and of it the first labels, 
 round 0. The masks with the highest scores are answered, the LCM learns from these answers and corrects (Eq. 1-6), as
 in `a2lc.rounds`; nothing is trained after that. Varied are the number of answers; θ, the run's own or one trained on
 the ground truth of the same images; and the temperature of its probabilities, p^(1/T) made to sum to 1. Numbers are
-means over seeds of the LCM. Writes lcm_conditions.{csv,md,tex}. Some four minutes on one core.
+means over seeds of the LCM. Writes lcm_conditions.{csv,md,tex}. About five minutes on one core.
 """
 
 from __future__ import annotations
