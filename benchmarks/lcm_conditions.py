@@ -26,6 +26,7 @@ from a2lc.correction.lcm import propose_corrections, train_lcm
 from a2lc.datasets import Split, load_dataset
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
+from a2lc.paper.origin import origin, other_network
 from a2lc.paper.tables import save_table
 from a2lc.runs import Run
 from a2lc.segmenter import Segmenter, build_segmenter
@@ -112,7 +113,8 @@ def main() -> None:
     caption = (
         f"{config.dataset}, {len(split)} training images: the LCM after the first answers of run seed {config.seed}, "
         f"τ = {config.correction.threshold(1):g}, mean over {arguments.seeds} seeds of the LCM; corrections that were "
-        "right before and are after, and what they add to Data mIoU."
+        "right before and are after, and what they add to Data mIoU; "
+        f"pseudo-labels {origin(config)}{other_network(config)}."
     )
     save_table(table, "lcm_conditions", arguments.out, caption)
 
