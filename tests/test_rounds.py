@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,6 +246,13 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     assert run.finished
     with pytest.raises(ValueError, match=r"data\.segmenter: wanted '.*', found '.*Mine'"):
         small_run(tmp_path, rounds=1)
+
+
+@pytest.mark.parametrize("config", ["toy", {"dataset": "toy"}, None, Experiment])
+def test_what_is_no_experiment_is_refused(config: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="config: expected an Experiment, found"):
+        a2lc.run(config, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_model_without_features_is_refused_where_they_are_needed(tmp_path: Path) -> None:

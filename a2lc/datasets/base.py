@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from a2lc.files import FORMATS, nearest, read_image, read_label_png
+from a2lc.files import FORMATS, is_whole, nearest, read_image, read_label_png
 
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
 
@@ -47,10 +47,10 @@ class Classes:
         if self.palette.shape != (count, 3) or self.palette.dtype != np.uint8:
             found = f"{self.palette.shape} {self.palette.dtype}"
             raise ValueError(f"classes.palette: expected ({count}, 3) uint8, found {found}")
-        if not (_whole(self.ignore_index) and count <= self.ignore_index <= 255):
-            why = " (labels are kept in 8 bits)" if _whole(self.ignore_index) and self.ignore_index > 255 else ""
+        if not (is_whole(self.ignore_index) and count <= self.ignore_index <= 255):
+            why = " (labels are kept in 8 bits)" if is_whole(self.ignore_index) and self.ignore_index > 255 else ""
             raise ValueError(f"classes.ignore_index: expected {count}..255, found {self.ignore_index!r}{why}")
-        if self.background is not None and not (_whole(self.background) and 0 <= self.background < count):
+        if self.background is not None and not (is_whole(self.background) and 0 <= self.background < count):
             raise ValueError(f"classes.background: expected 0..{count - 1} or None, found {self.background!r}")
 
     def __len__(self) -> int:
@@ -254,10 +254,6 @@ def bit_palette(count: int) -> np.ndarray:
         for channel in range(3):
             palette[:, channel] |= (((ids >> (3 * level + channel)) & 1) << (7 - level)).astype(np.uint8)
     return palette
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _image_size(path: Path) -> tuple[int, int]:
