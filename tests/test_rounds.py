@@ -255,6 +255,18 @@ def test_what_is_no_experiment_is_refused(config: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("round", "error", "found"), [("1", TypeError, "'1'"), (1.5, TypeError, "1.5"), (-1, ValueError, "-1")]
+)
+def test_wrong_rounds_are_refused(round: Any, error: type[Exception], found: str, runs_dir: Path) -> None:
+    run = Run.open(next(runs_dir.glob("toy-a2lc-*")))
+    for ask in (run.folder, run.masks, run.metrics, run.scores, run.queries, run.segmenter):
+        with pytest.raises(error, match=f"round: expected a whole number >= 0, found {found}"):
+            ask(round)
+    with pytest.raises(TypeError, match="round: expected a whole number >= 0, found None"):
+        run.metrics(None)
+
+
 def test_a_model_without_features_is_refused_where_they_are_needed(tmp_path: Path) -> None:
     class Plain:
         def __init__(self, num_classes: int) -> None:
