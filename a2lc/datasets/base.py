@@ -28,8 +28,9 @@ class Classes:
         background: class of pixels that no mask covers (PASCAL VOC: 0); None: they are `ignore_index`.
 
     Raises:
-        ValueError: a repeated name, more than 255 classes, a palette of another shape, ids that are no whole numbers or
-            do not fit.
+        ValueError: a repeated or empty name, more than 255 classes, a palette of another shape, ids that are no whole
+            numbers or do not fit.
+        TypeError: names that are no tuple of texts, or a palette that is no array.
     """
 
     names: tuple[str, ...]
@@ -38,9 +39,15 @@ class Classes:
     background: int | None = None
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.names, (tuple, list)) and all(isinstance(name, str) for name in self.names)):
+            raise TypeError(f"classes.names: expected a tuple of texts, found {self.names!r}")
+        if not isinstance(self.palette, np.ndarray):
+            raise TypeError(f"classes.palette: expected an array, found {type(self.palette).__name__}")
         count = len(self.names)
         if not 1 <= count <= 255:
             raise ValueError(f"classes: expected 1 to 255 names, found {count}")
+        if not all(name.strip() for name in self.names):
+            raise ValueError("classes: expected names, found an empty one")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise ValueError(f"classes: expected distinct names, found {repeated} more than once")
@@ -76,12 +83,22 @@ class Classes:
         index stands for itself.
 
         Args:
-            table: file id, 0..255 -> class id, for datasets whose files use other ids; None: files hold class ids.
+            table: file id, 0..255 -> class id or ignore index, for datasets whose files use other ids; None: files hold
+                class ids.
+
+        Raises:
+            ValueError: an id outside these.
         """
+        void = self.ignore_index
+        for file_id, class_id in (table or {}).items():
+            if not (is_whole(file_id) and 0 <= file_id <= 255):
+                raise ValueError(f"table: expected ids of label files in 0..255, found {file_id!r}")
+            if not (is_whole(class_id) and (0 <= class_id < len(self) or class_id == void)):
+                raise ValueError(f"table: expected classes 0..{len(self) - 1} or {void}, found {class_id!r}")
         values = np.full(256, FORBIDDEN, dtype=np.int16)
         for file_id, class_id in (table or {k: k for k in range(len(self))}).items():
             values[file_id] = class_id
-        values[self.ignore_index] = self.ignore_index
+        values[void] = void
         return values
 
 
