@@ -114,7 +114,7 @@ class SegmenterSettings(Settings):
     @classmethod
     def _defaults_of_the_network(cls, fields: Any) -> Any:
         network = fields.get("network") if isinstance(fields, dict) else None
-        if network in BACKBONES:
+        if isinstance(network, str) and network in BACKBONES:
             fields = {"backbone": BACKBONES[network], **(FROZEN if network == "frozen" else {}), **fields}
         return fields
 
