@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from a2lc.datasets import Classes
-from a2lc.files import atomic, write_json
+from a2lc.files import atomic, check_whole, write_json
 
 METHOD_STYLE = {  # label, colour (colour-blind safe), marker, line
     "alc": ("ALC", "#666666", "o", "--"),
@@ -90,8 +90,15 @@ def show_maps(panels: Mapping[str, np.ndarray], classes: Classes, title: str = "
         panels: title -> (H, W, 3) uint8 image or (H, W) uint8 label map; at least one.
         classes: names and palette.
         title: over the whole figure.
-        columns: panels per row.
+        columns: panels per row, >= 1.
+
+    Raises:
+        ValueError: no panel, or no column.
+        TypeError: `columns` is no whole number.
     """
+    if not panels:
+        raise ValueError("panels: expected at least one image or label map, found none")
+    check_whole(columns, "columns", 1)
     rows = -(-len(panels) // columns)
     columns = min(columns, len(panels))
     height, width = next(iter(panels.values())).shape[:2]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2lc.datasets.base import Classes, Split
+from a2lc.datasets.base import Classes, Dataset, Split
 from a2lc.masks import MaskSet
 
 
@@ -43,12 +43,15 @@ def confusion_matrix(labels: np.ndarray, truth: np.ndarray, num_classes: int) ->
         num_classes: K.
 
     Raises:
-        ValueError: labels and ground truth differ in size.
+        ValueError: labels and ground truth differ in size, or are no integers.
     """
+    for name, found in (("labels", labels), ("truth", truth)):
+        if found.dtype.kind not in "iu":
+            raise ValueError(f"{name}: expected integers, found {found.dtype}")
     if labels.shape != truth.shape:
         raise ValueError(f"labels and ground truth differ in size: {labels.shape} and {truth.shape}")
     valid = (labels >= 0) & (labels < num_classes) & (truth >= 0) & (truth < num_classes)
-    pairs = truth[valid].astype(np.int64) * num_classes + labels[valid]
+    pairs = truth[valid].astype(np.int64) * num_classes + labels[valid].astype(np.int64)
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
@@ -100,7 +103,10 @@ def truth_histogram(masks: MaskSet, split: Split) -> TruthHistogram:
 
     Raises:
         ValueError: an image has no ground truth, or its size differs from the object map's.
+        TypeError: `split` is a whole dataset.
     """
+    if isinstance(split, Dataset):
+        raise TypeError("split: expected a Split such as dataset.train, found a Dataset")
     counts = np.zeros((len(masks), len(masks.classes) + 1), dtype=np.int32)  # kept during the whole run
     majority = np.full(len(masks), masks.classes.ignore_index, dtype=np.uint8)
     uncovered = np.zeros(counts.shape[1], dtype=np.int64)
@@ -151,6 +157,7 @@ def data_miou(masks: MaskSet, split: Split) -> float:
 
     Raises:
         ValueError: an image has no ground truth, or its size differs from the object map's.
+        TypeError: `split` is a whole dataset.
     """
     return truth_histogram(masks, split).data_metrics(masks).miou
 

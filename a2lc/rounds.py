@@ -64,11 +64,13 @@ def run(
         ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
             the configuration needs; this machine lacks the device; the backbone is unknown, or its weights damaged or
             of another architecture.
-        TypeError: `device` is no text.
+        TypeError: `config` is no `Experiment`, or `device` no text.
         MissingExtraError: a package that the configuration needs is missing; nothing is begun.
         FileNotFoundError: the weights of the backbone are nowhere (`a2lc.segmenter.pretrained`), and nothing is begun;
             or the dataset is not where `config.root` says.
     """
+    if not isinstance(config, Experiment):
+        raise TypeError(f"config: expected an Experiment, found {config!r}")
     progress = show_bars(progress)
     check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)

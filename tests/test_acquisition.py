@@ -258,6 +258,10 @@ def test_squashed_scores_keep_the_features_of_the_image_itself() -> None:
         ({"object_map": np.ones((2, 3), int)}, "expected probs"),
         ({"object_map": np.full((3, 3), -1)}, "object_map: expected ids >= 0, found -1"),
         ({"class_weights": np.ones(3)}, r"class_weights: expected \(2,\), a weight per class, found \(3,\)"),
+        ({"object_map": np.ones((3, 3))}, "object_map: expected integers, found float64"),
+        ({"probs": torch.full((2, 3, 3), 1.5)}, r"probs: expected probabilities in \[0, 1\], found 1.5..1.5"),
+        ({"probs": torch.full((2, 3, 3), -0.5)}, r"probs: expected probabilities in \[0, 1\], found -0.5"),
+        ({"probs": torch.full((2, 3, 3), torch.nan)}, r"probs: expected probabilities in \[0, 1\], found nan"),
     ],
 )
 def test_bad_input_is_named(change: dict, message: str) -> None:
@@ -363,6 +367,46 @@ def test_what_a_score_is_made_from_is_looked_at(options: dict, labels: np.ndarra
     for function in (lambda *a, **o: score_masks(*a, **o), lambda *a, **o: explain_mask(*a, 1, **o)):
         with pytest.raises(ValueError, match=message):
             function(probs, objects, label_map if labels is None else labels, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"needs": ("uncertanty",)}, "needs: expected some of .*, found 'uncertanty'; did you mean 'uncertainty'"),
+        ({"index_map": np.zeros((3, 3))}, "index_map: expected integers, found float64"),
+        ({"index_map": np.full((3, 3), 2)}, "index_map: expected positions 0..2, found 0 nowhere"),
+    ],
+)
+def test_statistics_of_bad_input_are_refused(change: dict, message: str) -> None:
+    arguments = {
+        "probs": torch.full((2, 3, 3), 0.5),
+        "index_map": np.zeros((3, 3), int),
+        "label_map": np.zeros((3, 3), np.uint8),
+    }
+    assert len(mask_statistics(**arguments)) == 1
+    with pytest.raises(ValueError, match=message):
+        mask_statistics(**(arguments | change))
+
+
+def test_a_mask_to_explain_is_a_number() -> None:
+    with pytest.raises(TypeError, match="mask_id: expected a whole number, found '1'"):
+        explain_mask(*IMAGE, mask_id="1")
+
+
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [
+        ([True, False], r"exclude: expected \(3,\) bool or \(n,\) row numbers, found \(2,\) bool"),
+        ([0.0, 1.0], r"exclude: expected \(3,\) bool or \(n,\) row numbers, found \(2,\) float64"),
+        ([0, 3], "exclude: expected row numbers in 0..2, found 0..3"),
+        ([-1], "exclude: expected row numbers in 0..2, found -1..-1"),
+    ],
+)
+def test_masks_to_leave_out_that_are_not_there(exclude: list, message: str) -> None:
+    masks = mask_set([10, 20, 70])
+    assert class_weights(masks, exclude=np.array([])).pixel_counts.tolist() == [10, 20, 70]
+    with pytest.raises(ValueError, match=message):
+        class_weights(masks, exclude=np.array(exclude))
 
 
 def test_a_misspelt_choice_of_classes_is_refused() -> None:

@@ -77,6 +77,9 @@ def test_a_cell_is_called_by_its_row_and_column(tmp_path: Path) -> None:
 def test_rows_of_one_name_are_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("row,n\na,1\na,2\n")
     assert read_numbers(tmp_path / "t.csv") == {"a: n": 1, "a (2): n": 2}
+    file = tmp_path / "t_headline.json"
+    write_json(file, {"rows": [{"what": "a", "ours": value} for value in (1, None, 3)]})
+    assert read_numbers(file) == {"a": 1, "a (3)": 3}
 
 
 @pytest.mark.parametrize("path", sorted(TOY.glob("*.csv")), ids=lambda path: path.name)
@@ -157,6 +160,40 @@ def test_a_file_without_numbers_beside_it_has_to_be_the_same(tmp_path: Path) -> 
     assert "scale.json" not in verdicts(here, now)
 
 
+@pytest.mark.parametrize("beside", [True, False], ids=["beside a table with numbers", "alone"])
+def test_a_table_without_any_number_has_to_be_the_same(beside: bool, tmp_path: Path) -> None:
+    here, now = tmp_path / "a", tmp_path / "b"
+    for folder in (here, now):
+        if beside:
+            result(folder)
+        folder.mkdir(exist_ok=True)
+        (folder / "table1_words.csv").write_text("old,new\ncar,road\n")
+    assert verdicts(here, now)["table1_words.csv"] == "identical"
+    (now / "table1_words.csv").write_text("old,new\nroad,car\n")
+    (now / "table1.png").write_bytes(b"other")
+    (here / "table1.png").write_bytes(b"one")
+    found = verdicts(here, now)
+    assert (found["table1_words.csv"], found["table1.png"]) == ("differs", "other bytes" if beside else "differs")
+    assert CliRunner().invoke(app, ["compare", str(here), str(now)]).exit_code == 1
+
+
+def test_nothing_to_compare_is_no_reproduction(tmp_path: Path) -> None:
+    here, now = result(tmp_path / "a"), result(tmp_path / "b")
+    for folder in (here, now):
+        write_minutes(folder, {"table2": 1.0})
+    assert a2lc.compare(here, now).empty
+    done = CliRunner().invoke(app, ["compare", str(here), str(now)])
+    assert done.exit_code == 1 and "is NOT reproduced: there is nothing to compare" in done.output
+
+
+def test_infinity_is_a_number(tmp_path: Path) -> None:
+    here, now = result(tmp_path / "a", flows="car,road,inf\nroad,car,-inf\nsky,car,inf\n"), tmp_path / "b"
+    result(now, flows="car,road,inf\nroad,car,inf\nsky,car,7\n")
+    found = verdicts(here, now)
+    names = ("car road: n", "road car: n", "sky car: n")
+    assert [found[name] for name in names] == ["reproduced", "differs", "differs"]
+
+
 # --------------------------------------------------------------------------------------------------------- report
 def test_the_report_shows_headlines_and_the_furthest_numbers(tmp_path: Path) -> None:
     here, now = result(tmp_path / "a"), result(tmp_path / "b", 55.0)
@@ -218,6 +255,7 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
         ("table1_headline.json", "[]"),
         ("table1_headline.json", '{"rows": [{"what": "x"}]}'),
         ("table1_headline.json", '{"rows": [{"what": "x", "ours": "y"}]}'),
+        ("minutes.json", "5"),
         (TOLERANCES, "file,number\na,b\n"),
         (TOLERANCES, "file,number,runs,of,low,high,tolerance\na,b,6,6,1,2,wide\n"),
     ],
@@ -227,6 +265,14 @@ def test_damaged_files_are_named(name: str, text: str, tmp_path: Path) -> None:
     (here / name).write_text(text)
     with pytest.raises(ValueError, match=name):
         a2lc.compare(here, now)
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"computed": 5}', '{"config": "x"}'])
+def test_damaged_provenances_are_named(text: str, tmp_path: Path) -> None:
+    here, now = result(tmp_path / "a"), result(tmp_path / "b")
+    (now / "table1_provenance.json").write_text(text)
+    with pytest.raises(ValueError, match="b.table1_provenance.json: .*expected a JSON object, found"):
+        made_differently(here, now)
 
 
 # ------------------------------------------------------------------------------------- the same code, the same files

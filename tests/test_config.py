@@ -58,6 +58,7 @@ def test_budget_is_a_number_of_masks_or_a_share() -> None:
         ({"segmenter": {"iteration": 3}}, r"segmenter\.iteration: no such field; did you mean 'iterations'"),
         ({"rounds": 2.5}, r"rounds: .*integer.*found 2\.5"),
         ({"rounds": -1}, r"rounds: .*found -1"),
+        ({"segmenter": {"network": {}}}, r"segmenter\.network: "),
         ({"budget": 0}, r"budget.*expected a whole number of masks >= 1 or a share in \(0, 1\), found 0"),
         ({"budget": -3}, r"found -3"),
         ({"budget": 1.5}, r"found 1\.5"),

@@ -14,6 +14,7 @@ from oracles import lcm_corrects, lcm_tail
 from test_masks import CLASSES, Truth
 
 from a2lc.correction import LabelCorrectionModule, LCMSettings, Oracle, propose_corrections, tail_ranking, train_lcm
+from a2lc.correction.confidence import confidence_intervals
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 
@@ -204,3 +205,39 @@ X, Y = np.full((4, 3), 0.5, np.float32), np.array([0, 1, 2, 0])
 def test_lessons_that_do_not_fit(features, labels, seed, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         train_lcm(features, labels, 3, LCMSettings(epochs=1), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([9], "labels: the LCM learns classes 0..2, found 9"),
+        ([-1], "found -1"),
+        ([0.5], r"labels: expected \(n,\) integers"),
+    ],
+)
+def test_a_ranking_of_other_classes_is_refused(labels: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tail_ranking(np.array(labels), 3)
+
+
+@pytest.mark.parametrize(("masks", "width"), [(3, 3), (4, 2), (5, 3)])
+def test_features_of_other_masks_or_width_are_refused(masks: int, width: int) -> None:
+    objects = np.arange(1, 5).reshape(2, 2)
+    every = MaskSet.from_maps(CLASSES, ["a"], {"a": objects}, {"a": dict.fromkeys(range(1, 5), 0)})
+    lcm = train_lcm(X, Y, 3, LCMSettings(epochs=1), seed=0)
+    assert len(propose_corrections(lcm, X, every, Y, LCMSettings(), 1).predicted) == 4
+    with pytest.raises(ValueError, match=rf"features: expected \(4, 3\), a row per mask, found \({masks}, {width}\)"):
+        propose_corrections(lcm, np.zeros((masks, width)), every, Y, LCMSettings(), 1)
+
+
+def test_rounds_of_thresholds_are_counted_from_1() -> None:
+    assert [LCMSettings(thresholds=(0.5, 0.9)).threshold(round) for round in (1, 2, 3)] == [0.5, 0.9, 0.9]
+    with pytest.raises(ValueError, match="round: expected a whole number >= 1, found 0"):
+        LCMSettings().threshold(0)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, np.nan])
+def test_what_is_no_confidence_has_no_interval(wrong: float) -> None:
+    assert list(confidence_intervals(np.array([0.0, 0.5, 1.0]))) == ["0 to 0.5", "0.5 to 0.9", "0.99999 to 1"]
+    with pytest.raises(ValueError, match=r"confidence: expected numbers in \[0, 1\], found"):
+        confidence_intervals(np.array([0.5, wrong]))

@@ -154,11 +154,41 @@ def test_classes_know_their_ids_and_what_uncovered_pixels_are() -> None:
         (("a", "b"), np.zeros((2, 3), np.uint8), {"ignore_index": 200.5}, r"2\.\.255, found 200\.5"),
         (("a", "b"), np.zeros((2, 3), np.uint8), {"ignore_index": "200"}, r"2\.\.255, found '200'"),
         (("a", "b"), np.zeros((2, 3), np.uint8), {"ignore_index": 300}, r"found 300 \(labels are kept in 8 bits\)"),
+        (("a", " "), np.zeros((2, 3), np.uint8), {}, "classes: expected names, found an empty one"),
     ],
 )
 def test_impossible_classes_are_refused(names, palette, options, message) -> None:
     with pytest.raises(ValueError, match=message):
         Classes(names, palette, **options)
+
+
+@pytest.mark.parametrize(
+    ("names", "palette", "message"),
+    [
+        ("abc", np.zeros((3, 3), np.uint8), "classes.names: expected a tuple of texts, found 'abc'"),
+        ((1, 2), np.zeros((2, 3), np.uint8), r"classes.names: expected a tuple of texts, found \(1, 2\)"),
+        (("a",), [[0, 0, 0]], "classes.palette: expected an array, found list"),
+    ],
+)
+def test_classes_of_other_types_are_refused(names, palette, message) -> None:
+    with pytest.raises(TypeError, match=message):
+        Classes(names, palette)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({300: 1}, "table: expected ids of label files in 0..255, found 300"),
+        ({-1: 1}, "table: expected ids of label files in 0..255, found -1"),
+        ({1: 77}, "table: expected classes 0..1 or 255, found 77"),
+        ({1: 0.5}, "table: expected classes 0..1 or 255, found 0.5"),
+    ],
+)
+def test_a_lookup_table_holds_ids_and_classes(table, message) -> None:
+    classes = Classes(("a", "b"), np.zeros((2, 3), np.uint8))
+    assert classes.lookup({7: 1, 8: 255}).tolist() == [*[-1] * 7, 1, 255, *[-1] * 246, 255]
+    with pytest.raises(ValueError, match=message):
+        classes.lookup(table)
 
 
 def test_voc_colours_are_those_of_the_development_kit() -> None:

@@ -613,6 +613,12 @@ def test_a_run_goes_by_the_name_that_status_prints(run: Run, tmp_path: Path, mon
     assert "12 left" in CliRunner().invoke(app, ["queue", name, *elsewhere]).output
     monkeypatch.chdir(run.path.parent)
     assert "12 left" in CliRunner().invoke(app, ["queue", name]).output, "as a path"
+    monkeypatch.chdir(run.folder(0).path)
+    assert "12 left" in CliRunner().invoke(app, ["queue", ".."]).output, "from a folder of it"
+    monkeypatch.chdir(run.path)
+    assert "12 left" in CliRunner().invoke(app, ["queue", "."]).output, "from inside"
+    assert Run.open(".").path == run.path.resolve() and Run.open(Path("..", name)).path == Path("..", name)
+    monkeypatch.chdir(run.path.parent)
     missed = CliRunner().invoke(app, ["queue", f"runs/{name[:-1]}", *elsewhere]).exception
     assert isinstance(missed, FileNotFoundError)
     both = f"no run in {Path('runs', name[:-1])} nor in {run.path.parent / 'runs' / name[:-1]} "

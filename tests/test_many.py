@@ -227,6 +227,24 @@ def test_one_after_the_other_in_this_process(good: list[Experiment], tmp_path: P
         run_many([MISSING], tmp_path, workers=0, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("experiments", "workers", "error", "message"),
+    [
+        ([MISSING], -1, ValueError, "workers: expected a whole number >= 0, found -1"),
+        ([MISSING], 1.5, TypeError, "workers: expected a whole number >= 0, found 1.5"),
+        ([MISSING], True, TypeError, "workers: expected a whole number >= 0, found True"),
+        (MISSING, 0, TypeError, "experiments: expected a list of Experiment, found Experiment of tuple"),
+        ([MISSING, {"dataset": "toy"}], 0, TypeError, "experiments: expected a list of Experiment, found list of dict"),
+        ("toy", 0, TypeError, "experiments: expected a list of Experiment, found str of str"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_starts(
+    experiments: Any, workers: Any, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message):
+        run_many(experiments, tmp_path, workers=workers, progress=False)
+
+
 def test_workers_of_several_threads_are_refused() -> None:
     several = SimpleNamespace(nthreads=lambda: {"tcp://a:1": 1, "tcp://b:2": 4})
     with pytest.raises(ValueError, match=r"tcp://b:2: a worker must have one thread \(--nthreads 1\)"):

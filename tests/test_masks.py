@@ -146,6 +146,25 @@ def test_ids_that_are_no_class_are_not_counted() -> None:
     assert confusion_matrix(labels, truth, 3).tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
+@pytest.mark.parametrize("kind", [np.uint64, np.int8])
+def test_labels_of_any_integers_are_counted(kind: type) -> None:
+    labels, truth = np.array([[0, 1, 2, 100]]), np.array([[0, 1, 1, 0]])
+    assert confusion_matrix(labels.astype(kind), truth.astype(kind), 3).tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ["labels", "truth"])
+def test_labels_that_are_no_integers_are_refused(name: str) -> None:
+    both = {"labels": np.zeros((2, 2), int), "truth": np.zeros((2, 2), int)}
+    with pytest.raises(ValueError, match=f"{name}: expected integers, found float64"):
+        confusion_matrix(**both | {name: np.zeros((2, 2))}, num_classes=3)
+
+
+def test_a_dataset_is_no_split() -> None:
+    dataset = a2lc.load_dataset("toy")
+    with pytest.raises(TypeError, match="split: expected a Split such as dataset.train, found a Dataset"):
+        a2lc.data_miou(example(), dataset)
+
+
 maps = hnp.arrays(np.uint8, st.just((5, 6)), elements=st.sampled_from([0, 1, 2, 255]))
 
 

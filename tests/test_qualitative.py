@@ -18,7 +18,7 @@ import a2lc
 from a2lc.acquisition import class_weights
 from a2lc.config import Experiment
 from a2lc.datasets import Dataset, toy
-from a2lc.figures import colour, save_figure
+from a2lc.figures import colour, save_figure, show_maps
 from a2lc.files import write_label_png
 from a2lc.masks import MaskSet
 from a2lc.paper.experiments import run_rows
@@ -313,3 +313,12 @@ def test_classes_drawn_with_the_tail_shaded(runs: dict) -> None:
     assert list(drawn) == ["first labels", "ALC", "A²LC"]
     assert np.array_equal(drawn["A²LC"], table["a2lc"].to_numpy(), equal_nan=True)
     assert axis.get_yticklabels()[0].get_text().startswith(table["class"][0])
+
+
+def test_maps_to_show_and_columns_to_show_them_in() -> None:
+    panels = {"labels": np.zeros((4, 6), np.uint8)}
+    classes = a2lc.load_dataset("toy").classes
+    with pytest.raises(ValueError, match="panels: expected at least one image or label map, found none"):
+        show_maps({}, classes)
+    with pytest.raises(ValueError, match="columns: expected a whole number >= 1, found 0"):
+        show_maps(panels, classes, columns=0)

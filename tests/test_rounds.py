@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,6 +246,25 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     assert run.finished
     with pytest.raises(ValueError, match=r"data\.segmenter: wanted '.*', found '.*Mine'"):
         small_run(tmp_path, rounds=1)
+
+
+@pytest.mark.parametrize("config", ["toy", {"dataset": "toy"}, None, Experiment])
+def test_what_is_no_experiment_is_refused(config: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="config: expected an Experiment, found"):
+        a2lc.run(config, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("round", "error", "found"), [("1", TypeError, "'1'"), (1.5, TypeError, "1.5"), (-1, ValueError, "-1")]
+)
+def test_wrong_rounds_are_refused(round: Any, error: type[Exception], found: str, runs_dir: Path) -> None:
+    run = Run.open(next(runs_dir.glob("toy-a2lc-*")))
+    for ask in (run.folder, run.masks, run.metrics, run.scores, run.queries, run.segmenter):
+        with pytest.raises(error, match=f"round: expected a whole number >= 0, found {found}"):
+            ask(round)
+    with pytest.raises(TypeError, match="round: expected a whole number >= 0, found None"):
+        run.metrics(None)
 
 
 def test_a_model_without_features_is_refused_where_they_are_needed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from a2lc.acquisition.pixels import check_label_map, checked_weights
+from a2lc.files import is_whole
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,10 @@ def explain_mask(
 
     Raises:
         ValueError: as `mask_statistics`, or the object map has no such mask.
+        TypeError: `mask_id` is no whole number.
     """
+    if not is_whole(mask_id):
+        raise TypeError(f"mask_id: expected a whole number, found {mask_id!r}")
     p = torch.as_tensor(probs).detach().cpu().double().numpy()
     if p.ndim != 3 or not p.shape[1:] == object_map.shape == label_map.shape:
         shapes = f"{p.shape}, {object_map.shape} and {label_map.shape}"

@@ -69,11 +69,7 @@ def acquisition_function(
         ValueError: the name is taken, also when the decorator is applied, or no such statistic.
         TypeError: `needs` is a text.
     """
-    if isinstance(needs, str):
-        raise TypeError(f"needs: expected a set of names, found the text {needs!r}")
-    known, wanted = get_args(Need), frozenset(needs)
-    for need in wanted.difference(known):
-        raise ValueError(f"needs: expected some of {', '.join(known)}, found {need!r}{nearest(need, known)}")
+    wanted = checked_needs(needs)
 
     def check_name() -> None:
         if name == PIXBAL or name in ACQUISITION_FUNCTIONS:
@@ -86,6 +82,16 @@ def acquisition_function(
 
     check_name()
     return register
+
+
+def checked_needs(needs: Iterable[Need]) -> frozenset[Need]:
+    """The same as a set. Raises `ValueError` for what is no such statistic, `TypeError` for a text."""
+    if isinstance(needs, str):
+        raise TypeError(f"needs: expected a set of names, found the text {needs!r}")
+    known, wanted = get_args(Need), frozenset(needs)
+    for need in wanted.difference(known):
+        raise ValueError(f"needs: expected some of {', '.join(known)}, found {need!r}{nearest(need, known)}")
+    return wanted
 
 
 def get_acquisition_function(name: str, scoring: ScoringSettings | None = None) -> AcquisitionFunction:

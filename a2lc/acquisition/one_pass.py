@@ -15,7 +15,7 @@ from collections.abc import Collection
 import numpy as np
 import torch
 
-from a2lc.acquisition.functions import get_acquisition_function
+from a2lc.acquisition.functions import checked_needs, get_acquisition_function
 from a2lc.acquisition.pixels import (
     Pixels,
     adjusted_iou,
@@ -27,6 +27,8 @@ from a2lc.acquisition.pixels import (
 )
 from a2lc.acquisition.settings import UNCERTAINTY, Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
+
+ROUNDING = 1e-2  # of probabilities in half precision, after interpolation
 
 
 def mask_statistics(
@@ -49,12 +51,17 @@ def mask_statistics(
 
     Raises:
         ValueError: shapes do not fit, also of the weights; a weight is negative or not finite; a label is no integer,
-            or neither a class nor `ignore_index`; or that is not in K..255.
+            or neither a class nor `ignore_index`; or that is not in K..255; `index_map` holds no integers, or one of
+            0..n-1 nowhere; or no such statistic in `needs`.
+        TypeError: `needs` is a text.
         RuntimeError: not enough memory for one pixel.
     """
+    needs = checked_needs(needs)
     if probs.ndim != 3 or not tuple(probs.shape[1:]) == index_map.shape == label_map.shape:
         shapes = f"{tuple(probs.shape)}, {index_map.shape} and {label_map.shape}"
         raise ValueError(f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}")
+    if index_map.dtype.kind not in "iu":
+        raise ValueError(f"index_map: expected integers, found {index_map.dtype}")
     k = probs.shape[0]
     check_label_map(label_map, k, ignore_index)
     weights = checked_weights(class_weights, k)
@@ -64,6 +71,8 @@ def mask_statistics(
     n = pixels.n
     rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
     dominant, area = counts.argmax(1), counts.sum(1)
+    if not area.all():
+        raise ValueError(f"index_map: expected positions 0..{n - 1}, found {int(area.argmin())} nowhere")
     mu = by_predicted[rows, dominant, :k] / np.maximum(counts[rows, dominant], 1)[:, None]  # (n, K) mean over m'
     direction = mu / np.maximum(np.linalg.norm(mu, axis=1, keepdims=True), 1e-12)
     mean = by_predicted.sum(1) / np.maximum(area, 1)[:, None]  # (n, K + 1 or K + 4) means over the mask
@@ -135,10 +144,15 @@ def score_masks(
         A dictionary from mask id to score, for every id > 0.
 
     Raises:
-        ValueError: unknown function, a negative id; as `mask_statistics`; or `function` returned NaN or something else
-            than a score per mask.
+        ValueError: unknown function, ids that are no integers, a negative id; probabilities outside [0, 1]; as
+            `mask_statistics`; or `function` returned NaN or something else than a score per mask.
     """
-    chosen = get_acquisition_function(function, scoring)
+    chosen, probs = get_acquisition_function(function, scoring), torch.as_tensor(probs)
+    if object_map.dtype.kind not in "iu":
+        raise ValueError(f"object_map: expected integers, found {object_map.dtype}")
+    low, high = (float(end) for end in probs.detach().aminmax()) if probs.numel() else (0.0, 1.0)
+    if not (low >= 0 and high <= 1 + ROUNDING):
+        raise ValueError(f"probs: expected probabilities in [0, 1], found {low:g}..{high:g}")
     if np.min(object_map, initial=0) < 0:
         raise ValueError(f"object_map: expected ids >= 0, found {np.min(object_map)}")
     ids, index = np.unique(object_map, return_inverse=True)
@@ -146,7 +160,7 @@ def score_masks(
     if ids.size and ids[0] == 0:
         ids, index = ids[1:], index - 1
     statistics = mask_statistics(
-        torch.as_tensor(probs),
+        probs,
         index,
         label_map,
         class_weights,

@@ -46,18 +46,29 @@ def class_weights(
     When no counted mask carries a class, all weights and the imbalance are 0.
 
     Raises:
-        ValueError: another `uniform_over`.
+        ValueError: another `uniform_over`, or an `exclude` that is neither (M,) bool nor row numbers in 0..M-1.
     """
     if uniform_over not in (known := ("present", "all")):
         raise ValueError(f"uniform_over: expected present or all, found {uniform_over!r}{nearest(uniform_over, known)}")
     k = len(masks.classes)
     keep = np.ones(len(masks), dtype=bool)
     if exclude is not None:
-        keep[np.asarray(exclude)] = False
+        keep[_checked(np.asarray(exclude), len(masks))] = False
     labels = masks.table["label"].to_numpy()
     keep &= labels < k
     counts = np.bincount(labels[keep], weights=masks.table["area"].to_numpy()[keep], minlength=k).astype(np.int64)
     return _weights(counts, int((counts > 0).sum()) if uniform_over == "present" else k)
+
+
+def _checked(exclude: np.ndarray, masks: int) -> np.ndarray:
+    if exclude.dtype == bool and exclude.shape == (masks,):
+        return exclude
+    if exclude.ndim != 1 or (exclude.size and exclude.dtype.kind not in "iu"):
+        expected = f"({masks},) bool or (n,) row numbers"
+        raise ValueError(f"exclude: expected {expected}, found {exclude.shape} {exclude.dtype}")
+    if ((exclude < 0) | (exclude >= masks)).any():
+        raise ValueError(f"exclude: expected row numbers in 0..{masks - 1}, found {exclude.min()}..{exclude.max()}")
+    return exclude.astype(np.int64)  # of an empty list, too
 
 
 def _weights(counts: np.ndarray, uniform: int) -> ClassWeights:

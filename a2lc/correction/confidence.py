@@ -19,7 +19,13 @@ def confidence_intervals(confidence: np.ndarray) -> pd.Categorical[str]:
 
     Returns:
         (n,) ordered categories, those of `CONFIDENCE_EDGES`, whether or not they occur.
+
+    Raises:
+        ValueError: a confidence is NaN or outside [0, 1].
     """
+    values = np.asarray(confidence, dtype=np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"confidence: expected numbers in [0, 1], found {values.min()}..{values.max()}")
     names = [f"{low:g} to {high:g}" for low, high in itertools.pairwise(CONFIDENCE_EDGES)]
-    codes = np.searchsorted(CONFIDENCE_EDGES[1:-1], np.asarray(confidence, dtype=np.float64), side="right")
+    codes = np.searchsorted(CONFIDENCE_EDGES[1:-1], values, side="right")
     return pd.Categorical.from_codes(codes, categories=pd.Index(names), ordered=True)

@@ -62,19 +62,13 @@ def train_lcm(
     """
     if len(labels) == 0:
         raise ValueError("the LCM needs at least one answered mask that is not void")
-    features, labels = np.asarray(features, np.float32), np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: expected (n,) integers, found {labels.shape} {labels.dtype}")
+    features, labels = np.asarray(features, np.float32), _checked_labels(labels, num_classes)
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(f"features: expected ({len(labels)}, C), a row per label, found {features.shape}")
     if not np.isfinite(features).all():
         raise ValueError("features: expected finite numbers, found NaN or infinity")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(f"seed: expected a whole number, found {seed!r}")
-    if wrong := sorted({int(label) for label in labels if not 0 <= label < num_classes}):
-        raise ValueError(
-            f"labels: the LCM learns classes 0..{num_classes - 1}, found {wrong[0]}; leave void answers out"
-        )
     counts = np.bincount(labels, minlength=num_classes)
     inverse = np.divide(len(labels), counts, out=np.zeros(num_classes), where=counts > 0)
     weight = torch.tensor(inverse / inverse.sum(), dtype=torch.float32)
@@ -89,6 +83,17 @@ def train_lcm(
             for features_, labels_ in zip(*batches, strict=True):
                 trainer.step(features_, partial(_loss, labels=labels_, weight=weight, name=settings.loss))
     return model.eval()
+
+
+def _checked_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: expected (n,) integers, found {labels.shape} {labels.dtype}")
+    if wrong := sorted({int(label) for label in labels if not 0 <= label < num_classes}):
+        raise ValueError(
+            f"labels: the LCM learns classes 0..{num_classes - 1}, found {wrong[0]}; leave void answers out"
+        )
+    return labels
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, name: str) -> torch.Tensor:
@@ -122,7 +127,11 @@ def tail_ranking(labels: np.ndarray, num_classes: int) -> np.ndarray:
 
     Classes that were never answered come first, in class order; then those answered, by ascending count, ties in
     class order. The reverse is ``rank(c)`` of Eq. 5-6 (``auto_correct.py:206-220`` of ngbrjyj/A2LC).
+
+    Raises:
+        ValueError: labels that are not (n,) integers in 0..K-1.
     """
+    labels = _checked_labels(labels, num_classes)
     return np.argsort(np.bincount(labels, minlength=num_classes), kind="stable")
 
 
@@ -162,8 +171,14 @@ def propose_corrections(
         round: counted from 1.
 
     Raises:
+        ValueError: features of another number of masks, or of another width than the LCM's; an answer outside 0..K-1;
+            a round < 1.
         RuntimeError: not enough memory for one mask.
     """
+    shape = np.shape(features)
+    width = model.layers[0].in_features if isinstance(model, LabelCorrectionModule) else shape[-1]
+    if shape != (len(masks), width):
+        raise ValueError(f"features: expected ({len(masks)}, {width}), a row per mask, found {shape}")
     predicted, confidence = predict(model, features)
     k = len(masks.classes)
     ranking = tail_ranking(answered, k)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from a2lc.files import check_whole
 from a2lc.settings import Deviation, Settings
 
 
@@ -58,5 +59,6 @@ class LCMSettings(Settings):
     ] = Field(False, strict=True)
 
     def threshold(self, round: int) -> float:
-        """Tau of a round, counted from 1."""
+        """Tau of a round, counted from 1. Raises `TypeError` or `ValueError` where that is no whole number >= 1."""
+        check_whole(round, "round", 1)
         return self.thresholds[min(round, len(self.thresholds)) - 1]

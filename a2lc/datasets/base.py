@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from a2lc.files import FORMATS, nearest, read_image, read_label_png
+from a2lc.files import FORMATS, is_whole, nearest, read_image, read_label_png
 
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
 
@@ -31,8 +31,9 @@ class Classes:
         background: class of pixels that no mask covers (PASCAL VOC: 0); None: they are `ignore_index`.
 
     Raises:
-        ValueError: a repeated name, one of `RESERVED` or one with spaces around it, more than 255 classes, a palette of
-            another shape, ids that are no whole numbers or do not fit.
+        ValueError: an empty or repeated name, one of `RESERVED` or one with spaces around it, more than 255 classes, a
+            palette of another shape, ids that are no whole numbers or do not fit.
+        TypeError: names that are no tuple of texts, or a palette that is no array.
     """
 
     names: tuple[str, ...]
@@ -41,9 +42,15 @@ class Classes:
     background: int | None = None
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.names, (tuple, list)) and all(isinstance(name, str) for name in self.names)):
+            raise TypeError(f"classes.names: expected a tuple of texts, found {self.names!r}")
+        if not isinstance(self.palette, np.ndarray):
+            raise TypeError(f"classes.palette: expected an array, found {type(self.palette).__name__}")
         count = len(self.names)
         if not 1 <= count <= 255:
             raise ValueError(f"classes: expected 1 to 255 names, found {count}")
+        if not all(name.strip() for name in self.names):
+            raise ValueError("classes: expected names, found an empty one")
         for name in self.names:
             if name in RESERVED or name != name.strip():
                 what = f"that is none of {', '.join(RESERVED)} and does not begin or end with a space"
@@ -54,10 +61,10 @@ class Classes:
         if self.palette.shape != (count, 3) or self.palette.dtype != np.uint8:
             found = f"{self.palette.shape} {self.palette.dtype}"
             raise ValueError(f"classes.palette: expected ({count}, 3) uint8, found {found}")
-        if not (_whole(self.ignore_index) and count <= self.ignore_index <= 255):
-            why = " (labels are kept in 8 bits)" if _whole(self.ignore_index) and self.ignore_index > 255 else ""
+        if not (is_whole(self.ignore_index) and count <= self.ignore_index <= 255):
+            why = " (labels are kept in 8 bits)" if is_whole(self.ignore_index) and self.ignore_index > 255 else ""
             raise ValueError(f"classes.ignore_index: expected {count}..255, found {self.ignore_index!r}{why}")
-        if self.background is not None and not (_whole(self.background) and 0 <= self.background < count):
+        if self.background is not None and not (is_whole(self.background) and 0 <= self.background < count):
             raise ValueError(f"classes.background: expected 0..{count - 1} or None, found {self.background!r}")
 
     def __len__(self) -> int:
@@ -83,12 +90,22 @@ class Classes:
         index stands for itself.
 
         Args:
-            table: file id, 0..255 -> class id, for datasets whose files use other ids; None: files hold class ids.
+            table: file id, 0..255 -> class id or ignore index, for datasets whose files use other ids; None: files hold
+                class ids.
+
+        Raises:
+            ValueError: an id outside these.
         """
+        void = self.ignore_index
+        for file_id, class_id in (table or {}).items():
+            if not (is_whole(file_id) and 0 <= file_id <= 255):
+                raise ValueError(f"table: expected ids of label files in 0..255, found {file_id!r}")
+            if not (is_whole(class_id) and (0 <= class_id < len(self) or class_id == void)):
+                raise ValueError(f"table: expected classes 0..{len(self) - 1} or {void}, found {class_id!r}")
         values = np.full(256, FORBIDDEN, dtype=np.int16)
         for file_id, class_id in (table or {k: k for k in range(len(self))}).items():
             values[file_id] = class_id
-        values[self.ignore_index] = self.ignore_index
+        values[void] = void
         return values
 
 
@@ -261,10 +278,6 @@ def bit_palette(count: int) -> np.ndarray:
         for channel in range(3):
             palette[:, channel] |= (((ids >> (3 * level + channel)) & 1) << (7 - level)).astype(np.uint8)
     return palette
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _image_size(path: Path) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from a2lc.files.io import (
     write_text,
 )
 from a2lc.files.locks import locked
-from a2lc.files.wording import differences, nearest
+from a2lc.files.wording import check_whole, differences, is_whole, nearest
 
 __all__ = [
     "FORMATS",
@@ -29,11 +29,13 @@ __all__ = [
     "Record",
     "atomic",
     "below",
+    "check_whole",
     "check_writable",
     "damaged",
     "decoded",
     "differences",
     "fingerprint",
+    "is_whole",
     "locked",
     "missing",
     "nearest",

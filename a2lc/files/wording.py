@@ -1,10 +1,13 @@
-"""Sentences that help: what a misspelt name may have meant, and in what two configurations differ."""
+"""Sentences that help: what a misspelt name may have meant, which number was expected, and in what two configurations
+differ."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 
 def nearest(name: object, options: Iterable[str]) -> str:
@@ -19,6 +22,29 @@ def nearest(name: object, options: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name).lower(), list(options), n=2, cutoff=0.5)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, of Python or NumPy; True and False are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+def check_whole(value: object, name: str, low: int = 0) -> None:
+    """Refuse what is no whole number >= `low`.
+
+    Args:
+        value: what was given.
+        name: of the argument.
+        low: the smallest that is allowed.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is too small.
+    """
+    if not is_whole(value):
+        raise TypeError(f"{name}: expected a whole number >= {low}, found {value!r}")
+    if int(value) < low:  # type: ignore[call-overload]
+        raise ValueError(f"{name}: expected a whole number >= {low}, found {value!r}")
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:

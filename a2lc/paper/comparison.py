@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
 
         - ``identical``: the two files are the same, byte by byte;
         - ``reproduced``: the difference is within the tolerance, or the numbers are equal;
-        - ``differs``: neither; or a file has other bytes, and its item no numbers to judge by;
+        - ``differs``: neither; or a table without any number has other bytes, or another file whose item has no
+          numbers to judge by;
         - ``missing``: one of the folders does not have it;
         - ``varies``: the same, of a row of a table that only some of the measured runs had;
         - ``other bytes``: of a picture or text whose item has numbers with verdicts of their own.
@@ -57,7 +59,8 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
     made = _made(Path(committed)) | _made(Path(now))
     names = sorted(here.keys() | there.keys(), key=_order)
     names = [name for name in names if not made or item_of_file(name) in made]
-    judged = {item_of_file(name) for name in names if _has_numbers(name)}
+    numbers = {name: [read_numbers(at[name]) for at in (here, there) if name in at] for name in names if _table(name)}
+    judged = {item_of_file(name) for name, found in numbers.items() if any(found)}
     tolerances = read_tolerances(Path(committed) / TOLERANCES)
     rows: list[dict[str, Any]] = []
     for name in names:
@@ -66,11 +69,11 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
             rows.append(about | {"number": "", "verdict": "missing"})
             continue
         same = here[name].read_bytes() == there[name].read_bytes()
-        if _has_numbers(name):
-            found = _numbers(read_numbers(here[name]), read_numbers(there[name]), tolerances.get(name))
+        if any(numbers.get(name, [])):
+            found = _numbers(numbers[name][0], numbers[name][1], tolerances.get(name))
             rows += [about | row | ({"verdict": "identical"} if same else {}) for row in found]
-        else:
-            other = "other bytes" if about["item"] in judged else "differs"
+        else:  # a table of texts is no picture of numbers that are judged elsewhere
+            other = "other bytes" if about["item"] in judged and name not in numbers else "differs"
             rows.append(about | {"number": "", "verdict": "identical" if same else other})
     columns = ["item", "file", "number", "committed", "now", "difference", "tolerance", "verdict"]
     return pd.DataFrame(rows, columns=columns)
@@ -87,7 +90,13 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _made(folder: Path) -> set[str]:
-    return set(read_json(folder / MINUTES)) if (folder / MINUTES).is_file() else set()
+    return set(_object(folder / MINUTES)) if (folder / MINUTES).is_file() else set()
+
+
+def _object(file: Path) -> dict[str, Any]:
+    if not isinstance(value := read_json(file), dict):
+        raise damaged(file, f"expected a JSON object, found {str(value)[:60]}")
+    return value
 
 
 def item_of_file(name: str) -> str:
@@ -97,16 +106,16 @@ def item_of_file(name: str) -> str:
 
 def _order(name: str) -> tuple[object, ...]:
     item = item_of_file(name)
-    return item.startswith("figure"), item, not name.endswith(HEADLINE), not _has_numbers(name), name
+    return item.startswith("figure"), item, not name.endswith(HEADLINE), not _table(name), name
 
 
-def _has_numbers(name: str) -> bool:
+def _table(name: str) -> bool:
     return name.endswith((HEADLINE, ".csv"))
 
 
 def read_numbers(file: Path) -> dict[str, float]:
     """The numbers of a headline or a table: what they are called -> value. A cell is called by the texts, round, seed
-    and budget of its row, and its column; an empty one is left out.
+    and budget of its row, and its column; an empty one is left out. Of rows of one name the second is called "(2)".
 
     Raises:
         ValueError: the file is damaged.
@@ -114,22 +123,30 @@ def read_numbers(file: Path) -> dict[str, float]:
     try:
         if file.name.endswith(HEADLINE):
             rows = read_json(file, "rows")["rows"]
-            return {row["what"]: float(row["ours"]) for row in rows if row["ours"] is not None}
+            named = zip(_counted(str(row["what"]) for row in rows), rows, strict=True)
+            return {name: float(row["ours"]) for name, row in named if row["ours"] is not None}
         table = pd.read_csv(file)
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(file, f"damaged results ({error})") from error
     plain = {name for name in table if is_numeric_dtype(table[name]) or is_bool_dtype(table[name])}
     keys = [name for name in table if name in _KEYS or name not in plain]
     found: dict[str, float] = {}
-    times: Counter[str] = Counter()
-    for row in table.to_dict("records"):
-        parts = [f"{key} {row[key]}" if key in _KEYS else str(row[key]) for key in keys if not pd.isna(row[key])]
-        where = " ".join(parts)
-        times[where] += 1
-        where += f" ({times[where]})" if times[where] > 1 else ""
+    records = table.to_dict("records")
+    called = (
+        " ".join(f"{key} {row[key]}" if key in _KEYS else str(row[key]) for key in keys if not pd.isna(row[key]))
+        for row in records
+    )
+    for where, row in zip(_counted(called), records, strict=True):
         cells = {f"{where}: {name}": row[name] for name in table if name not in keys}
         found |= {name: float(value) for name, value in cells.items() if not pd.isna(value)}
     return found
+
+
+def _counted(names: Iterable[str]) -> Iterator[str]:
+    times: Counter[str] = Counter()
+    for name in names:
+        times[name] += 1
+        yield f"{name} ({times[name]})" if times[name] > 1 else name
 
 
 def read_tolerances(file: Path) -> dict[str, pd.DataFrame]:
@@ -162,7 +179,7 @@ def _numbers(
     rows = []
     for name in dict.fromkeys([*committed, *now]):
         ours, theirs, within = committed.get(name, nan), now.get(name, nan), tolerance.get(name, nan)
-        difference = theirs - ours
+        difference = 0.0 if theirs == ours else theirs - ours  # infinity less infinity is no number
         if isnan(difference):  # a row that no measured run has is like those that some have
             verdict = "varies" if name in sometimes or (sometimes and name not in tolerance) else "missing"
         else:
@@ -174,18 +191,28 @@ def _numbers(
 
 def made_differently(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> dict[str, list[str]]:
     """In what the provenances of two folders differ, as sentences: ``computed`` (versions, code, processor, threads,
-    precision, data) and ``config``, the settings that all runs of an item share."""
+    precision, data) and ``config``, the settings that all runs of an item share.
+
+    Raises:
+        ValueError: a provenance is damaged.
+    """
     found: dict[str, dict[str, None]] = {"computed": {}, "config": {}}
     for path in sorted(Path(committed).glob(f"*{PROVENANCE}")):
         if (Path(now) / path.name).is_file():
-            pair = read_json(path), read_json(Path(now) / path.name)
+            files = path, Path(now) / path.name
             for part, sentences in found.items():
-                ours, theirs = (_flat(proof.get(part, {})) for proof in pair)
+                ours, theirs = (_part(file, part) for file in files)
                 for name in sorted(ours.keys() | theirs.keys()):
                     if ours.get(name) != theirs.get(name):
                         values = (ours.get(name, "not recorded"), theirs.get(name, "not recorded"))
                         sentences[f"{name.removeprefix('packages.')} {values[0]}, now {values[1]}"] = None
     return {part: list(sentences) for part, sentences in found.items()}
+
+
+def _part(file: Path, name: str) -> dict[str, Any]:
+    if not isinstance(part := _object(file).get(name, {}), dict):
+        raise damaged(file, f"{name}: expected a JSON object, found {str(part)[:60]}")
+    return _flat(part)
 
 
 def reproduced(table: pd.DataFrame, elsewhere: bool) -> tuple[bool, str]:
@@ -200,6 +227,8 @@ def reproduced(table: pd.DataFrame, elsewhere: bool) -> tuple[bool, str]:
         table: of `compare`.
         elsewhere: whether the two were made differently (``computed`` of `made_differently`).
     """
+    if table.empty:
+        return False, "NOT reproduced: there is nothing to compare"
     fails, numbers = table["verdict"].isin(FAILED), table["number"] != ""
     n, beyond = int(fails.sum()), int((numbers & (table["verdict"] == "differs")).sum())
     if not n:
@@ -223,7 +252,7 @@ def report(table: pd.DataFrame, every: bool = False) -> str:
     lines: list[tuple[str, ...]] = [("item", "what", "committed", "now", "difference", "tolerance", "verdict")]
     for file, part in table.groupby("file", sort=False):
         if every or str(file).endswith(HEADLINE) or (part["number"] == "").all():
-            chosen = part if every or _has_numbers(str(file)) else part[part["verdict"].isin(FAILED)]
+            chosen = part if every or _table(str(file)) else part[part["verdict"].isin(FAILED)]
             lines += [_line(row, row["number"] or row["file"]) for row in _records(chosen)]
         else:
             furthest = _furthest(part)

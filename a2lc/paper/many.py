@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm.auto import tqdm
 
 from a2lc.config import Experiment
+from a2lc.files import check_whole
 from a2lc.machine import show_bars
 from a2lc.rounds import check_packages, run
 from a2lc.runs import Run
@@ -74,9 +75,16 @@ def run_many(
         MissingExtraError: dask.distributed is needed and not installed; or, where this process plays the runs, a
             package of theirs.
         OSError: nobody answers at the scheduler's address.
-        ValueError: a worker has several threads; or, where this process plays the runs, this machine lacks the device.
+        ValueError: a worker has several threads; `workers` is negative; or, where this process plays the runs, this
+            machine lacks the device.
+        TypeError: something else than experiments, or `workers` is no whole number.
     """
+    container = type(experiments).__name__
     experiments, progress = list(experiments), show_bars(progress)
+    if wrong := [type(found).__name__ for found in experiments if not isinstance(found, Experiment)]:
+        raise TypeError(f"experiments: expected a list of Experiment, found {container} of {wrong[0]}")
+    if workers is not None:
+        check_whole(workers, "workers")
     failed: dict[str, Exception] = {}
     scheduler = os.environ.get(SCHEDULER)
     with tqdm(total=len(experiments), desc="runs", unit="run", disable=not progress) as bar, ExitStack() as stack:

@@ -26,7 +26,7 @@ import pandas as pd
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.acquisition.settings import PIXBAL
 from a2lc.config import Experiment
-from a2lc.files import below, damaged, differences, missing, read_json, read_parquet, write_json
+from a2lc.files import below, check_whole, damaged, differences, missing, read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.runs.decisions import labels_after
 from a2lc.runs.round_folder import RoundFolder
@@ -61,6 +61,8 @@ class Run:
                 acquisition function is not registered here.
         """
         folder = Path(path)
+        if folder.name in ("", ".."):  # such as "."; the folder's name and what lies beside it belong to a run
+            folder = folder.resolve()
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder}: no run here (expected config.json)")
         run = cls(folder, _read_config(folder / "config.json"))
@@ -112,7 +114,13 @@ class Run:
             raise ValueError(f"{self.path}: a run in format {found}, this a2lc knows format {FORMAT}. {remedy}")
 
     def folder(self, round: int) -> RoundFolder:
-        """The files of a round, 0 = before any correction."""
+        """The files of a round, 0 = before any correction.
+
+        Raises:
+            TypeError: `round` is no whole number.
+            ValueError: it is negative; or as `RoundFolder`.
+        """
+        check_whole(round, "round")
         return RoundFolder(self.path, round)
 
     @property
@@ -190,6 +198,8 @@ class Run:
             ValueError: a file is damaged.
         """
         number = self.finished_rounds if round is None else round
+        if round is None and number < 0:
+            raise FileNotFoundError(f"{self.path}: no masks yet, as no round is finished")
         self._existing(number, "masks.parquet")
         return labels_after(MaskSet.load(self._shared()), self.folder(number))
 

@@ -26,6 +26,9 @@ def masks_name(given: PseudoLabels, dataset: Dataset) -> str:
 
 
 def data_hash(dataset: Dataset) -> str:
-    """SHA-256 over the names of a dataset, its classes and its images, the first 16 hexadecimal digits."""
+    """SHA-256 over the names of a dataset, its classes and its images, the first 16 hexadecimal digits; also over the
+    number of void where it is not the usual one."""
     lists = [dataset.name, *dataset.classes.names, "", *dataset.train.names, "", *dataset.val.names]
+    if (void := dataset.classes.ignore_index) != 255:  # masks and runs with the usual one keep their names
+        lists += ["", str(void)]
     return hashlib.sha256("\n".join(lists).encode()).hexdigest()[:16]
