@@ -352,6 +352,8 @@ def test_from_folder_to_corrected_copy_on_the_command_line(tmp_path: Path) -> No
     assert begun.exit_code == 0, begun.output
     assert "round 1 of 1 waits for answers" in begun.output and "a2lc queue" in begun.output
     folder = next(runs.glob("folder-*"))
+    early = CliRunner().invoke(app, ["write-back", str(folder), str(tmp_path / "early")])
+    assert "early: a copy without changes; round 1 of 1 waits for answers" in early.output
     CliRunner().invoke(app, ["queue", str(folder), "--export", str(tmp_path / "q.csv")])
     table = pd.read_csv(tmp_path / "q.csv", dtype=str, keep_default_na=False)
     table.assign(answer=["rock" if label != "rock" else "water" for label in table["label"]]).to_csv(

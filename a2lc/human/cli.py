@@ -116,7 +116,8 @@ def next_round(
     if queue is not None and queue.pending:
         typer.echo(f"{len(queue.pending)} of {len(queue)} masks had no answer and are back in the pool")
     if queue is not None and run.config.lcm and run.config.approval and run.finished_rounds >= queue.round:
-        typer.echo(f"round {queue.round}: the LCM proposes no correction, so there is nothing to approve of")
+        sure = f"is at least {run.config.correction.threshold(queue.round):g} sure of no other label"
+        typer.echo(f"round {queue.round}: the LCM {sure}, so there is nothing to approve of")
     _say(run)
 
 
@@ -198,7 +199,10 @@ def write_back(
     from a2lc.human.write_back import CHANGES
     from a2lc.human.write_back import write_back as copy
 
-    found = copy(_open(run_folder, runs_dir), out, round)
+    run = _open(run_folder, runs_dir)
+    found = copy(run, out, round)
+    if not len(found):
+        typer.echo(f"{out}: a copy without changes; {run.status}", err=True)
     files = found["image"].nunique()
     typer.echo(f"{len(found)} masks changed in {files} label files of {out}, see {out / 'changes' / CHANGES}")
 
