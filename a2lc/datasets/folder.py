@@ -77,7 +77,9 @@ def read_classes(root: Path, background: str | None = None) -> Classes:
     if text.is_file() and as_json.is_file():
         raise ValueError(f"{root}: expected one class list, found classes.txt and classes.json")
     if not text.is_file() and not as_json.is_file():
-        raise FileNotFoundError(f"{text}: no such file; expected a class list, there or in classes.json")
+        above = [path for path in (root.parent / text.name, root.parent / as_json.name) if path.is_file()]
+        meant = f"; did you mean {root.parent}?" if above else ""
+        raise FileNotFoundError(f"{text}: no such file; expected a class list, there or in classes.json{meant}")
     path = text if text.is_file() else as_json
     entries, ignore_index = (_from_text(path), 255) if path == text else _from_json(path)
     palette = bit_palette(len(entries) + 1)[1:]  # colour 0 is black, which would look like nothing
