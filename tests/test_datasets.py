@@ -418,6 +418,7 @@ def test_empty_splits_and_repeated_names_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_inside_a_dataset_is_told_from_it(tmp_path: Path) -> None:
     write_text(tmp_path / "classes.txt", "cat\n")
+    (tmp_path / "images").mkdir()
     with pytest.raises(FileNotFoundError, match=rf"or in classes\.json; did you mean {tmp_path}\?$"):
         load_dataset("folder", tmp_path / "images")
 
