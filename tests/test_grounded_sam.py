@@ -32,7 +32,6 @@ pytest.importorskip("transformers")
 from small_runs import files_of
 from tiny_grounded_sam import INPUT_SIZE, build_sam, pass_for_published, save_bert, tiny_dino, tiny_sam
 
-from a2lc import cli
 from a2lc.cli import app
 from a2lc.datasets import Classes
 from a2lc.datasets.base import FileSplit, bit_palette
@@ -40,6 +39,7 @@ from a2lc.datasets.listing import index_files
 from a2lc.datasets.voc2012 import NAMES as VOC
 from a2lc.files import read_image, read_json, read_label_png, read_parquet
 from a2lc.human.exports import export_png
+from a2lc.machine import accelerators
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels import grounded_sam, mask_folder, weights
 from a2lc.pseudo_labels.box_masks import BoxSegmenter, Painter, load_sam
@@ -633,7 +633,7 @@ def test_a_folder_of_bad_images_only(mixed: Path, options: dict[str, Any], tmp_p
     ("change", "message"),
     [
         ({"classes": ["car", "car"]}, r"expected distinct names, found \['car'\] more than once"),
-        ({"classes": ["car", ""]}, "found the empty name ''"),
+        ({"classes": ["car", ""]}, "classes: expected names, found an empty one"),
         ({"classes": "car"}, "classes: expected a list of names, found the text 'car'"),
         ({"classes": []}, "expected 1 to 255 names, found 0"),
         ({"box_threshold": 1.2}, r"box_threshold: expected a probability in \[0, 1\), found 1.2"),
@@ -842,7 +842,7 @@ def test_the_doctor_names_devices(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
     monkeypatch.setattr(torch.version, "cuda", built)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there)
-    rows = cli._accelerators()
+    rows = accelerators()
     assert rows["cuda"].startswith(cuda) and rows["mps"].startswith(mps)
 
 

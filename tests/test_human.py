@@ -624,7 +624,7 @@ def test_a_run_goes_by_the_name_that_status_prints(run: Run, tmp_path: Path, mon
     both = f"no run in {Path('runs', name[:-1])} nor in {run.path.parent / 'runs' / name[:-1]} "
     assert str(missed).startswith(both) and f"; did you mean '{name}'?; other folders: --runs-dir" in str(missed)
     absolute = CliRunner().invoke(app, ["undo", str(tmp_path / "none"), "--runs-dir", str(tmp_path / "none")])
-    assert str(absolute.exception) == f"no run in {tmp_path / 'none'} (expected config.json)"
+    assert str(absolute.exception) == f"no run in {tmp_path / 'none'} (expected config.json); other folders: --runs-dir"
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()  # another folder of this name
     assert "12 left" in CliRunner().invoke(app, ["queue", name, *elsewhere]).output

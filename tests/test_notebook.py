@@ -146,7 +146,7 @@ def test_command_line_from_run_to_export(tmp_path: Path) -> None:
         (["run", "--budget", "many"], "budget: expected a whole number or a share"),
         (["run", "--rounds", "-1"], "rounds"),
         (["run", "--dataset", "camvid", "--root", "nowhere"], "nowhere"),
-        (["export", "nowhere", "out"], "nowhere: no run here"),
+        (["export", "nowhere", "out"], "no run in nowhere nor in runs/nowhere"),
         (["status", "--runs-dir", "nowhere"], "nowhere: no such folder"),
     ],
 )
