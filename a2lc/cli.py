@@ -203,7 +203,8 @@ def compare(
     differs or something is missing; on another processor or with other versions, up to 2 % of the numbers may.
     """
     import a2lc
-    from a2lc.paper.comparison import made_differently, report, reproduced
+    from a2lc.paper.comparison import made_differently, reproduced
+    from a2lc.paper.comparison_report import report
 
     table = a2lc.compare(committed, now)
     typer.echo(report(table, every))

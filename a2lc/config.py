@@ -11,7 +11,7 @@ from a2lc.acquisition import ScoringSettings, get_acquisition_function
 from a2lc.acquisition.settings import PIXBAL
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
-from a2lc.files import fingerprint, nearest, read_yaml
+from a2lc.files import fingerprint, is_whole, nearest, read_yaml
 from a2lc.machine import JOBLIB, KNEED, SEEDS
 from a2lc.notebook import notebooks_of, project_folder
 from a2lc.notebook.parameters import PROFILE, parameters_by_item, read_profile
@@ -213,7 +213,7 @@ class Experiment(Settings):
     @classmethod
     def _budget_is_possible(cls, value: Any) -> int | float:
         share = isinstance(value, float) and 0 < value < 1
-        if not share and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        if not share and not (is_whole(value) and value >= 1):
             raise ValueError(f"expected a whole number of masks >= 1 or a share in (0, 1), found {value!r}")
         return value
 

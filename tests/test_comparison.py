@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 import a2lc
 from a2lc.cli import app
 from a2lc.files import read_json, write_json
-from a2lc.paper.comparison import TOLERANCES, made_differently, read_numbers, read_tolerances, report, reproduced
+from a2lc.paper.comparison import TOLERANCES, made_differently, read_numbers, read_tolerances, reproduced
+from a2lc.paper.comparison_report import report
 from a2lc.paper.regenerate import execute, plan, redirected
 from a2lc.paper.summary import save_headline, write_minutes
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2lc.files import read_image, read_json, write_json
+from a2lc.files import atomic_folder, read_image, read_json, write_json
 
 
 def refuse(constant: str) -> None:
@@ -42,3 +42,18 @@ def test_grey_images_of_16_bits_keep_their_shades(tmp_path: Path) -> None:
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "x.tiff")
     with pytest.raises(ValueError, match=r"x\.tiff: .*expected 8 or 16 bits per channel, found 32"):
         read_image(tmp_path / "x.tiff")
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    out, partial = tmp_path / "out", tmp_path / ".out.partial"
+    partial.mkdir()
+    (partial / "of a killed process").touch()
+    with pytest.raises(OSError, match="no"), atomic_folder(out) as folder:
+        (folder / "a").touch()
+        raise OSError("no")
+    assert not list(tmp_path.iterdir())
+    out.mkdir()
+    with atomic_folder(out) as folder:
+        assert folder == partial and not list(folder.iterdir())
+        (folder / "a").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["out", "out/a"]

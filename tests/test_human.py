@@ -161,6 +161,8 @@ def test_two_tabs_see_each_other_and_the_later_answer_wins(run: Run) -> None:
         (K, r"unknown class 14 \(expected a name, 0..13 or confirm, void, skip\)"),
         (-1, "unknown class -1"),
         (2.5, "unknown class 2.5"),
+        (True, "unknown class True"),
+        ("confrim", "unknown class 'confrim'; did you mean 'confirm'"),
     ],
 )
 def test_unknown_classes_are_refused_and_nothing_is_written(said: object, message: str, run: Run) -> None:
@@ -171,7 +173,7 @@ def test_unknown_classes_are_refused_and_nothing_is_written(said: object, messag
 
 @pytest.mark.parametrize("name", [*WORDS, " car", "car "])
 def test_no_class_is_called_as_an_answer_that_names_none(name: str) -> None:
-    with pytest.raises(ValueError, match=f"classes: expected a name that is none of .*, found '{name}'"):
+    with pytest.raises(ValueError, match=f"classes: expected names not empty, none of .*, found '{name}'"):
         a2lc.Classes(("road", name), bit_palette(2))
     assert set(RESERVED) == set(WORDS)
 
@@ -514,6 +516,9 @@ def test_answers_in_a_csv_that_were_not_read_are_not_overwritten(run: Run, tmp_p
     assert read_queue(queue, path) == 1
     write_queue(queue, path)
     assert pd.read_csv(path, keep_default_na=False)["answer"][1] == "road"
+    fill(path, _3="skip")  # of an earlier round: the mask is asked about again
+    write_queue(queue, path)
+    assert pd.read_csv(path, keep_default_na=False)["answer"][3] == ""
     path.write_text("shopping list\n")
     with pytest.raises(ValueError, match="misses the columns"):
         write_queue(queue, path)

@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import csc_array
 from skimage.measure import label as connected_components
 
+from a2lc.files import is_whole
 from a2lc.machine import while_memory_lasts
 
 T = TypeVar("T")
@@ -36,11 +37,7 @@ def checked_weights(class_weights: np.ndarray | None, k: int) -> np.ndarray:
 def check_label_map(label_map: np.ndarray, k: int, ignore_index: int) -> None:
     """Raise `ValueError` when labels are no integers, or neither in 0..K-1 nor `ignore_index`, or that is not in
     K..255."""
-    if (
-        isinstance(ignore_index, bool)
-        or not isinstance(ignore_index, (int, np.integer))
-        or not k <= ignore_index <= 255
-    ):
+    if not (is_whole(ignore_index) and k <= ignore_index <= 255):
         raise ValueError(f"ignore_index: expected {k}..255, found {ignore_index!r}")
     if label_map.dtype.kind not in "iu":
         raise ValueError(f"label_map: expected integers, found {label_map.dtype}")

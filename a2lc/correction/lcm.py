@@ -12,6 +12,7 @@ from torch import nn
 
 from a2lc.correction.mlp import MLPTrainer
 from a2lc.correction.settings import LCMSettings
+from a2lc.files import is_whole
 from a2lc.machine import one_thread, while_memory_lasts
 from a2lc.masks import MaskSet
 
@@ -34,7 +35,9 @@ class LabelCorrectionModule(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(64, num_classes))
 
     def forward(self, feature: torch.Tensor) -> torch.Tensor:
-        """Class probabilities (n, K) in [0, 1] of mask features (n, C) float32."""
+        """Class probabilities (n, K) in [0, 1] of mask features (n, C) float32; `ValueError` for another C."""
+        if feature.shape[1] != (width := self.layers[0].in_features):
+            raise ValueError(f"features: expected (n, {width}), found {tuple(feature.shape)}")
         return self.layers(feature).softmax(1)
 
 
@@ -67,7 +70,7 @@ def train_lcm(
         raise ValueError(f"features: expected ({len(labels)}, C), a row per label, found {features.shape}")
     if not np.isfinite(features).all():
         raise ValueError("features: expected finite numbers, found NaN or infinity")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+    if not is_whole(seed):
         raise TypeError(f"seed: expected a whole number, found {seed!r}")
     counts = np.bincount(labels, minlength=num_classes)
     inverse = np.divide(len(labels), counts, out=np.zeros(num_classes), where=counts > 0)
@@ -175,10 +178,8 @@ def propose_corrections(
             a round < 1.
         RuntimeError: not enough memory for one mask.
     """
-    shape = np.shape(features)
-    width = model.layers[0].in_features if isinstance(model, LabelCorrectionModule) else shape[-1]
-    if shape != (len(masks), width):
-        raise ValueError(f"features: expected ({len(masks)}, {width}), a row per mask, found {shape}")
+    if np.ndim(features) != 2 or len(features) != len(masks):
+        raise ValueError(f"features: expected ({len(masks)}, C), a row per mask, found {np.shape(features)}")
     predicted, confidence = predict(model, features)
     k = len(masks.classes)
     ranking = tail_ranking(answered, k)

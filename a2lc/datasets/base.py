@@ -14,8 +14,6 @@ from PIL import Image
 from a2lc.files import FORMATS, is_whole, nearest, read_image, read_label_png
 
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
-
-
 RESERVED = ("confirm", "void", "skip")  # answers that name no class: see `a2lc.human.Queue`
 
 
@@ -33,7 +31,7 @@ class Classes:
     Raises:
         ValueError: an empty or repeated name, one of `RESERVED` or one with spaces around it, more than 255 classes, a
             palette of another shape, ids that are no whole numbers or do not fit.
-        TypeError: names that are no tuple of texts, or a palette that is no array.
+        TypeError: names that are no tuple or list of texts, or a palette that is no array.
     """
 
     names: tuple[str, ...]
@@ -49,12 +47,10 @@ class Classes:
         count = len(self.names)
         if not 1 <= count <= 255:
             raise ValueError(f"classes: expected 1 to 255 names, found {count}")
-        if not all(name.strip() for name in self.names):
-            raise ValueError("classes: expected names, found an empty one")
         for name in self.names:
-            if name in RESERVED or name != name.strip():
-                what = f"that is none of {', '.join(RESERVED)} and does not begin or end with a space"
-                raise ValueError(f"classes: expected a name {what}, found {name!r}")
+            if not name or name in RESERVED or name != name.strip():
+                what = f"not empty, none of {', '.join(RESERVED)} and without spaces around them"
+                raise ValueError(f"classes: expected names {what}, found {name!r}")
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise ValueError(f"classes: expected distinct names, found {repeated} more than once")

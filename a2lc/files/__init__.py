@@ -5,6 +5,7 @@ from a2lc.files.append_log import AppendLog, Record, timestamp
 from a2lc.files.images import FORMATS, decoded, pixel_ids, read_image, read_label_png, write_label_png
 from a2lc.files.io import (
     atomic,
+    atomic_folder,
     below,
     check_writable,
     damaged,
@@ -28,6 +29,7 @@ __all__ = [
     "AppendLog",
     "Record",
     "atomic",
+    "atomic_folder",
     "below",
     "check_whole",
     "check_writable",

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -55,6 +56,31 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a read-only folder, where there is none
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, ``.NAME.partial``; on success rename it to `path`, on failure remove it,
+    and at the start what a killed process left of it.
+
+    Args:
+        path: must not exist, or be an empty folder.
+
+    Raises:
+        OSError: it cannot be written; before anything is made.
+    """
+    target = Path(path)
+    check_writable(target)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if target.exists():
+            target.rmdir()  # not everywhere can a folder be renamed to one that is there
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,9 +62,10 @@ def correct(
 
     fields = {"budget": 100} | (read_fields(params) if params else {})
     fields |= {name: value for name, value in (("budget", budget), ("rounds", rounds)) if value is not None}
-    if "pseudo_labels" in fields and (masks is not None or side is not None):
+    cut: dict[str, Any] = {name: value for name, value in (("masks", masks), ("side", side)) if value is not None}
+    if "pseudo_labels" in fields and cut:
         raise ValueError(f"{params}: has pseudo_labels, so expected neither --masks nor --side")
-    config = own_experiment(root.absolute(), masks or "regions", side or 32, **fields)
+    config = own_experiment(root.absolute(), **cut, **fields)
     config = _going_on(config, runs_dir, "rounds" in fields)
     typer.echo(about_network(config))
     _say(run(config, runs_dir, device=device))

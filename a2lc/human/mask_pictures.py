@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from a2lc.datasets import Dataset, load_dataset
 from a2lc.datasets.base import Split
@@ -143,14 +144,7 @@ def outline(picture: np.ndarray, index: np.ndarray, width: int) -> None:
 
 def _grown(where: np.ndarray, pixels: int) -> np.ndarray:
     """`where` and all pixels up to `pixels` steps beside it."""
-    for _ in range(pixels):
-        grown = where.copy()
-        grown[1:] |= where[:-1]
-        grown[:-1] |= where[1:]
-        grown[:, 1:] |= where[:, :-1]
-        grown[:, :-1] |= where[:, 1:]
-        where = grown
-    return where
+    return binary_dilation(where, iterations=pixels) if pixels else where
 
 
 def smooth(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

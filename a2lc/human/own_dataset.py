@@ -10,7 +10,8 @@ from a2lc.config import Experiment
 from a2lc.files import nearest
 from a2lc.segmenter.pretrained import has_frozen_weights
 
-WAYS = ("regions", "slic", "seeds")  # to cut labels into masks
+SUPERPIXELS = ("slic", "seeds")
+WAYS = ("regions", *SUPERPIXELS)  # to cut labels into masks
 
 
 def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: int = 32, **fields: Any) -> Experiment:
@@ -30,7 +31,7 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         ValueError: a field is unknown or wrong; `masks` is neither a way to cut nor a folder.
     """
     cut: dict[str, Any] = {"kind": "own_labels"}
-    if masks in ("slic", "seeds"):
+    if masks in SUPERPIXELS:
         cut["superpixels"] = {"algorithm": masks, "side": side}
     elif masks != "regions":
         if not Path(masks).is_dir():

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from a2lc.files import AppendLog, Record, nearest, timestamp
+from a2lc.files import AppendLog, Record, is_whole, nearest, timestamp
 from a2lc.masks import VOID, label_names
 from a2lc.runs.answers import Answer, answers_table, kept, standing
 
@@ -237,14 +237,16 @@ class Queue:
             ValueError: an unknown class.
         """
         if not isinstance(said, str):
-            if isinstance(said, (int, np.integer)) and 0 <= said < len(self.classes):
+            if is_whole(said) and 0 <= said < len(self.classes):
                 return int(said)
             known = f"a name, 0..{len(self.classes) - 1} or {', '.join(WORDS)}"
             raise ValueError(f"unknown class {said} (expected {known})")
         words = {CONFIRM: query.label, VOID: self.classes.ignore_index, SKIP: None}
-        if said not in words and said not in self.classes.names:
-            raise ValueError(f"unknown class {said!r}{nearest(said, (*self.classes.names, *WORDS))}")
-        return words[said] if said in words else self.classes.index(said)
+        if said in words:
+            return words[said]
+        if said in self.classes.names:
+            return self.classes.index(said)
+        raise ValueError(f"unknown class {said!r}{nearest(said, (*self.classes.names, *WORDS))}")
 
     def close(self, enough: bool = False) -> None:
         """End the queue: masks without an answer go back to the pool, and the round may go on.

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.files import atomic, below, nearest, write_text
-from a2lc.human import WORDS, Queue
+from a2lc.human import SKIP, WORDS, Queue
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import Row, read_checked, whole_number
 from a2lc.human.mask_pictures import MaskPictures, training_images
@@ -65,7 +65,7 @@ def _unread(queue: Queue, path: str | os.PathLike[str]) -> int:
 
     def check(row: Row) -> bool:
         query, said = asked.get((row["image"], row["mask_id"])), row["answer"]
-        if query is None or not said:
+        if query is None or said in ("", SKIP):  # skipped in an earlier round, and asked about again
             return False
         stands = queue.answer_to(query)
         known = said in WORDS or said in queue.classes.names

@@ -29,7 +29,7 @@ import pandas as pd
 from a2lc.datasets import Classes, load_dataset
 from a2lc.datasets.base import bit_palette
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files
-from a2lc.files import atomic, below, check_writable, read_json, read_label_png, write_json, write_label_png, write_text
+from a2lc.files import atomic, atomic_folder, below, read_json, read_label_png, write_json, write_label_png, write_text
 from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
 from a2lc.human.checked_csv import Row, read_checked, whole_number
@@ -60,36 +60,31 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
         ValueError: a run on other labels, label files that have changed since it began, or `out` is not empty.
         FileNotFoundError: the round has no labels yet, or an image is missing.
     """
-    target = Path(out)
-    if target.exists() and any(target.iterdir()):
+    if Path(out).exists() and any(Path(out).iterdir()):
         raise ValueError(f"{out}: expected an empty folder for the changes")
     root, masks = _own_labels(run), run.masks(round)
-    check_writable(target)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     changes = _changes_of(masks)
     files = index_files(root / LABELS, LABEL_SUFFIXES)
     split = load_dataset(run.config.dataset, root).train
     hashes = {}
-    for name, part in changes.groupby("image", sort=False):
-        data = files[str(name)].read_bytes()
-        hashes[name] = hashlib.sha256(data).hexdigest()
-        with atomic(partial / "before" / f"{name}.png") as temporary:
-            temporary.write_bytes(data)
-        objects = masks.object_map(str(name))
-        write_label_png(partial / "masks" / f"{name}.png", np.where(np.isin(objects, part["mask_id"]), objects, 0))
-        overlay = draw_changes(split.image(str(name)), objects, part, masks.classes)
-        with atomic(partial / "overlays" / f"{name}.png") as temporary:
-            overlay.save(temporary)
-    about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
-    about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
-    classes = {"classes": list(masks.classes.names), "void": masks.classes.ignore_index}
-    write_json(partial / "about.json", about | classes)
-    changes["sha256"] = changes["image"].map(hashes)
-    write_text(partial / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
-    if target.exists():
-        target.rmdir()  # it is empty
-    partial.rename(target)
+    with atomic_folder(out) as partial:
+        for name, part in changes.groupby("image", sort=False):
+            data = files[str(name)].read_bytes()
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            with atomic(partial / "before" / f"{name}.png") as temporary:
+                temporary.write_bytes(data)
+            objects = masks.object_map(str(name))
+            changed = np.where(np.isin(objects, part["mask_id"]), objects, 0)
+            write_label_png(partial / "masks" / f"{name}.png", changed)
+            overlay = draw_changes(split.image(str(name)), objects, part, masks.classes)
+            with atomic(partial / "overlays" / f"{name}.png") as temporary:
+                overlay.save(temporary)
+        about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
+        about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
+        classes = {"classes": list(masks.classes.names), "void": masks.classes.ignore_index}
+        write_json(partial / "about.json", about | classes)
+        changes["sha256"] = changes["image"].map(hashes)
+        write_text(partial / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
     return changes
 
 
@@ -141,16 +136,17 @@ def write_back(run: Run, out: PathLike, round: int | None = None) -> pd.DataFram
         raise ValueError(f"{target}: exists already; expected a new folder for the corrected copy")
     if target.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"{target}: lies in the dataset {root}; expected a folder elsewhere")
-    check_writable(target)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     runs_dir = run.path.parent.resolve()
-    shutil.copytree(root, partial, ignore=lambda at, names: [n for n in names if Path(at, n).resolve() == runs_dir])
-    if (partial / "changes" / CHANGES).is_file():  # the dataset is itself a corrected copy
-        shutil.rmtree(partial / "changes")
-    found = write_changes(run, partial / "changes", round)
-    apply_changes(partial / "changes", partial)
-    partial.rename(target)
+
+    def runs(at: str, names: list[str]) -> list[str]:
+        return [name for name in names if Path(at, name).resolve() == runs_dir]
+
+    with atomic_folder(target) as partial:
+        shutil.copytree(root, partial, ignore=runs, dirs_exist_ok=True)
+        if (partial / "changes" / CHANGES).is_file():  # the dataset is itself a corrected copy
+            shutil.rmtree(partial / "changes")
+        found = write_changes(run, partial / "changes", round)
+        apply_changes(partial / "changes", partial)
     return found
 
 

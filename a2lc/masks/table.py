@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
-from a2lc.files import below, damaged, missing, read_json, read_parquet, write_json
+from a2lc.files import below, damaged, is_whole, missing, read_json, read_parquet, write_json
 
 SOURCES = ("initial", "annotator", "lcm", "overruled")
 """Who set a mask's label. Tables keep positions in this list, so new names come last. ``overruled``: the LCM, after an
@@ -108,7 +108,7 @@ def check_changes(
     if labels.shape != rows.shape:
         raise ValueError(f"labels: expected ({len(rows)},), a label per row, found {labels.shape}")
     check_labels(labels, classes, "labels")
-    if isinstance(round, bool) or not isinstance(round, (int, np.integer)) or not 1 <= round <= LAST_ROUND:
+    if not (is_whole(round) and 1 <= round <= LAST_ROUND):
         raise ValueError(f"round: expected the round of the change, 1..{LAST_ROUND}, found {round!r}")
     if confidence.shape not in ((), rows.shape):
         raise ValueError(f"confidence: expected ({len(rows)},) or one for all, found {confidence.shape}")

@@ -59,7 +59,7 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
     made = _made(Path(committed)) | _made(Path(now))
     names = sorted(here.keys() | there.keys(), key=_order)
     names = [name for name in names if not made or item_of_file(name) in made]
-    numbers = {name: [read_numbers(at[name]) for at in (here, there) if name in at] for name in names if _table(name)}
+    numbers = {name: [read_numbers(at[name]) for at in (here, there) if name in at] for name in names if is_table(name)}
     judged = {item_of_file(name) for name, found in numbers.items() if any(found)}
     tolerances = read_tolerances(Path(committed) / TOLERANCES)
     rows: list[dict[str, Any]] = []
@@ -106,10 +106,11 @@ def item_of_file(name: str) -> str:
 
 def _order(name: str) -> tuple[object, ...]:
     item = item_of_file(name)
-    return item.startswith("figure"), item, not name.endswith(HEADLINE), not _table(name), name
+    return item.startswith("figure"), item, not name.endswith(HEADLINE), not is_table(name), name
 
 
-def _table(name: str) -> bool:
+def is_table(name: str) -> bool:
+    """Whether a file of this name holds numbers: a headline or a table."""
     return name.endswith((HEADLINE, ".csv"))
 
 
@@ -199,9 +200,9 @@ def made_differently(committed: str | os.PathLike[str], now: str | os.PathLike[s
     found: dict[str, dict[str, None]] = {"computed": {}, "config": {}}
     for path in sorted(Path(committed).glob(f"*{PROVENANCE}")):
         if (Path(now) / path.name).is_file():
-            files = path, Path(now) / path.name
+            pair = [_proof(file, found) for file in (path, Path(now) / path.name)]
             for part, sentences in found.items():
-                ours, theirs = (_part(file, part) for file in files)
+                ours, theirs = (proof[part] for proof in pair)
                 for name in sorted(ours.keys() | theirs.keys()):
                     if ours.get(name) != theirs.get(name):
                         values = (ours.get(name, "not recorded"), theirs.get(name, "not recorded"))
@@ -209,10 +210,14 @@ def made_differently(committed: str | os.PathLike[str], now: str | os.PathLike[s
     return {part: list(sentences) for part, sentences in found.items()}
 
 
-def _part(file: Path, name: str) -> dict[str, Any]:
-    if not isinstance(part := _object(file).get(name, {}), dict):
-        raise damaged(file, f"{name}: expected a JSON object, found {str(part)[:60]}")
-    return _flat(part)
+def _proof(file: Path, parts: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Part -> its fields, of a provenance."""
+    proof, found = _object(file), {}
+    for name in parts:
+        if not isinstance(part := proof.get(name, {}), dict):
+            raise damaged(file, f"{name}: expected a JSON object, found {str(part)[:60]}")
+        found[name] = _flat(part)
+    return found
 
 
 def reproduced(table: pd.DataFrame, elsewhere: bool) -> tuple[bool, str]:
@@ -244,69 +249,3 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, inside in value.items():
         flat |= _flat(inside, f"{prefix}{key}.") if isinstance(inside, dict) else {prefix + key: inside}
     return flat
-
-
-def report(table: pd.DataFrame, every: bool = False) -> str:
-    """What `compare` found, to be read: a line per headline number, per table with the number that is furthest from
-    the committed one, and per file that fails; with `every` a line per number and file. Then the counts."""
-    lines: list[tuple[str, ...]] = [("item", "what", "committed", "now", "difference", "tolerance", "verdict")]
-    for file, part in table.groupby("file", sort=False):
-        if every or str(file).endswith(HEADLINE) or (part["number"] == "").all():
-            chosen = part if every or _table(str(file)) else part[part["verdict"].isin(FAILED)]
-            lines += [_line(row, row["number"] or row["file"]) for row in _records(chosen)]
-        else:
-            furthest = _furthest(part)
-            lines.append(_line(furthest, furthest["what"]))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    texts = []
-    for cells in lines:
-        padded = [
-            cell.ljust(width) if column in ("item", "what", "verdict") else cell.rjust(width)
-            for cell, width, column in zip(cells, widths, lines[0], strict=True)
-        ]
-        texts.append("  ".join(padded).rstrip())
-    return "\n".join([*texts, "", *_counts(table)])
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-
-
-def _line(row: dict[str, Any], what: str) -> tuple[str, ...]:
-    tolerance = "" if isnan(row["difference"]) else "unknown" if isnan(row["tolerance"]) else _plain(row["tolerance"])
-    values = [_plain(row[name]) for name in ("committed", "now")]
-    return (row["item"], what, *values, _plain(row["difference"], "+"), tolerance, row["verdict"])
-
-
-def _plain(value: float, sign: str = "") -> str:
-    return "" if isnan(value) else f"{value:{sign if value else ''}.4f}".rstrip("0").rstrip(".")
-
-
-_NO_VALUES = dict.fromkeys(("committed", "now", "difference", "tolerance"), nan)
-
-
-def _furthest(part: pd.DataFrame) -> dict[str, Any]:
-    """Of one table: the number that fails first, or is furthest from the committed one by its tolerance."""
-    rows = _records(part)
-    if all(row["verdict"] == "identical" for row in rows):
-        return rows[0] | {"what": f"{rows[0]['file']}, {len(rows)} numbers"} | _NO_VALUES
-
-    def distance(row: dict[str, Any]) -> tuple[bool, float]:
-        off, within = abs(row["difference"]), row["tolerance"]
-        return row["verdict"] in FAILED, -1 if isnan(off) else off / within if within > 0 else off / ROUNDING
-
-    fails = sum(row["verdict"] in FAILED for row in rows)
-    row = max(rows, key=distance)
-    of = f"{fails} of {len(rows)} fail" if fails else f"furthest of {len(rows)}"
-    return row | {"what": f"{row['file']}, {of}: {row['number']}"}
-
-
-def _counts(table: pd.DataFrame) -> list[str]:
-    headline = table["file"].str.endswith(HEADLINE) & (table["number"] != "")
-    cells = (table["number"] != "") & ~headline
-    lines = []
-    for what, part in (("headline numbers", headline), ("numbers in tables", cells), ("files", table["number"] == "")):
-        counts = table.loc[part, "verdict"].value_counts()
-        told = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-        lines.append(f"{int(part.sum())} {what}{': ' if told else ''}{told}")
-    return lines
