@@ -12,7 +12,8 @@ from a2lc.acquisition.settings import PIXBAL
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
 from a2lc.files import fingerprint, is_whole, nearest, read_yaml
-from a2lc.machine import JOBLIB, KNEED, SEEDS
+from a2lc.instant.settings import COLOUR, INSTANT, InstantSettings
+from a2lc.machine import JOBLIB, KNEED, SEEDS, TIMM
 from a2lc.notebook import notebooks_of, project_folder
 from a2lc.notebook.parameters import PROFILE, parameters_by_item, read_profile
 from a2lc.pseudo_labels.settings import PseudoLabels
@@ -61,13 +62,15 @@ METHODS: dict[str, dict[str, Any]] = {
         "pseudo_labels": _superpixels(32),
         "segmenter": {"head": "cosine"},
     },
+    "instant": _A2LC | {"acquisition": INSTANT},
     "full_supervision": _A2LC | {"lcm": False, "rounds": 0, "pseudo_labels": {"kind": "ground_truth"}},
 }
 """The methods and their switches.
 
 A²LC, the same with nobody but the annotator correcting, and the baseline ALC; the rows of Table 5, which lead from ALC
 without repetition by LCM, ABC and both to A²LC, which queries at mask level; the superpixel baselines of Table 2
-(`a2lc.baselines`), which start from images without labels; and the model trained on all of the ground truth.
+(`a2lc.baselines`), which start from images without labels; beyond the paper, corrections without training a network
+(`a2lc.instant`); and the model trained on all of the ground truth.
 """
 
 
@@ -97,11 +100,12 @@ class Experiment(Settings):
             how many follow, so a run is continued when more are asked for.
         budget: B, masks queried per round: a whole number >= 1, or a share of all masks in (0, 1). The paper's
             budgets are about 9 % of the masks (1,000 of 11,257 on PASCAL VOC).
-        acquisition: a name in ``ACQUISITION_FUNCTIONS``, or ``pixbal`` (MulSpx).
+        acquisition: a name in ``ACQUISITION_FUNCTIONS``, ``pixbal`` (MulSpx), or ``instant`` (`a2lc.instant`).
         query: what one click tells: the label of the ``mask``, or of one representative ``pixel`` that is spread over
             its mask; of superpixels also that of a region ``merged`` from them (MerSpx), or all ``classes`` in one
             (MulSpx).
-        lcm: whether the Label Correction Module runs.
+        lcm: whether masks that nobody was asked about are corrected, too: by the Label Correction Module, or by what
+            takes its place in ``instant``.
         non_redundant: whether a mask that was queried is never queried again.
         similarity: what SIM compares pixels with, and where CIL is taken: the ``mean`` over m' (Eq. 12) or the
             ``representative`` pixel (ALC).
@@ -116,6 +120,7 @@ class Experiment(Settings):
         correction: settings of the LCM.
         baseline: settings of the superpixel baselines.
         segmenter: network, size and training of the segmentation model.
+        instant: settings of the method ``instant``.
 
     Raises:
         ValueError: fields are unknown or wrong, or do not fit together; each is named.
@@ -150,6 +155,7 @@ class Experiment(Settings):
     correction: LCMSettings = LCMSettings()
     baseline: BaselineSettings = BaselineSettings()
     segmenter: SegmenterSettings = SegmenterSettings()
+    instant: InstantSettings = InstantSettings()
 
     def __init__(self, **fields: Any) -> None:
         """Raises `ValueError` naming every field that is unknown or wrong, with the nearest name or what was
@@ -181,7 +187,7 @@ class Experiment(Settings):
     @field_validator("acquisition")
     @classmethod
     def _acquisition_is_known(cls, value: str) -> str:
-        if value != PIXBAL:
+        if value not in (PIXBAL, INSTANT):
             get_acquisition_function(value)
         return value
 
@@ -200,10 +206,17 @@ class Experiment(Settings):
                 raise ValueError(f"segmenter.start: superpixels take 'initial', found {self.segmenter.start!r}")
             if self.scoring.model_copy(update={"merspx_shares": "whole"}) != ScoringSettings():
                 raise ValueError(f"scoring: superpixels take merspx_shares only, found {self.scoring!r}")
+        elif self.is_instant:
+            if self.query != "mask":
+                raise ValueError(f"query: acquisition {INSTANT!r} takes 'mask', found {self.query!r}")
+            if self.correction.guard:
+                raise ValueError(f"correction.guard: belongs to the LCM, which acquisition {INSTANT!r} does without")
         elif self.correction.guard and self.scoring.features != "probabilities":
             raise ValueError("correction.guard: reads probabilities, found scoring.features 'penultimate'")
         elif self.query in ("merged", "classes"):
             raise ValueError(f"query: {self.query!r} needs pseudo_labels of kind 'superpixels'")
+        if not self.is_instant and self.instant != InstantSettings():
+            raise ValueError(f"instant: belongs to acquisition {INSTANT!r}, found {self.acquisition!r}")
         if self.annotator == "human" and (self.from_superpixels or self.query != "mask"):
             where = "pseudo_labels of kind 'superpixels'" if self.from_superpixels else f"query {self.query!r}"
             raise ValueError(f"annotator: a human answers queries of kind 'mask' about labelled masks, found {where}")
@@ -223,12 +236,25 @@ class Experiment(Settings):
         return self.pseudo_labels.kind == "superpixels"
 
     @property
+    def is_instant(self) -> bool:
+        """Whether labels are scored and corrected without a segmentation model (`a2lc.instant`)."""
+        return self.acquisition == INSTANT
+
+    def trains(self, round: int) -> bool:
+        """Whether a segmentation model is trained in this round, 0 = on the first labels."""
+        if self.is_instant:
+            return round == self.rounds and self.instant.train == "last"
+        return round > 0 or not self.from_superpixels
+
+    @property
     def optional_modules(self) -> tuple[str, ...]:
         """What its rounds import of the extras ``superpixels``, ``pretrained`` and ``networks``."""
         cut = self.pseudo_labels.superpixels
         seeds = (SEEDS,) if cut is not None and cut.algorithm == "seeds" else ()
         cutting = (*seeds, *((JOBLIB,) if cut is not None else ()), *((KNEED,) if self.query == "merged" else ()))
-        return (*cutting, *self.segmenter.optional_modules)
+        features = (TIMM,) if self.is_instant and self.instant.features != COLOUR else ()
+        network = self.segmenter.optional_modules if self.trains(self.rounds) else ()
+        return (*cutting, *features, *network)
 
     @property
     def needs_features(self) -> bool:

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
-_PACKAGES = ("a2lc", "torch", "torchvision", "numpy", "pandas", "pyarrow", "scikit-image", "pillow", "kneed")
+_PACKAGES = (
+    "a2lc",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-image",
+    "scikit-learn",
+    "pillow",
+    "kneed",
+)
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # CUDA and MPS; CPU
 CONTRIB = "opencv-contrib-python-headless"
 SEEDS, KNEED, JOBLIB = "cv2.ximgproc", "kneed", "joblib"

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
 from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
-from a2lc.correction import Evidence, Waiting, guard_corrections, propose_corrections, train_lcm
+from a2lc.correction import Corrections, Evidence, Waiting, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.files import locked, remove_leftovers, write_arrays
 from a2lc.machine import require, show_bars
@@ -36,7 +36,8 @@ from a2lc.stages.context import (
     round_seeds,
     select_queries,
 )
-from a2lc.stages.initial import initial_masks, initial_model, run_provenance, start_without_labels
+from a2lc.stages.initial import initial_masks, initial_model, run_provenance, start_without_model
+from a2lc.stages.instant import ask_instantly, instant_of, propose_instantly, score_instantly
 from a2lc.stages.proposals import approved_corrections
 
 
@@ -74,7 +75,7 @@ def run(
     progress = show_bars(progress)
     check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)
-    if segmenter is None and not Run(Path(runs_dir) / config.name, config).finished:
+    if segmenter is None and config.trains(config.rounds) and not Run(Path(runs_dir) / config.name, config).finished:
         check_network(config.segmenter)
     new_model = model_factory(config, dataset, device, segmenter, Path(runs_dir) / SHARED)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
@@ -84,11 +85,13 @@ def run(
         result.folder(config.rounds).clean()
         return result
     truth = known_truth(config, dataset, masks)
-    context = Context(config, dataset, truth, choose_annotator(config, dataset, truth), new_model, progress)
+    instant = instant_of(config, dataset, masks, device, shared, progress) if config.is_instant else None
+    annotator = choose_annotator(config, dataset, truth)
+    context = Context(config, dataset, truth, annotator, new_model, progress, instant)
     with locked(result.path):
         remove_leftovers(result.path)
-        if config.from_superpixels:
-            start_without_labels(masks, result.folder(0))
+        if config.is_instant or config.from_superpixels:
+            start_without_model(masks, context, result.folder(0))
         else:
             initial_model(model, context, masks, shared, result.folder(0))
         play_rounds(context, masks, model, result)
@@ -141,20 +144,27 @@ def play_round(
 
     # 1. Score every mask with the model of the last round (Eq. 7-12): one forward pass per image serves all below.
     if folder.begin("scored", bar):
-        score(context, masks, model, folder, seeds["scores"])
+        if context.instant:
+            score_instantly(context.instant, masks, folder)
+        else:
+            score(context, masks, model, folder, seeds["scores"])
         folder.end("scored")
 
     # 2. Query the B most suspicious masks (Eq. 13).
     if folder.begin("queried", bar):
         folder.write_queries(select_queries(masks, folder.scores(), config, seeds["ties"]))
         folder.end("queried")
-    rows = folder.queried_rows()
 
     # 3. The annotator answers, one click per mask. A person does so while the run waits (`a2lc.human.Queue`).
     if folder.begin("answered", bar):
-        answers = context.annotator.answer(rows, masks, folder.working("representative"))
+        rows = folder.queried_rows()
+        if context.instant:
+            rows, answers = ask_instantly(context.instant, context, masks, rows, folder)
+        else:
+            answers = context.annotator.answer(rows, masks, folder.working("representative"))
         folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=answers))
         folder.end("answered")
+    rows = folder.queried_rows()
 
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
     if folder.begin("corrected", bar):
@@ -165,16 +175,13 @@ def play_round(
     masks = labels_after(masks, folder)
 
     # 5. Retrain the segmenter from its initial weights on the corrected labels.
-    model = context.new_model()
+    model, trains = context.new_model(), config.trains(number)
     if folder.begin("trained", bar):
-        if config.segmenter.start == "previous":
-            model.load(folder.sibling(number - 1).path / "segmenter.safetensors")
-        labels = ignoring_void(masks.label_map, masks.classes)
-        model.fit(context.dataset.train, labels, seed=seeds["training"], progress=context.progress)
-        model.save(folder.path / "segmenter.safetensors")
-        measure(context, masks, model, folder)
+        if trains:
+            train(context, masks, model, folder, seeds["training"])
+        measure(context, masks, model if trains else None, folder)
         folder.end("trained")
-    else:
+    elif trains:
         model.load(folder.path / "segmenter.safetensors")
     return masks, model
 
@@ -213,7 +220,7 @@ def score(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolde
 def correct(
     context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
 ) -> MaskSet:
-    """Train the LCM on this round's answers and apply what passes its criteria; void answers teach it nothing.
+    """Correct masks that nobody was asked about, as far as they are not protected by a person's veto.
 
     Args:
         context: configuration and data.
@@ -226,12 +233,34 @@ def correct(
     Raises:
         Waiting: a person has to approve of the corrections first.
     """
+    if context.instant:
+        proposed, evidence = propose_instantly(context.instant, context, before, masks, rows, folder)
+    elif (masks.table["label"].to_numpy()[rows] < len(masks.classes)).any():
+        proposed, evidence = propose(context, before, masks, rows, folder, seed)
+    else:
+        what = "no answer names a class, so the LCM has nothing to learn from"
+        warnings.warn(f"round {folder.number}: {what}", stacklevel=2)
+        return masks
+    if context.config.approval:
+        proposed = approved_corrections(proposed, evidence, folder)
+    accepted = np.flatnonzero(proposed.accepted)
+    old, new = masks.table["label"].to_numpy()[accepted], proposed.predicted[accepted]
+    folder.note(n_auto=len(accepted))
+    if context.known_truth is not None and len(accepted):
+        truth = context.known_truth.majority[accepted]
+        folder.note(lcm_oa_before=float((old == truth).mean()), lcm_oa_after=float((new == truth).mean()))
+    confidence = proposed.confidence[accepted]
+    return masks.relabel(accepted, new, source="lcm", round=folder.number, confidence=confidence)
+
+
+def propose(
+    context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
+) -> tuple[Corrections, Evidence]:
+    """Train the LCM on this round's answers, of which void ones teach it nothing, and apply its criteria. Arguments as
+    of `correct`."""
     config, number, feature = context.config, folder.number, folder.working("feature")
     labels = masks.table["label"].to_numpy()[rows]
     known = labels < len(masks.classes)
-    if not known.any():
-        warnings.warn(f"round {number}: no answer names a class, so the LCM has nothing to learn from", stacklevel=2)
-        return masks
     lcm = train_lcm(feature[rows[known]], labels[known], len(masks.classes), config.correction, seed)
     write_arrays(folder.path / "lcm.safetensors", {name: x.numpy() for name, x in lcm.state_dict().items()})
     proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
@@ -245,12 +274,13 @@ def correct(
             lcm_oa_before_estimated=report.estimated_before,
             lcm_oa_after_estimated=report.estimated_accuracy,
         )
-    if config.approval:
-        proposed = approved_corrections(proposed, evidence, folder)
-    accepted = np.flatnonzero(proposed.accepted)
-    old, new = masks.table["label"].to_numpy()[accepted], proposed.predicted[accepted]
-    folder.note(n_auto=len(accepted))
-    if context.known_truth is not None and len(accepted):
-        truth = context.known_truth.majority[accepted]
-        folder.note(lcm_oa_before=float((old == truth).mean()), lcm_oa_after=float((new == truth).mean()))
-    return masks.relabel(accepted, new, source="lcm", round=number, confidence=proposed.confidence[accepted])
+    return proposed, evidence
+
+
+def train(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:
+    """Train `model` on the labels of `masks` and keep its weights."""
+    if context.config.segmenter.start == "previous":
+        model.load(folder.sibling(folder.number - 1).path / "segmenter.safetensors")
+    labels = ignoring_void(masks.label_map, masks.classes)
+    model.fit(context.dataset.train, labels, seed=seed, progress=context.progress)
+    model.save(folder.path / "segmenter.safetensors")

@@ -301,6 +301,17 @@ def test_killed_in_the_rounds_of_superpixels(tmp_path: Path, method: str) -> Non
     assert found == []
 
 
+def test_killed_in_the_rounds_of_instant(tmp_path: Path) -> None:
+    """At every file; the order changes after each answer."""
+    fields = {"method": "instant", "instant": {"features": "colour", "reorder_every": 1}, "budget": 3}
+    whole = Undisturbed(tmp_path, **fields)
+    files, found = whole.said(count_renames), []
+    for number, file in enumerate(files, start=1):
+        found += whole.killed(file, at_rename, number, ("half", "renamed")[number % 2])
+    print(f"instant: killed at {len(files)} files: {len(found)} differences")
+    assert len(files) > 25 and found == []
+
+
 def test_killed_while_a_person_is_waited_for(tmp_path: Path) -> None:
     """A person answers and approves; killed at every file of round 1 from the queries on, closing among them."""
     whole = Undisturbed(tmp_path, rounds=1, annotator="human")

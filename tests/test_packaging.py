@@ -30,6 +30,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
     "groundingdino": "groundingdino-py",
     "segment_anything": "segment-anything",
     "cv2": "opencv-contrib-python-headless",

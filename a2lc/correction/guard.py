@@ -55,6 +55,8 @@ class Evidence:
         settings: of the LCM.
         seed: of folds and trainings.
         probabilities: whether the features are class probabilities (C = K), as the estimate below needs them.
+        held_out: (n,) class of each of `rows` as a model says that has not learnt from it; None: of LCMs, which are
+            then trained.
     """
 
     feature: np.ndarray
@@ -64,6 +66,7 @@ class Evidence:
     settings: LCMSettings
     seed: int
     probabilities: bool = True
+    held_out: np.ndarray | None = None
 
 
 def guard_corrections(proposed: Corrections, evidence: Evidence) -> tuple[Corrections, GuardReport]:
@@ -118,9 +121,11 @@ def expected_accuracy(proposed: Corrections, evidence: Evidence) -> ExpectedAccu
     candidates = np.flatnonzero(proposed.accepted)
     if not evidence.probabilities or len(candidates) == 0:
         return None
-    held_out = held_out_predictions(
-        evidence.feature[rows], truth[rows], len(masks.classes), evidence.settings, evidence.seed
-    )
+    held_out = evidence.held_out
+    if held_out is None:
+        held_out = held_out_predictions(
+            evidence.feature[rows], truth[rows], len(masks.classes), evidence.settings, evidence.seed
+        )
     changed = (held_out != old[rows]) & (held_out >= 0)
     rows, held_out = rows[changed], held_out[changed]
     if len(rows) == 0:

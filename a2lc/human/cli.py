@@ -117,8 +117,9 @@ def next_round(
     if queue is not None and queue.pending:
         typer.echo(f"{len(queue.pending)} of {len(queue)} masks had no answer and are back in the pool")
     if queue is not None and run.config.lcm and run.config.approval and run.finished_rounds >= queue.round:
-        sure = f"is at least {run.config.correction.threshold(queue.round):g} sure of no other label"
-        typer.echo(f"round {queue.round}: the LCM {sure}, so there is nothing to approve of")
+        who = "the answers make" if run.config.is_instant else "the LCM is"
+        sure = f"at least {_surely(run.config, queue.round):g} sure of no other label"
+        typer.echo(f"round {queue.round}: {who} {sure}, so there is nothing to approve of")
     _say(run)
 
 
@@ -261,6 +262,13 @@ def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
     if config.rounds > before:
         typer.echo(f"{folder}: {config.rounds} rounds from now on, {before} before")
     return config
+
+
+def _surely(config: Experiment, round: int) -> float:
+    """The probability from which on masks are corrected."""
+    from a2lc.instant.settings import SURE
+
+    return SURE if config.is_instant else config.correction.threshold(round)
 
 
 def _open(run_folder: Path, runs_dir: Path) -> Run:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -82,14 +83,9 @@ class Queue:
         self.classes = self.masks.classes
         self._folder = run.folder(self.round)
         self._log = AppendLog(self._folder.path / "answers.jsonl")
-        rows, scores = self._folder.queried_rows(), self._folder.scores()
-        table = self.masks.table.iloc[rows]
-        columns = (table[name].tolist() for name in ("image", "mask_id", "label", "area"))
-        self.queries = tuple(
-            Query(position, int(row), image, mask_id, label, float(scores[row]), area)
-            for position, (row, image, mask_id, label, area) in enumerate(zip(rows, *columns, strict=True))
-        )
-        self._query_of = {(query.image, query.mask_id): query for query in self.queries}
+        self._scores = self._folder.scores()
+        self._set_order(rows := self._folder.queried_rows())
+        self._waiting, self._budget = rows.tolist(), len(rows)
         self._since = time.monotonic()
         self.refresh()
 
@@ -167,6 +163,20 @@ class Queue:
         probs = self._features[query.row]
         return [(self.classes.names[k], float(probs[k])) for k in np.argsort(-probs, kind="stable")[:most]]
 
+    def reorder(self, rows: np.ndarray) -> None:
+        """Ask about these masks next, in this order, as far as they are not answered or skipped and clicks are left.
+
+        Args:
+            rows: (n,) row numbers of the mask table.
+
+        Raises:
+            ValueError: the run's method asks about the masks that it chose when the round began.
+        """
+        if not self.run.config.is_instant:
+            raise ValueError(f"{self.run.path}: its queue has one order, only `method: instant` changes it")
+        self._waiting = [*rows.tolist(), *(row for row in self._waiting if row not in set(rows.tolist()))]
+        self._arrange()
+
     # ---------------------------------------------------------------------------------------------- answering
     def answer(self, said: str | int, position: int | None = None, *, seconds: float | None = None) -> Query:
         """Record an answer; it is on disk when this returns.
@@ -226,9 +236,11 @@ class Queue:
             taken.append(self._query_of[mine[-1].mask])
             return [self._answer(taken[0], None, None, undo=True).record()]
 
-        self._set(self._log.update(last))
+        records = self._log.update(last)
+        self._waiting = [*(query.row for query in taken), *self._waiting]
+        self._set(records)
         self._since = time.monotonic()
-        return taken[0] if taken else None
+        return self._query_of[taken[0].image, taken[0].mask_id] if taken else None
 
     def label_of(self, said: str | int, query: Query) -> int | None:
         """The label that an answer to `query` means: 0..K-1, the ignore index = void, or None = skip.
@@ -267,7 +279,7 @@ class Queue:
                 raise ValueError(f"round {self.round}: {left}; enough=True (--enough) gives them back to the pool")
             final = answers_table(map(Answer.of, records))
             masks = zip(final["image"], final["mask_id"], strict=True)
-            self._folder.write_queries(np.array([self._query_of[mask].row for mask in masks], dtype=np.int64))
+            self._folder.write_queries(np.array([self.masks.row(*mask) for mask in masks], dtype=np.int64))
             self._folder.end("answered", seconds=sum(a.seconds or 0.0 for a in self._standing.values()))
             return []
 
@@ -275,9 +287,30 @@ class Queue:
 
     # ---------------------------------------------------------------------------------------------- inside
     @cached_property
+    def _asked_before(self) -> np.ndarray:
+        """(M,) bool: masks answered in earlier rounds."""
+        return self.masks.queried
+
+    @cached_property
     def _features(self) -> np.ndarray:
         """(M, K) float32 mean probabilities of all masks."""
         return self._folder.working("feature")
+
+    def _set_order(self, rows: np.ndarray) -> None:
+        """Let the queue be about these masks, in this order."""
+        table = self.masks.table.iloc[rows]
+        columns = (table[name].tolist() for name in ("image", "mask_id", "label", "area"))
+        self.queries = tuple(
+            Query(position, int(row), image, mask_id, label, float(self._scores[row]), area)
+            for position, (row, image, mask_id, label, area) in enumerate(zip(rows, *columns, strict=True))
+        )
+        self._query_of = {(query.image, query.mask_id): query for query in self.queries}
+
+    def _arrange(self) -> None:
+        """Put what was answered or skipped before what waits, and leave out what the budget does not reach."""
+        said = [self.masks.row(*mask) for mask in sorted(self._standing, key=lambda m: self._standing[m].position)]
+        left = [row for row in dict.fromkeys(self._waiting) if row not in set(said)]
+        self._set_order(np.array([*said, *left[: max(0, self._budget - len(said))]], dtype=np.int64))
 
     def _at(self, position: int) -> Query:
         if not 0 <= position < len(self):
@@ -301,7 +334,19 @@ class Queue:
                 raise ValueError(f"{where}: expected an answer of a person, found {record} ({error})") from error
             if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
                 raise ValueError(f"{where}: label {answer.label} is no class")
-            if answer.label is not None and answer.mask not in self._query_of:
+            known = self._may_be_asked(answer)
+            if answer.label is not None and not known:
                 raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")
-            answers.append(answer)
-        self._standing = {mask: a for mask, a in standing(answers).items() if mask in self._query_of}
+            if known:
+                answers.append(answer)
+        self._standing = standing(answers)
+        if self.run.config.is_instant:
+            self._arrange()
+
+    def _may_be_asked(self, answer: Answer) -> bool:
+        """Whether the queue can be about this mask: where its order changes, about all that were not asked before."""
+        if answer.mask in self._query_of or not self.run.config.is_instant:
+            return answer.mask in self._query_of
+        with suppress(ValueError):
+            return not self._asked_before[self.masks.row(*answer.mask)]
+        return False

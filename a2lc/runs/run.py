@@ -27,6 +27,7 @@ from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.acquisition.settings import PIXBAL
 from a2lc.config import Experiment
 from a2lc.files import below, check_whole, damaged, differences, missing, read_json, read_parquet, write_json
+from a2lc.instant.settings import INSTANT
 from a2lc.masks import MaskSet
 from a2lc.runs.decisions import labels_after
 from a2lc.runs.round_folder import RoundFolder
@@ -201,7 +202,7 @@ class Run:
         if round is None and number < 0:
             raise FileNotFoundError(f"{self.path}: no masks yet, as no round is finished")
         self._existing(number, "masks.parquet")
-        return labels_after(MaskSet.load(self._shared()), self.folder(number))
+        return labels_after(MaskSet.load(self.initial), self.folder(number))
 
     def scores(self, round: int) -> pd.DataFrame:
         """Score of every mask in a round: image, mask_id, score; -inf for superpixels merged into another's region.
@@ -250,8 +251,13 @@ class Run:
         model.load(weights)
         return model
 
-    def _shared(self) -> Path:
-        """The folder of the masks that the run began with."""
+    @property
+    def initial(self) -> Path:
+        """The folder of the masks that the run began with, and of what is known of them; other runs share it.
+
+        Raises:
+            ValueError: the provenance is damaged.
+        """
         file = self.path / "provenance.json"
         name = read_json(file, "masks")["masks"]
         if not isinstance(name, str):
@@ -274,7 +280,7 @@ class Run:
 def _read_config(file: Path) -> Experiment:
     fields = read_json(file, "dataset")
     name = fields.get("acquisition", PIXBAL)
-    if isinstance(name, str) and name not in (PIXBAL, *ACQUISITION_FUNCTIONS):
+    if isinstance(name, str) and name not in (PIXBAL, INSTANT, *ACQUISITION_FUNCTIONS):
         remedy = "Import the module that registers it, and open the run again; nothing has to be removed"
         raise ValueError(f"{file}: the acquisition function {name!r} is not registered in this process. {remedy}")
     try:

@@ -13,6 +13,7 @@ from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import Experiment
 from a2lc.correction import Oracle, Person
 from a2lc.datasets import Dataset
+from a2lc.instant import Instant
 from a2lc.masks import MaskSet
 from a2lc.metrics import SegmentationMetrics, TruthHistogram, prediction_metrics, truth_histogram
 from a2lc.runs import RoundFolder
@@ -33,6 +34,7 @@ class Context:
         annotator: who answers.
         new_model: makes a model without weights, with an output for every class.
         progress: whether to show bars.
+        instant: what scores and corrects masks without a model; None where models do.
     """
 
     config: Experiment
@@ -41,6 +43,7 @@ class Context:
     annotator: Oracle | Person
     new_model: Callable[[], Segmenter]
     progress: bool
+    instant: Instant | None = None
 
     @property
     def truth(self) -> TruthHistogram:
@@ -136,15 +139,15 @@ def select_queries(
     return pool[order[:budget]]
 
 
-def measure(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder) -> None:
-    """Write Data mIoU and Model mIoU of this round to ``metrics.json``."""
+def measure(context: Context, masks: MaskSet, model: Segmenter | None, folder: RoundFolder) -> None:
+    """Write Data mIoU and, of a trained `model`, Model mIoU of this round to ``metrics.json``."""
     clicks = sum(folder.sibling(r).clicks() for r in range(1, folder.number + 1))
     folder.write_metrics(
         round=folder.number,
         clicks=clicks,
         queried=len(folder.queried_rows()),
         data=context.data_metrics(masks),
-        model=evaluate(model, context.dataset),
+        model=None if model is None else evaluate(model, context.dataset),
     )
 
 

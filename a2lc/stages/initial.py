@@ -86,12 +86,13 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
         folder.take_over(kept)
 
 
-def start_without_labels(masks: MaskSet, folder: RoundFolder) -> None:
-    """Round 0 of images without labels: no model, nothing measured."""
+def start_without_model(masks: MaskSet, context: Context, folder: RoundFolder) -> None:
+    """Round 0 where no model is needed; images without labels have no Data mIoU either."""
     if not folder.done("trained"):
         masks.save_state(folder.path / "masks.parquet")
         folder.begin("trained")
-        folder.write_metrics(round=0, clicks=0, queried=0, data=None, model=None)
+        data = None if context.config.from_superpixels else context.data_metrics(masks)
+        folder.write_metrics(round=0, clicks=0, queried=0, data=data, model=None)
         folder.end("trained")
 
 

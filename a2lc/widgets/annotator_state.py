@@ -11,6 +11,7 @@ import numpy as np
 
 from a2lc.datasets import Dataset
 from a2lc.human import CONFIRM, SKIP, Query, Queue
+from a2lc.human.live_order import LiveOrder
 from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.masks import VOID
 from a2lc.runs import Run
@@ -51,6 +52,7 @@ class AnnotatorState:
         self.queue = Queue(run, source)
         split, self.notes = training_images(run, dataset)
         self._pictures = MaskPictures(self.queue.masks, split)
+        self._order = LiveOrder(self.queue) if run.config.is_instant else None
         self.outlined, self.closed = True, False
         self._ending = False  # whether "enough" was said once
         self.query: Query | None
@@ -73,8 +75,12 @@ class AnnotatorState:
         if self.query is None:
             raise ValueError("nothing is asked: all masks are answered or skipped")
         done = self.queue.answer(said, self.query.position, seconds=time.monotonic() - self._since)
-        left = self.queue.pending
-        self._show(next((query for query in left if query.position > done.position), left[0] if left else None))
+        if self._order is not None:
+            self._order.renew()
+            self._show(self.queue.current)
+        else:
+            left = self.queue.pending
+            self._show(next((query for query in left if query.position > done.position), left[0] if left else None))
         return f"Mask {done.position + 1}: {self._said(done)}"
 
     def undo(self) -> str:

@@ -78,6 +78,8 @@ class Explainer:
         start, history, config = time.perf_counter(), self._history, self._history.run.config
         if round < 1 or round not in history.rounds:
             raise ValueError("no round has scored this mask")
+        if config.is_instant:
+            raise ValueError("this run asks by features of whole masks: no map of probabilities can be taken apart")
         if config.from_superpixels and round == 1:
             raise ValueError("round 1 asks about random superpixels: there is no model yet")
         row, log, masks = history.masks(0).row(image, mask_id), history.log(round), history.masks(round - 1)

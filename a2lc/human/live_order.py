@@ -1,0 +1,43 @@
+"""A queue whose order follows the answers: what `method: instant` asks a person next."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from a2lc.human.queue import Queue
+from a2lc.instant import Instant, kept_features
+from a2lc.runs.decisions import vetoed
+
+
+class LiveOrder:
+    """Puts the queue of a run into a new order as answers come in.
+
+    Args:
+        queue: of a run of `method: instant`.
+
+    Raises:
+        FileNotFoundError, ValueError: the features of the masks are gone or damaged; `a2lc.run` makes them anew.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        config = queue.run.config
+        self._queue = queue
+        self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)
+        self._answers = 0
+        if queue.answered:  # some were given earlier
+            self.renew()
+
+    def renew(self) -> None:
+        """Put what is left into a new order, where there are `InstantSettings.reorder_every` answers more than last
+        time."""
+        from a2lc.stages.instant import next_rows  # needs PyTorch, which a look at a queue does not
+
+        queue, config = self._queue, self._queue.run.config
+        if abs(queue.answered - self._answers) < config.instant.reorder_every:
+            return
+        self._answers = queue.answered
+        said = {query.row: answer.label for query in queue.queries if (answer := queue.answer_to(query)) is not None}
+        given = {row: label for row, label in said.items() if label is not None}  # no skips
+        rows, labels = (np.array([*values], dtype=np.int64) for values in (given.keys(), given.values()))
+        masks = queue.masks.relabel(rows, labels, source="annotator", round=queue.round)
+        queue.reorder(next_rows(self._instant, masks, config, vetoed(queue.run.path, masks), len(queue)))

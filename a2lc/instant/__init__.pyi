@@ -1,0 +1,5 @@
+from .features import kept_features as kept_features
+from .features import mask_features as mask_features
+from .regressions import Instant as Instant
+from .regressions import Suspicion as Suspicion
+from .settings import InstantSettings as InstantSettings

@@ -1,0 +1,156 @@
+"""What is known of each mask without a label: features averaged over its pixels, computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from tqdm.auto import tqdm
+
+from a2lc.datasets import Split
+from a2lc.files import damaged, locked, read_arrays, write_arrays
+from a2lc.instant.colour import colour_features
+from a2lc.instant.settings import COLOUR
+from a2lc.masks import MaskSet
+from a2lc.segmenter import SegmenterSettings
+from a2lc.segmenter.frozen_parts import FrozenBackbone
+
+VERSION = 1  # of the features; raised whenever the same image, masks and weights give others
+WITHOUT_WEIGHTS = "; `features: colour` needs none"
+
+
+def mask_features(
+    features: str,
+    masks: MaskSet,
+    split: Split,
+    *,
+    segmenter: SegmenterSettings | None = None,
+    device: torch.device | None = None,
+    shared: Path | None = None,
+    kept: Path | None = None,
+    progress: bool = True,
+) -> np.ndarray:
+    """Features of every mask, in table order: those kept in a file where image, masks and weights are the same, else
+    computed.
+
+    Args:
+        features: a backbone of timm, or ``colour``.
+        masks: M masks.
+        split: where the images are read.
+        segmenter: where the weights of the backbone are looked for; None: the usual places.
+        device: where the backbone runs; None: the CPU.
+        shared: where features of whole images are kept (`a2lc.segmenter.feature_store`); None: a temporary folder.
+        kept: the folder in which those of the masks are kept; None: nowhere.
+        progress: whether to show a bar.
+
+    Returns:
+        (M, C) float16.
+
+    Raises:
+        MissingExtraError: timm is missing.
+        ValueError: no such backbone, or it does not serve; the split has no such image.
+        FileNotFoundError: its weights are nowhere; the message says what to install.
+        OSError: features cannot be written, the disk is full for one.
+    """
+    of_image, about = _extractor(features, segmenter, device or torch.device("cpu"), shared)
+    if kept is None:
+        return _computed(of_image, masks, split, progress)
+    file = _file(kept, features)
+    key = np.frombuffer(_content(about, masks, split), np.uint8)
+    with locked(file):
+        found = _read(file, key)
+        if found is None:
+            found = _computed(of_image, masks, split, progress)
+            write_arrays(file, {"features": found, "key": key})
+    return found
+
+
+def kept_features(kept: Path, features: str) -> np.ndarray:
+    """(M, C) float16 as `mask_features` has kept them in a folder, without another look at images and weights.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        ValueError: the file is damaged.
+    """
+    arrays = read_arrays(file := _file(kept, features))
+    if "features" not in arrays:
+        raise damaged(file, f"expected an array 'features', found {', '.join(arrays)}")
+    return arrays["features"]
+
+
+def _file(kept: Path, features: str) -> Path:
+    return kept / f"mask_features-{features}.safetensors"
+
+
+def _read(file: Path, key: np.ndarray) -> np.ndarray | None:
+    """The kept features, memory-mapped; None where there are none, or of other content, or damaged."""
+    try:
+        arrays = read_arrays(file)
+    except (FileNotFoundError, ValueError):
+        return None
+    return arrays["features"] if np.array_equal(arrays.get("key", ()), key) and "features" in arrays else None
+
+
+def _content(about: str, masks: MaskSet, split: Split) -> bytes:
+    """SHA-256 of all that decides the features."""
+    found = hashlib.sha256(f"{about} {VERSION}".encode())
+    table = masks.table
+    found.update(table["mask_id"].to_numpy().tobytes() + table["area"].to_numpy().tobytes())
+    for name in masks.names:
+        image = np.ascontiguousarray(split.image(name))
+        found.update(f"{name} {image.shape}\n".encode())
+        found.update(image.data)
+    return found.digest()
+
+
+ImageFeatures = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""(H, W, 3) uint8 image, (H, W) int64 position of each pixel's mask or -1, n masks -> (n, C) float32."""
+
+
+def _extractor(
+    features: str, segmenter: SegmenterSettings | None, device: torch.device, shared: Path | None
+) -> tuple[ImageFeatures, str]:
+    """What computes the features of an image's masks, and what it is."""
+    if features == COLOUR:
+        return colour_features, COLOUR
+    given = segmenter or SegmenterSettings()
+    frozen = SegmenterSettings(network="frozen", backbone=features, weights=given.weights, offline=given.offline)
+    try:
+        backbone = FrozenBackbone(frozen, device, shared)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}{WITHOUT_WEIGHTS}") from error
+
+    def of_image(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
+        return np.hstack([_averages(stage[0].cpu().numpy(), index, n) for stage in backbone.maps(image)])
+
+    return of_image, backbone.store.identity
+
+
+def _computed(of_image: ImageFeatures, masks: MaskSet, split: Split, progress: bool) -> np.ndarray:
+    found: np.ndarray | None = None
+    options = {"desc": "features of masks", "unit": "image", "leave": False, "mininterval": 1}
+    for name in tqdm(masks.names, disable=not progress, **options):
+        rows = masks.rows(name)
+        part = of_image(split.image(name), masks.index_map(name), rows.stop - rows.start)
+        if found is None:
+            found = np.empty((len(masks), part.shape[1]), np.float16)
+        found[rows] = part
+    assert found is not None  # there is no MaskSet without images
+    return found
+
+
+def _averages(stage: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
+    """Averages of a map (C, h, w) over the pixels of n masks, each pixel having the features of its cell: (n, C)
+    float32; index (H, W), -1 = no mask."""
+    (height, width), (h, w) = index.shape, stage.shape[1:]
+    rows, columns = (np.arange(pixels) * cells // pixels for pixels, cells in ((height, h), (width, w)))
+    cell = rows[:, None] * w + columns
+    inside = index >= 0
+    counts = csr_array(
+        (np.ones(int(inside.sum()), np.float32), (index[inside], cell[inside])), shape=(n, h * w)
+    )  # pixels of each mask in each cell
+    return (counts @ stage.reshape(len(stage), -1).T) / np.maximum(counts.sum(1), 1)[:, None]

@@ -1,0 +1,250 @@
+"""The two regressions of the method ``instant``: which labels do not fit, and what masks should be called instead.
+
+Both are multinomial logistic regressions on standardised features of the mask and of its image. `Instant.suspicion`
+learns the labels that all masks carry now, as far as others of the same kind disagree they are suspicious.
+`Instant.corrections` learns from answers only. Each is fitted anew after some answers from where it was, on a bounded
+number of masks, so that a person does not wait.
+
+The constants were chosen on PASCAL VOC with real Grounded-SAM masks; CamVid and the toy scenes have judged them
+(docs/instant.md).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from a2lc.correction import Corrections
+from a2lc.instant.settings import SURE
+from a2lc.masks import MaskSet
+
+FOLDS = 3  # of images; masks are judged by what others than their own image teach
+PRESENT, ANSWERED = 0.01, 0.02  # C, inverse strength of the prior, of suspicion and of corrections
+ANSWER = 100.0  # how much more an answer counts than a label that nobody has looked at
+CONTEXT = 0.5  # weight of the image's features beside the mask's own
+FIRST_LABEL = 3.0  # weight of the label that a mask came with
+FIT_MASKS = 10_000  # that a regression learns from at most
+ITERATIONS = 100
+TOLERANCE = 1e-3
+AT_ONCE = 1 << 14  # masks that are predicted at a time
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What is suspicious.
+
+    Attributes:
+        scores: (M,) float64: pixels of the mask, over the square root of all pixels with its label, times the
+            probability that its label is wrong.
+        probabilities: (M, K + 1) float32 of all classes and, last, void; from models that have not seen the mask's
+            image where there are several images.
+    """
+
+    scores: np.ndarray
+    probabilities: np.ndarray
+
+
+class Instant:
+    """Suspicion and corrections of a set of masks.
+
+    What they say depends on labels and answers, and in the last digits on what was fitted before; after `forget` on
+    labels and answers alone.
+
+    Args:
+        features: (M, C) float16 (`mask_features`).
+        masks: the M masks.
+        seed: of the folds, and of the choice of masks to learn from where there are too many.
+
+    Raises:
+        ValueError: features of another number of masks, or that are no numbers.
+    """
+
+    def __init__(self, features: np.ndarray, masks: MaskSet, seed: int = 0) -> None:
+        if features.ndim != 2 or len(features) != len(masks):
+            raise ValueError(f"features: expected ({len(masks)}, C), a row per mask, found {features.shape}")
+        table = masks.table
+        self.void, self.ignore_index = len(masks.classes), masks.classes.ignore_index
+        self.area = table["area"].to_numpy().astype(np.float64)
+        self.first = self._classes(table["initial_label"].to_numpy())
+        self._features, self._image = features, table["image"].cat.codes.to_numpy()
+        self._mean, self._scale = _moments(features)
+        self._context = self._of_images()
+        self._size = np.log(self.area).astype(np.float32)[:, None] - np.float32(np.log(self.area).mean())
+        rng = np.random.default_rng(seed)
+        images = len(masks.names)
+        groups = self._image if images > 1 else np.arange(len(masks))
+        folds = min(FOLDS, int(groups.max(initial=0)) + 1)
+        self._fold = (rng.permutation(int(groups.max(initial=0)) + 1) % folds)[groups]
+        self._drawn = rng.permutation(len(masks))  # the order in which masks are learnt from where not all can be
+        self.forget()
+
+    def forget(self) -> None:
+        """Start the regressions from nothing."""
+        self._present = [_Regression(PRESENT) for _ in range(int(self._fold.max(initial=0)) + 1)]
+        self._answers = _Regression(ANSWERED)
+
+    # ------------------------------------------------------------------------------------------ what is suspicious
+    def suspicion(self, labels: np.ndarray, answered: np.ndarray) -> Suspicion:
+        """How suspicious each mask's label is.
+
+        Args:
+            labels: (M,) uint8 present labels, the ignore index = void.
+            answered: (M,) bool, whose label an annotator has given.
+        """
+        labels = self._classes(labels)
+        weights = np.where(answered, ANSWER, 1.0)
+        found = np.zeros((len(labels), self.void + 1), np.float32)
+        for fold, regression in enumerate(self._present):
+            others = np.flatnonzero(self._fold != fold)
+            learnt = self._at_most(others if len(others) else np.arange(len(labels)), answered)
+            regression.fit(self._inputs(learnt), labels[learnt], weights[learnt])
+            self._predict(regression, np.flatnonzero(self._fold == fold), found)
+        pixels = np.bincount(labels, weights=self.area, minlength=self.void + 1)
+        wrong = 1 - found[np.arange(len(labels)), labels].astype(np.float64)
+        return Suspicion(self.area / np.sqrt(pixels[labels]) * wrong, found)
+
+    # ------------------------------------------------------------------------------------------ what it should be
+    def corrections(self, masks: MaskSet) -> Corrections:
+        """What answers say that the other masks should be called: the likeliest class where it is at least `SURE`, else
+        the first label; `masks` carry all answers."""
+        asked, labels = masks.queried, masks.table["label"].to_numpy()
+        rows = np.flatnonzero(asked)
+        found = self.predictions(rows, labels[rows])
+        best, every = found.argmax(1), np.arange(len(found))
+        sure = (found[every, best] >= SURE) & (best < self.void)
+        wanted = np.where(sure, best, self.first)
+        predicted = np.where(wanted == self.void, self.ignore_index, wanted)
+        accepted = (predicted != labels) & ~asked
+        return Corrections(predicted, found[every, wanted].astype(np.float64), accepted, np.empty(0, np.int64))
+
+    def predictions(self, rows: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """What the answers say of all masks.
+
+        Args:
+            rows: (n,) row numbers of all answered masks.
+            answers: (n,) uint8 their answers, the ignore index = void.
+
+        Returns:
+            (M, K + 1) float32 probabilities, the last of void; without an answer all are 0.
+        """
+        found = np.zeros((len(self.first), self.void + 1), np.float32)
+        if len(rows):
+            self._answers.fit(self._with_label(rows), self._classes(answers), None)
+            self._predict(self._answers, np.arange(len(found)), found, with_label=True)
+        return found
+
+    def held_out(self, rows: np.ndarray, answers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """The class that answers about other images make likeliest, for masks that were answered: (w,) int64, K =
+        void, -1 where there are no other answers.
+
+        Args:
+            rows: (n,) row numbers of all answered masks.
+            answers: (n,) uint8 their answers.
+            wanted: (w,) row numbers.
+        """
+        said = np.full(len(wanted), -1)
+        for fold in range(len(self._present)):
+            others, held = self._fold[rows] != fold, self._fold[wanted] == fold
+            if others.any() and held.any():
+                regression = _Regression(ANSWERED)
+                regression.fit(self._with_label(rows[others]), self._classes(answers[others]), None)
+                probabilities = regression.probabilities(self._with_label(wanted[held]))
+                said[held] = regression.classes[probabilities.argmax(1)]
+        return said
+
+    # ------------------------------------------------------------------------------------------ inside
+    def _classes(self, labels: np.ndarray) -> np.ndarray:
+        """Labels with void as the last class: (n,) int64."""
+        return np.where(labels == self.ignore_index, self.void, labels).astype(np.int64)
+
+    def _at_most(self, rows: np.ndarray, answered: np.ndarray) -> np.ndarray:
+        """`FIT_MASKS` of the rows: answered masks first, then at random, always the same."""
+        if len(rows) <= FIT_MASKS:
+            return rows
+        inside = np.zeros(len(answered), bool)
+        inside[rows] = True
+        drawn = self._drawn[inside[self._drawn]]
+        return np.sort(np.concatenate([drawn[answered[drawn]], drawn[~answered[drawn]]])[:FIT_MASKS])
+
+    def _predict(self, regression: _Regression, rows: np.ndarray, into: np.ndarray, with_label: bool = False) -> None:
+        inputs = self._with_label if with_label else self._inputs
+        for start in range(0, len(rows), AT_ONCE):
+            part = rows[start : start + AT_ONCE]
+            into[part[:, None], regression.classes] = regression.probabilities(inputs(part))
+
+    def _inputs(self, rows: np.ndarray) -> np.ndarray:
+        """(n, 2C) float32: standardised features of masks, and of their images."""
+        own = (self._features[rows].astype(np.float32) - self._mean) * self._scale
+        return np.hstack([own, self._context[self._image[rows]]])
+
+    def _with_label(self, rows: np.ndarray) -> np.ndarray:
+        """(n, 2C + 1 + K + 1) float32: also size and first label."""
+        label = np.zeros((len(rows), self.void + 1), np.float32)
+        label[np.arange(len(rows)), self.first[rows]] = FIRST_LABEL
+        return np.hstack([self._inputs(rows), self._size[rows], label])
+
+    def _of_images(self) -> np.ndarray:
+        """(N, C) float32: mean features of each image's masks by area, standardised over masks."""
+        images, width = int(self._image.max(initial=0)) + 1, self._features.shape[1]
+        total = np.zeros((images, width), np.float32)
+        area = np.bincount(self._image, weights=self.area, minlength=images)
+        bounds = np.searchsorted(self._image, np.arange(images + 1))  # rows are sorted by image
+        for image, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            share = (self.area[start:stop] / max(area[image], 1)).astype(np.float32)
+            total[image] = share @ self._features[start:stop].astype(np.float32)
+        counts = np.bincount(self._image, minlength=images).astype(np.float32)[:, None]
+        mean = (counts * total).sum(0) / counts.sum()
+        spread = np.sqrt((counts * (total - mean) ** 2).sum(0) / counts.sum())
+        return CONTEXT * (total - mean) / np.maximum(spread, 1e-6)
+
+
+class _Regression:
+    """Multinomial logistic regression that goes on from its last fit. A single class is certain.
+
+    Attributes:
+        classes: (c,) int64 that occur in what it has learnt from.
+    """
+
+    def __init__(self, inverse_strength: float) -> None:
+        self._inverse_strength = inverse_strength
+        self._model: LogisticRegression | None = None
+        self.classes = np.empty(0, np.int64)
+
+    def fit(self, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> None:
+        """Learn (n,) labels from (n, d) inputs with (n,) weights."""
+        classes = np.unique(labels)
+        if self._model is None or not np.array_equal(classes, self.classes):
+            self._model = None
+            if len(classes) > 1:
+                self._model = LogisticRegression(
+                    C=self._inverse_strength, max_iter=ITERATIONS, tol=TOLERANCE, warm_start=True
+                )
+        self.classes = classes
+        if self._model is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # bounded on purpose
+                warnings.filterwarnings("ignore", "The number of unique classes")  # of the first answers
+                self._model.fit(inputs, labels, weights)
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """(n, c) probabilities of the classes."""
+        if self._model is None:
+            return np.ones((len(inputs), 1))
+        return self._model.predict_proba(inputs)
+
+
+def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and inverse standard deviation of each feature, (C,) float32 each, a part at a time."""
+    total, square = (np.zeros(features.shape[1]) for _ in range(2))
+    for start in range(0, len(features), AT_ONCE):
+        part = features[start : start + AT_ONCE].astype(np.float64)
+        total, square = total + part.sum(0), square + (part**2).sum(0)
+    mean = total / len(features)
+    spread = np.sqrt(np.maximum(square / len(features) - mean**2, 0))
+    if not np.isfinite(spread).all():
+        raise ValueError("features: expected finite numbers, found NaN or infinity")
+    return mean.astype(np.float32), (1 / np.maximum(spread, 1e-6)).astype(np.float32)

@@ -1,0 +1,34 @@
+"""Settings of the method ``instant``."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from a2lc.settings import Settings
+
+INSTANT = "instant"
+"""As an acquisition function: it learns from all masks at once, so it is not registered with the others."""
+
+COLOUR = "colour"
+
+SURE = 0.8
+"""Probability from which on a mask is corrected."""
+
+
+class InstantSettings(Settings):
+    """Settings of ``method: instant``.
+
+    Attributes:
+        features: what masks are compared by: a small backbone of timm that knows ImageNet, such as the default, whose
+            weights are found as those of ``segmenter`` (its ``weights`` and ``offline`` hold here too); or ``colour``:
+            colours, edges, size and place, which need no weights and find less.
+        reorder_every: the masks not yet asked about are put into a new order after so many answers, >= 1.
+        train: whether a segmentation model is trained: ``never``, or on the labels of the ``last`` round, so that its
+            Model mIoU is known.
+    """
+
+    features: str = Field("tf_efficientnet_lite0", pattern=r"^\w[\w.-]*$")
+    reorder_every: int = Field(25, ge=1, strict=True)
+    train: Literal["never", "last"] = "never"

@@ -1,0 +1,133 @@
+"""The stages of a round in which the method ``instant`` differs from A²LC: scoring, asking, and what is corrected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from a2lc.config import Experiment
+from a2lc.correction import Corrections, Evidence
+from a2lc.datasets import Dataset
+from a2lc.instant import Instant, mask_features
+from a2lc.masks import MaskSet
+from a2lc.runs import RoundFolder
+from a2lc.runs.decisions import vetoed
+from a2lc.segmenter import resolve_device
+from a2lc.stages.context import Context, select_queries
+
+
+def instant_of(
+    config: Experiment, dataset: Dataset, masks: MaskSet, device: str, shared: Path, progress: bool
+) -> Instant:
+    """Suspicion and corrections of a run's masks.
+
+    Args:
+        config: of the run.
+        dataset: its images.
+        masks: its masks.
+        device: where a backbone runs, see `a2lc.run`.
+        shared: the folder of the run's initial masks; the features lie in it and beside it.
+        progress: whether to show a bar.
+
+    Raises:
+        MissingExtraError, ValueError, FileNotFoundError, OSError: as `mask_features`.
+    """
+    features = mask_features(
+        config.instant.features,
+        masks,
+        dataset.train,
+        segmenter=config.segmenter,
+        device=resolve_device(device),
+        shared=shared.parent,
+        kept=shared,
+        progress=progress,
+    )
+    return Instant(features, masks, config.seed)
+
+
+def score_instantly(instant: Instant, masks: MaskSet, folder: RoundFolder) -> None:
+    """Write how suspicious every label is, and the probabilities behind it."""
+    instant.forget()
+    found = instant.suspicion(masks.table["label"].to_numpy(), masks.queried)
+    folder.write_table("scores.parquet", pd.DataFrame({"score": found.scores.astype(np.float32)}))
+    folder.write_working(feature=found.probabilities[:, : len(masks.classes)])
+
+
+def ask_instantly(
+    instant: Instant, context: Context, masks: MaskSet, rows: np.ndarray, folder: RoundFolder
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ask about B masks, `InstantSettings.reorder_every` at a time, the others each time in a new order; and write down
+    which.
+
+    Args:
+        instant: suspicion and corrections.
+        context: configuration and annotator.
+        masks: M masks with the labels of round r-1.
+        rows: (B,) row numbers in the order that the round began with.
+        folder: of the round.
+
+    Returns:
+        (B,) row numbers of the masks asked about, in order, and (B,) answers.
+
+    Raises:
+        Waiting: a person has to answer.
+    """
+    budget, every, nowhere = len(rows), context.config.instant.reorder_every, np.full(len(masks), -1)
+    asked, answers = (np.empty(0, np.int64) for _ in range(2))
+    instant.forget()
+    while len(asked) < budget:
+        some = rows[: min(every, budget - len(asked))]
+        asked, answers = np.r_[asked, some], np.r_[answers, context.annotator.answer(some, masks, nowhere)]
+        if len(asked) < budget:
+            masks = masks.relabel(some, answers[-len(some) :], source="annotator", round=folder.number)
+            rows = next_rows(instant, masks, context.config, vetoed(folder.run, masks), budget - len(asked))
+    folder.write_queries(asked)
+    return asked, answers
+
+
+def next_rows(instant: Instant, masks: MaskSet, config: Experiment, protected: np.ndarray, number: int) -> np.ndarray:
+    """(B,) row numbers of the most suspicious masks, once what the answers so far teach is corrected.
+
+    Args:
+        instant: suspicion and corrections.
+        masks: M masks with all answers so far.
+        config: of the run.
+        protected: (M,) bool, masks that must not be corrected.
+        number: B.
+    """
+    labels = masks.table["label"].to_numpy()
+    if config.lcm:
+        proposed = instant.corrections(masks)
+        labels = np.where(proposed.accepted & ~protected, proposed.predicted, labels)
+    scores = instant.suspicion(labels, masks.queried).scores.astype(np.float32)
+    return select_queries(masks, scores, config, seed=0, budget=min(number, int((~masks.queried).sum())))
+
+
+def propose_instantly(
+    instant: Instant, context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder
+) -> tuple[Corrections, Evidence]:
+    """What the answers of all rounds say of the other masks. A correction is never final: it is made anew from the
+    first label, which is put back where the answers are no longer sure.
+
+    Args:
+        instant: suspicion and corrections.
+        context: configuration and data.
+        before: M masks without this round's answers.
+        masks: the same with them.
+        rows: (B,) row numbers of the masks answered in this round.
+        folder: of the round.
+    """
+    instant.forget()
+    proposed = instant.corrections(masks)
+    proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
+    labels, asked = masks.table["label"].to_numpy(), np.flatnonzero(masks.queried)
+    known, held_out = rows[labels[rows] < len(masks.classes)], None
+    if context.config.approval:
+        held_out = instant.held_out(asked, labels[asked], known)
+        held_out = np.where(held_out < len(masks.classes), held_out, -1)
+    probabilities = instant.suspicion(labels, masks.queried).probabilities[:, : len(masks.classes)]
+    config = context.config
+    return proposed, Evidence(probabilities, before, masks, known, config.correction, config.seed, True, held_out)

@@ -1,0 +1,467 @@
+"""`method: instant`: features of masks, which labels are suspicious, what answers correct, and its rounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.color import rgb2lab
+from small_runs import contents, dataset_folder, seeded
+from tiny_backbones import NAME, save_weights
+
+import a2lc
+from a2lc import Experiment, MaskSet, Run
+from a2lc.datasets import Classes, load_dataset
+from a2lc.datasets.base import bit_palette
+from a2lc.files import read_arrays, write_arrays
+from a2lc.human import Queue, next_round
+from a2lc.human.approval import Approval
+from a2lc.human.undo import undo_corrections
+from a2lc.instant import Instant, InstantSettings, kept_features, mask_features
+from a2lc.instant.colour import BINS, colour_features
+from a2lc.instant.regressions import FOLDS
+from a2lc.instant.settings import SURE
+from a2lc.pseudo_labels.sources import make_masks
+from a2lc.segmenter import SegmenterSettings
+from a2lc.segmenter.frozen_parts import FrozenBackbone
+from a2lc.widgets.annotator_state import AnnotatorState
+
+VOID = 255
+COLOUR = {"instant": {"features": "colour"}}
+TOY: dict[str, Any] = {"method": "instant", "seed": seeded(), "rounds": 2, "budget": 60, **COLOUR}
+
+
+# ------------------------------------------------------------------------------------------------ a world of masks
+class World:
+    """Masks whose features say what they are: `images` strips of `masks` masks of 2 x 5 pixels and, each, one more of
+    a single pixel; `truth` is their class, `wrong` of them have another label."""
+
+    def __init__(self, images: int = 8, masks: int = 30, k: int = 3, share: float = 0.1, seed: int = 0) -> None:
+        rng = np.random.default_rng(seeded(seed))
+        self.k, names = k, [f"image{i}" for i in range(images)]
+        self.truth = rng.integers(0, k, images * masks)
+        self.wrong = rng.random(len(self.truth)) < share
+        labels = np.where(self.wrong, (self.truth + 1) % k, self.truth)
+        objects = np.repeat(np.arange(1, masks + 1), 10).reshape(masks, 2, 5).transpose(1, 0, 2).reshape(2, -1)
+        objects[:, 1:5] = 0  # the first mask of an image is narrow, the last a single pixel
+        objects[:, -5:] = 0
+        objects[0, -1] = masks
+        classes = Classes(tuple(f"class{i}" for i in range(k)), bit_palette(k))
+        given = {name: dict(enumerate(labels[i * masks : (i + 1) * masks].tolist(), 1)) for i, name in enumerate(names)}
+        self.masks = MaskSet.from_maps(classes, names, dict.fromkeys(names, objects.astype(np.int32)), given)
+        means = np.repeat(np.eye(k)[self.truth] * 3, 40, axis=1)
+        self.features = (means + rng.normal(0, 0.5, means.shape)).astype(np.float16)
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.masks.table["label"].to_numpy()
+
+    def instant(self, **more: Any) -> Instant:
+        return Instant(self.features, self.masks, **more)
+
+    def answered(self, rows: Any, masks: MaskSet | None = None) -> MaskSet:
+        rows = np.asarray(rows)
+        return (masks or self.masks).relabel(rows, self.truth[rows], source="annotator", round=1)
+
+
+def test_what_does_not_fit_is_suspicious() -> None:
+    world = World()
+    found = world.instant().suspicion(world.labels, np.zeros(len(world.labels), bool))
+    assert found.probabilities.shape == (240, 4) and found.probabilities.sum(1) == pytest.approx(1, abs=1e-5)
+    wrong = 1 - found.probabilities[np.arange(240), world.labels]
+    assert np.median(wrong[world.wrong]) > 2 * np.median(wrong[~world.wrong])
+    size = np.bincount(world.labels, world.masks.table["area"])
+    assert found.scores == pytest.approx(world.masks.table["area"] / np.sqrt(size[world.labels]) * wrong, rel=1e-5)
+
+
+def test_no_model_judges_an_image_that_it_has_seen() -> None:
+    """One image has labels of its own, which none of the others knows: they are suspicious however often it repeats
+    them."""
+    world = World(share=0.0)
+    rows = world.masks.rows("image3")
+    labels = world.labels.copy()
+    labels[rows] = (labels[rows] + 1) % 3
+    found = world.instant().suspicion(labels, np.zeros(len(labels), bool)).probabilities
+    inside = np.zeros(len(labels), bool)
+    inside[rows] = True
+    of_label = found[np.arange(len(labels)), labels]
+    assert of_label[inside].mean() < 0.3 < of_label[~inside].mean()
+    fold = world.instant()._fold.reshape(8, -1)
+    assert (fold == fold[:, :1]).all() and set(fold[:, 0]) == set(range(FOLDS))
+
+
+def test_answers_weigh_more_than_labels() -> None:
+    """Two kinds of masks with the same label; answers about some of one kind make the rest of it suspicious."""
+    world = World(share=0.0, k=2)
+    labels, kind = np.zeros(240, np.uint8), world.truth == 1
+    nobody = np.zeros(240, bool)
+    before = world.instant().suspicion(labels, nobody).probabilities
+    assert (before[:, 0] == 1).all()  # one class is certain
+    asked = nobody.copy()
+    asked[np.flatnonzero(kind)[::4]] = True
+    labels[asked] = 1
+    after = world.instant().suspicion(labels, asked).probabilities[:, 0]
+    assert after[kind & ~asked].mean() < 0.5 < after[~kind].mean()
+
+
+def test_corrections_come_from_answers_and_are_made_anew() -> None:
+    world = World(share=0.3)
+    instant, nothing = world.instant(), world.instant().corrections(world.masks)
+    assert not nothing.accepted.any() and (nothing.predicted == world.labels).all()
+    asked = np.arange(0, 240, 2)
+    masks = world.answered(asked)
+    found = instant.corrections(masks)
+    changed = np.flatnonzero(found.accepted)
+    assert len(changed) > 20 and not set(changed) & set(asked)
+    assert (found.predicted[changed] == world.truth[changed]).mean() > 0.9
+    assert (found.confidence[changed] >= SURE).all()
+    # the same once more: nothing is left to do; a label from nowhere is put back
+    corrected = masks.relabel(changed, found.predicted[changed], source="lcm", round=1, confidence=0.9)
+    assert not instant.corrections(corrected).accepted.any()
+    unsure = np.flatnonzero((found.confidence < SURE) & ~masks.queried)
+    if len(unsure):
+        moved = corrected.relabel(unsure[:1], [(world.labels[unsure[0]] + 1) % 3], source="lcm", round=1, confidence=1)
+        back = instant.corrections(moved)
+        assert np.flatnonzero(back.accepted).tolist() == [unsure[0]]
+        assert back.predicted[unsure[0]] == world.labels[unsure[0]]
+
+
+def test_void_is_an_answer_but_never_a_correction() -> None:
+    world = World(share=0.0)
+    asked = np.arange(0, 240, 2)
+    masks = world.masks.relabel(asked, np.full(120, VOID), source="annotator", round=1)
+    instant = world.instant()
+    assert (instant.predictions(asked, np.full(120, VOID, np.uint8))[:, 3] == 1).all()
+    assert not instant.corrections(masks).accepted.any()
+    suspicious = instant.suspicion(masks.table["label"].to_numpy(), masks.queried)
+    assert np.isfinite(suspicious.scores).all() and (suspicious.scores >= 0).all()
+
+
+def test_held_out_predictions_do_not_know_the_answer() -> None:
+    """Of an image that is unlike all others the others know nothing."""
+    world = World(share=0.0)
+    answers, every = world.truth.astype(np.uint8), np.arange(240)
+    right = world.instant().held_out(every, answers, every) == world.truth
+    assert right.mean() > 0.9
+    rows = world.masks.rows("image3")
+    answers[rows] = (answers[rows] + 1) % 3
+    said = world.instant().held_out(every, answers, every)
+    assert (said[rows] == answers[rows]).mean() < 0.2
+    assert (world.instant().held_out(every[:1], answers[:1], every[:1]) == -1).all()
+
+
+def test_forgetting_makes_it_depend_on_labels_alone() -> None:
+    world, other = World(), World(share=0.5, seed=1)
+    nobody, fresh = np.zeros(240, bool), World().instant()
+    wanted = fresh.suspicion(world.labels, nobody).scores
+    used = world.instant()
+    used.suspicion(other.labels, nobody)
+    used.forget()
+    assert (used.suspicion(world.labels, nobody).scores == wanted).all()
+
+
+def test_many_masks_are_learnt_from_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2lc.instant.regressions.FIT_MASKS", 60)
+    monkeypatch.setattr("a2lc.instant.regressions.AT_ONCE", 7)
+    world = World(images=20)
+    asked = np.zeros(600, bool)
+    asked[::30] = True
+    instant = world.instant()
+    learnt = instant._at_most(np.arange(600), asked)
+    assert len(learnt) == 60 and asked[learnt].sum() == 20 and (np.diff(learnt) > 0).all()
+    wrong = 1 - instant.suspicion(world.labels, asked).probabilities[np.arange(600), world.labels]
+    assert np.median(wrong[world.wrong]) > 2 * np.median(wrong[~world.wrong])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    images=st.integers(1, 4),
+    masks=st.integers(2, 5),
+    k=st.integers(2, 4),
+    share=st.sampled_from([0.0, 0.5, 1.0]),
+    data=st.data(),
+)
+def test_the_smallest_worlds(images: int, masks: int, k: int, share: float, data: st.DataObject) -> None:
+    """One image, fewer masks than folds, one class, all wrong, contradictory answers, void, constant features."""
+    world = World(images, masks, k, share)
+    if data.draw(st.booleans(), label="constant features"):
+        world.features[:] = 1
+    total = images * masks
+    rows = np.array(sorted(data.draw(st.sets(st.integers(0, total - 1)))), dtype=np.int64)
+    answers = np.array([data.draw(st.sampled_from([*range(k), VOID])) for _ in rows], dtype=np.int64)
+    masked = world.masks.relabel(rows, answers, source="annotator", round=1) if len(rows) else world.masks
+    instant, labels = world.instant(), masked.table["label"].to_numpy()
+    found, proposed = instant.suspicion(labels, masked.queried), instant.corrections(masked)
+    assert np.isfinite(found.scores).all() and (found.scores >= -1e-6).all()
+    assert found.probabilities.sum(1) == pytest.approx(1, abs=1e-4)
+    assert not (proposed.accepted & masked.queried).any()
+    assert ((proposed.predicted < k) | (proposed.predicted == VOID)).all()
+    assert len(instant.held_out(rows, answers, rows)) == len(rows)
+
+
+def test_wrong_features_are_named() -> None:
+    world = World()
+    with pytest.raises(ValueError, match=r"features: expected \(240, C\), a row per mask, found \(239, 120\)"):
+        Instant(world.features[1:], world.masks)
+    world.features[5, 1] = np.nan
+    with pytest.raises(ValueError, match="features: expected finite numbers, found NaN or infinity"):
+        world.instant()
+
+
+# ------------------------------------------------------------------------------------------------ features of masks
+def test_features_are_averages_over_cells(tmp_path: Path) -> None:
+    weights = save_weights(tmp_path)
+    dataset_folder(tmp_path / "data", (48, 64))
+    dataset = load_dataset("folder", tmp_path / "data")
+    masks = make_masks(Experiment(dataset="folder", root=tmp_path / "data").pseudo_labels, dataset, False)
+    places = SegmenterSettings(network="frozen", backbone=NAME, weights=weights)
+    found = mask_features(NAME, masks, dataset.train, segmenter=places, progress=False)
+    name = masks.names[1]
+    index, rows = masks.index_map(name), masks.rows(name)
+    backbone = FrozenBackbone(places, torch.device("cpu"), None)
+    for row in range(rows.start, rows.stop):
+        ys, xs = np.nonzero(index == row - rows.start)
+        wanted = []
+        for stage in backbone.maps(dataset.train.image(name)):
+            stage = stage[0].numpy()
+            h, w = stage.shape[1:]
+            wanted += [np.mean([stage[:, y * h // 48, x * w // 64] for y, x in zip(ys, xs, strict=True)], axis=0)]
+        assert found[row] == pytest.approx(np.concatenate(wanted), abs=2e-3)
+    assert found.dtype == np.float16 and len(found) == len(masks)
+
+
+def test_colours_are_those_of_a_loop_over_pixels() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    index = rng.integers(-1, 3, (9, 12))
+    found = colour_features(image, index, 3)
+    lab = rgb2lab(image) / 100
+    for mask in range(3):
+        inside = index == mask
+        of_mask, ys = lab[inside], np.nonzero(inside)[0] / 9
+        assert found[mask, :3] == pytest.approx(of_mask.mean(0), abs=1e-4)
+        assert found[mask, 7:10] == pytest.approx(of_mask.std(0), abs=1e-3)
+        assert found[mask, 5] == pytest.approx(ys.mean(), abs=1e-5)
+        light = np.histogram(of_mask[:, 0], BINS, (0, 1))[0] / inside.sum()
+        assert found[mask, 14 : 14 + BINS] == pytest.approx(light, abs=1e-5)
+        assert found[mask, -2] == pytest.approx(np.log(inside.sum() / 108), abs=1e-5)
+    assert found.shape == (3, 33) and np.isfinite(found).all()
+    one = colour_features(np.zeros((5, 5, 3), np.uint8), np.where(np.eye(5) == 1, 0, -1) * 1, 1)
+    assert np.isfinite(one).all()
+
+
+def test_kept_features_are_used_only_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset_folder(tmp_path / "data")
+    root, kept = tmp_path / "data", tmp_path / "kept"
+    counted: list[int] = []
+
+    def count(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
+        counted.append(n)
+        return colour_features(image, index, n)
+
+    monkeypatch.setattr("a2lc.instant.features.colour_features", count)
+
+    dataset = load_dataset("folder", root)
+    masks = make_masks(Experiment(dataset="folder", root=root).pseudo_labels, dataset, False)
+
+    def get() -> np.ndarray:
+        return mask_features("colour", masks, load_dataset("folder", root).train, kept=kept, progress=False)
+
+    first = get()
+    assert (get() == first).all() and (kept_features(kept, "colour") == first).all()
+    n = len(counted)
+    file = kept / "mask_features-colour.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])  # damaged
+    assert (get() == first).all() and len(counted) == 2 * n
+    write_arrays(file, read_arrays(file) | {"key": np.zeros(32, np.uint8)})  # foreign
+    assert (get() == first).all() and len(counted) == 3 * n
+    picture = next((root / "images").glob("a.*"))
+    Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)  # another image of the same name and size
+    assert (get() != first).any() and len(counted) == 4 * n
+    write_arrays(file, {"other": np.zeros(3)})
+    with pytest.raises(ValueError, match="expected an array 'features', found other"):
+        kept_features(kept, "colour")
+    with pytest.raises(FileNotFoundError):
+        kept_features(tmp_path, "colour")
+
+
+# ------------------------------------------------------------------------------------------------ rounds
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return a2lc.run(Experiment(**TOY), tmp_path_factory.mktemp("runs"), progress=False)
+
+
+def test_a_run_without_a_network(toy: Run) -> None:
+    assert toy.finished
+    summary = toy.summary
+    assert summary["clicks"].tolist() == [0, 60, 120] and summary["model_miou"].isna().all()
+    assert (summary["data_miou"].diff().dropna() > 0).all()
+    first, second = toy.queries(1), toy.queries(2)
+    assert not set(first["row"]) & set(second["row"])
+    truth = a2lc.metrics.truth_histogram(toy.masks(0), a2lc.load_dataset("toy").train).majority
+    assert (first["answer"].to_numpy() == truth[first["row"]]).all()
+    table = toy.masks(2).table
+    assert (table["label"].to_numpy()[second["row"]] == second["answer"]).all()
+    auto = (table["source"] == "lcm").to_numpy()
+    assert auto.any() and (table["confidence"][auto] >= 0).all()
+    with pytest.raises(FileNotFoundError, match="round 2 has no segmenter.safetensors"):
+        toy.segmenter(2)
+    assert Run.open(toy.path).config == toy.config and not (toy.path / "round_01" / "working.safetensors").exists()
+
+
+def test_the_order_changes_within_a_round(toy: Run, tmp_path: Path) -> None:
+    """The first `reorder_every` are those of the first order, the others need not be; in one piece, all are."""
+    order = np.argsort(-toy.folder(1).scores(), kind="stable")
+    asked = toy.queries(1)["row"].to_numpy()
+    assert (asked[:25] == order[:25]).all()
+    fields = TOY | {"rounds": 1, "instant": {"features": "colour", "reorder_every": 60}}
+    whole = a2lc.run(Experiment(**fields), tmp_path, progress=False)
+    assert (whole.queries(1)["row"].to_numpy() == np.argsort(-whole.folder(1).scores(), kind="stable")[:60]).all()
+
+
+def test_without_corrections_only_answers_change_labels(tmp_path: Path) -> None:
+    run = a2lc.run(Experiment(**TOY | {"rounds": 1, "lcm": False}), tmp_path, progress=False)
+    assert run.summary["n_auto"].tolist() == [0, 0] and (run.masks().table["source"] != "lcm").all()
+
+
+def test_the_last_round_may_train(tmp_path: Path) -> None:
+    fields = TOY | {"instant": {"features": "colour", "train": "last"}, "segmenter": {"iterations": 2}}
+    run = a2lc.run(Experiment(**fields), tmp_path, progress=False)
+    assert run.summary["model_miou"].notna().tolist() == [False, False, True]
+    assert run.segmenter(2).predict(np.zeros((32, 32, 3), np.uint8)).shape == (14, 32, 32)
+    again = a2lc.run(Experiment(**fields | {"rounds": 3}), tmp_path, progress=False)  # goes on
+    assert again.path == run.path and again.summary["model_miou"].notna().tolist() == [False, False, True, True]
+
+
+def test_the_same_run_gives_the_same_files(toy: Run, tmp_path: Path) -> None:
+    again = a2lc.run(Experiment(**TOY), tmp_path, progress=False)
+    assert contents(again.path) == contents(toy.path)
+
+
+def test_missing_weights_say_what_to_install(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    fields = TOY | {"instant": {"features": "resnet18.a1_in1k"}, "segmenter": {"offline": True, "weights": tmp_path}}
+    with pytest.raises((FileNotFoundError, ValueError), match="resnet18.a1_in1k"):
+        a2lc.run(Experiment(**fields), tmp_path / "runs", progress=False)
+    places = SegmenterSettings(offline=True, weights=tmp_path)
+    dataset = load_dataset("toy")
+    with pytest.raises(FileNotFoundError, match="`features: colour` needs none"):
+        mask_features(NAME, MaskSet.load(_masks_of(tmp_path)), dataset.train, segmenter=places, progress=False)
+
+
+def _masks_of(tmp_path: Path) -> Path:
+    return a2lc.run(Experiment(**TOY | {"rounds": 0}), tmp_path / "other", progress=False).initial
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"instant": {"features": "../x"}}, r"instant.features: .*'\.\./x'"),
+        ({"instant": {"reorder_every": 0}}, "instant.reorder_every: .*found 0"),
+        ({"instant": {"train": "first"}}, "instant.train: .*'first'"),
+        ({"query": "pixel"}, "query: acquisition 'instant' takes 'mask', found 'pixel'"),
+        ({"correction": {"guard": True}}, "correction.guard: belongs to the LCM"),
+        ({"method": "a2lc"}, "instant: belongs to acquisition 'instant', found 'abc'"),
+        ({"pseudo_labels": {"kind": "superpixels", "superpixels": {"side": 32}}}, "acquisition: superpixels take"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Experiment(**TOY | fields)
+
+
+def test_runs_of_other_methods_keep_their_names() -> None:
+    assert Experiment(dataset="toy").name == "toy-a2lc-s0-b3569362"
+    assert InstantSettings().reorder_every == 25
+
+
+# ------------------------------------------------------------------------------------------------ a person
+@pytest.fixture
+def waiting(tmp_path: Path) -> Run:
+    fields = TOY | {"annotator": "human", "budget": 8, "instant": {"features": "colour", "reorder_every": 1}}
+    return a2lc.run(Experiment(**fields), tmp_path, progress=False)
+
+
+def right(queue: Queue) -> str:
+    truth = a2lc.load_dataset("toy").train.ground_truth(queue.current.image)  # type: ignore[union-attr]
+    inside = queue.masks.object_map(queue.current.image) == queue.current.mask_id  # type: ignore[union-attr]
+    label = int(np.bincount(truth[inside]).argmax())
+    return "void" if label == VOID else queue.classes.names[label]
+
+
+def test_a_person_is_asked_in_a_new_order_after_each_answer(waiting: Run) -> None:
+    state = AnnotatorState(waiting)
+    first = [query.row for query in state.queue.queries]
+    shown: list[int] = []
+    while state.query is not None:
+        assert state.query == state.queue.queries[len(shown)]
+        shown.append(state.query.row)
+        state.answer("skip" if len(shown) == 3 else right(state.queue))
+    assert len(set(shown)) == 8 and shown[0] == first[0] and state.queue.answered == 7
+    again = Queue(waiting)
+    assert [query.row for query in again.queries] == shown and not again.pending
+    back = AnnotatorState(waiting)
+    back.undo()
+    assert back.query is not None and back.query.row == shown[-1]
+    back.answer("confirm")
+    assert {query.row for query in Queue(waiting).queries} == set(shown)
+    run = next_round(waiting, progress=False)
+    assert run.waits_for in ("approval", "answers") and run.queries(1)["row"].tolist() == [*shown[:2], *shown[3:]]
+    table = run.masks(0).table.iloc[run.queries(1)["row"]]
+    assert run.queries(1)["image"].tolist() == table["image"].tolist()
+
+
+def test_a_queue_goes_on_with_the_answers_of_another_process(waiting: Run) -> None:
+    state = AnnotatorState(waiting)
+    for _ in range(3):
+        state.answer("confirm")
+    asked = [query.row for query in state.queue.queries[:3]]
+    other = AnnotatorState(waiting)
+    assert [query.row for query in other.queue.queries[:3]] == asked and other.query == other.queue.queries[3]
+    assert len(other.queue) == 8
+    other.answer("confirm")
+    state.answer("confirm")  # what it shows is answered, whoever else has answered meanwhile
+    assert Queue(waiting).answered in (4, 5)
+
+
+def test_corrections_wait_for_approval_with_an_estimate(tmp_path: Path) -> None:
+    fields = TOY | {"annotator": "human", "budget": 150}
+    run = a2lc.run(Experiment(**fields), tmp_path, progress=False)
+    queue = Queue(run)
+    truth = a2lc.metrics.truth_histogram(queue.masks, a2lc.load_dataset("toy").train).majority
+    names = [*queue.classes.names]
+    queue.answer_many((q.position, "void" if truth[q.row] == VOID else names[truth[q.row]]) for q in queue.queries)
+    run = next_round(run, progress=False)
+    assert run.waits_for == "approval"
+    approval = Approval(run)
+    assert len(approval.table) and approval.table["right"].between(0, 1).all()
+    rejected = approval.table.iloc[0]
+    approval.reject(masks=[(rejected["image"], rejected["mask_id"])])
+    approval.close(enough=True)
+    run = next_round(run, progress=False) if run.waits_for == "approval" else a2lc.run(run.config, tmp_path)
+    row = run.masks(0).row(rejected["image"], rejected["mask_id"])
+    assert run.masks(1).table["source"][row] == "initial"
+
+
+def test_what_was_undone_stays_undone(toy: Run, tmp_path: Path) -> None:
+    run = a2lc.run(Experiment(**TOY | {"rounds": 1}), tmp_path, progress=False)
+    auto = run.masks().table[lambda t: t["source"] == "lcm"].iloc[0]
+    undo_corrections(run, [(auto["image"], int(auto["mask_id"]))])
+    run = a2lc.run(Experiment(**TOY), tmp_path, progress=False)
+    row = run.masks(0).row(auto["image"], int(auto["mask_id"]))
+    assert run.masks(2).table["source"][row] != "lcm"
+
+
+def test_only_instant_runs_change_their_order(tmp_path: Path) -> None:
+    fields = {"annotator": "human", "rounds": 1, "budget": 3, "segmenter": {"iterations": 1}}
+    queue = Queue(a2lc.run(Experiment(**fields), tmp_path, progress=False))
+    with pytest.raises(ValueError, match="its queue has one order, only `method: instant` changes it"):
+        queue.reorder(np.arange(3))
+    assert replace(queue.queries[0], position=1) != queue.queries[0]
