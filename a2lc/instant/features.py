@@ -123,6 +123,8 @@ def _extractor(
         backbone = FrozenBackbone(frozen, device, shared)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}{WITHOUT_WEIGHTS}") from error
+    except ValueError as error:
+        raise ValueError(f"features: {str(error).removeprefix('segmenter.backbone: ')}") from error
 
     def of_image(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
         return np.hstack([_averages(stage[0].cpu().numpy(), index, n) for stage in backbone.maps(image)])
