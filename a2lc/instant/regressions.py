@@ -1,6 +1,6 @@
 """The two regressions of the method ``instant``: which labels do not fit, and what masks should be called instead.
 
-Both are multinomial logistic regressions on standardised features of the mask and of its image. `Instant.suspicion`
+Both are multinomial logistic regressions on standardised features of the mask. `Instant.suspicion`
 learns the labels that all masks carry now, as far as others of the same kind disagree they are suspicious.
 `Instant.corrections` learns from answers only. Each is fitted anew after some answers from where it was, on a bounded
 number of masks, so that a person does not wait.
@@ -25,7 +25,6 @@ from a2lc.masks import MaskSet
 FOLDS = 3  # of images; masks are judged by what others than their own image teach
 PRESENT, ANSWERED = 0.01, 0.02  # C, inverse strength of the prior, of suspicion and of corrections
 ANSWER = 100.0  # how much more an answer counts than a label that nobody has looked at
-CONTEXT = 0.5  # weight of the image's features beside the mask's own
 FIRST_LABEL = 3.0  # weight of the label that a mask came with
 FIT_MASKS = 10_000  # that a regression learns from at most
 ITERATIONS = 100
@@ -70,15 +69,14 @@ class Instant:
         self.void, self.ignore_index = len(masks.classes), masks.classes.ignore_index
         self.area = table["area"].to_numpy().astype(np.float64)
         self.first = self._classes(table["initial_label"].to_numpy())
-        self._features, self._image = features, table["image"].cat.codes.to_numpy()
+        self._features = features
         self._mean, self._scale = _moments(features)
-        self._context = self._of_images()
         self._size = np.log(self.area).astype(np.float32)[:, None] - np.float32(np.log(self.area).mean())
         rng = np.random.default_rng(seed)
         images = len(masks.names)
-        groups = self._image if images > 1 else np.arange(len(masks))
-        folds = min(FOLDS, int(groups.max(initial=0)) + 1)
-        self._fold = (rng.permutation(int(groups.max(initial=0)) + 1) % folds)[groups]
+        groups = table["image"].cat.codes.to_numpy() if images > 1 else np.arange(len(masks))
+        number = int(groups.max(initial=0)) + 1
+        self._fold = (rng.permutation(number) % min(FOLDS, number))[groups]
         self._drawn = rng.permutation(len(masks))  # the order in which masks are learnt from where not all can be
         self.forget()
 
@@ -177,29 +175,14 @@ class Instant:
             into[part[:, None], regression.classes] = regression.probabilities(inputs(part))
 
     def _inputs(self, rows: np.ndarray) -> np.ndarray:
-        """(n, 2C) float32: standardised features of masks, and of their images."""
-        own = (self._features[rows].astype(np.float32) - self._mean) * self._scale
-        return np.hstack([own, self._context[self._image[rows]]])
+        """(n, C) float32: standardised features."""
+        return (self._features[rows].astype(np.float32) - self._mean) * self._scale
 
     def _with_label(self, rows: np.ndarray) -> np.ndarray:
-        """(n, 2C + 1 + K + 1) float32: also size and first label."""
+        """(n, C + 1 + K + 1) float32: also size and first label."""
         label = np.zeros((len(rows), self.void + 1), np.float32)
         label[np.arange(len(rows)), self.first[rows]] = FIRST_LABEL
         return np.hstack([self._inputs(rows), self._size[rows], label])
-
-    def _of_images(self) -> np.ndarray:
-        """(N, C) float32: mean features of each image's masks by area, standardised over masks."""
-        images, width = int(self._image.max(initial=0)) + 1, self._features.shape[1]
-        total = np.zeros((images, width), np.float32)
-        area = np.bincount(self._image, weights=self.area, minlength=images)
-        bounds = np.searchsorted(self._image, np.arange(images + 1))  # rows are sorted by image
-        for image, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-            share = (self.area[start:stop] / max(area[image], 1)).astype(np.float32)
-            total[image] = share @ self._features[start:stop].astype(np.float32)
-        counts = np.bincount(self._image, minlength=images).astype(np.float32)[:, None]
-        mean = (counts * total).sum(0) / counts.sum()
-        spread = np.sqrt((counts * (total - mean) ** 2).sum(0) / counts.sum())
-        return CONTEXT * (total - mean) / np.maximum(spread, 1e-6)
 
 
 class _Regression:

@@ -1,0 +1,128 @@
+"""What makes `method: instant` good? `python benchmarks/instant.py voc --out paper_figures/voc`.
+
+Plays the rounds of a profile's masks with an oracle, from memory and without run folders, with one thing changed at a
+time, and writes instant_variants.{csv,md,tex}: Data mIoU after each fifth of the answers (five rounds of 9 % of the
+masks), its mean over all numbers of answers (area under the curve), and how many answers bring 80 and 85 %. Means over
+seeds of the folds. All constants were chosen on PASCAL VOC; CamVid and toy judge them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+
+from a2lc.config import Experiment
+from a2lc.datasets import load_dataset
+from a2lc.instant import Instant, mask_features
+from a2lc.instant.settings import COLOUR
+from a2lc.machine import MissingExtraError
+from a2lc.masks import MaskSet
+from a2lc.metrics import TruthHistogram, truth_histogram
+from a2lc.paper.origin import origin
+from a2lc.paper.tables import save_table
+from a2lc.stages.initial import initial_masks
+
+SHARE, ROUNDS, STEPS = 0.09, 5, 50  # of the masks in a round; new orders in all rounds together
+LITE0 = "tf_efficientnet_lite0"
+CONSTANTS = "a2lc.instant.regressions"
+
+# name -> features, how often there is a new order, whether masks are corrected, constants
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "a stronger prior, answers count less": {"PRESENT": 0.005, "ANSWER": 20.0},
+    "answers count as other labels": {"ANSWER": 1.0},
+    "without the first label": {"FIRST_LABEL": 0.0},
+    "corrections from 0.6": {"SURE": 0.6},
+    "corrections from 0.95": {"SURE": 0.95},
+    "without corrections": {"corrects": False},
+    "a new order per round": {"steps": ROUNDS},
+    "five folds": {"FOLDS": 5},
+    "tf_efficientnet_lite1": {"features": "tf_efficientnet_lite1"},
+    "tf_efficientnet_lite2": {"features": "tf_efficientnet_lite2"},
+    "colour": {"features": COLOUR},
+}
+
+
+def play(
+    masks: MaskSet, truth: TruthHistogram, features: np.ndarray, seed: int, steps: int, corrects: bool
+) -> tuple[np.ndarray, float]:
+    """Five rounds in `steps` parts, each asked in a new order.
+
+    Returns:
+        (steps + 1, 2) answers and Data mIoU in [0, 1] before and after each part; the processor seconds without
+        measuring.
+    """
+    instant, given, total = Instant(features, masks, seed), masks, round(ROUNDS * SHARE * len(masks))
+    corrected, seconds = masks, 0.0
+    curve = [(0, truth.data_metrics(masks).miou)]
+    for stop in np.linspace(0, total, steps + 1).round().astype(int)[1:]:
+        start = time.process_time()
+        scores = instant.suspicion(corrected.table["label"].to_numpy(), given.queried).scores
+        rows = np.argsort(-np.where(given.queried, -np.inf, scores), kind="stable")[: stop - curve[-1][0]]
+        given = corrected = given.relabel(rows, truth.majority[rows], source="annotator", round=1)
+        if corrects:
+            proposed = instant.corrections(given)
+            at = np.flatnonzero(proposed.accepted)
+            corrected = given.relabel(at, proposed.predicted[at], source="lcm", round=1, confidence=1.0)
+        seconds += time.process_time() - start
+        curve.append((int(stop), truth.data_metrics(corrected).miou))
+    return np.array(curve), seconds
+
+
+def variant(masks: MaskSet, truth: TruthHistogram, features: np.ndarray, seed: int, **changed: Any) -> dict[str, Any]:
+    """A row of the table for one seed."""
+    steps, corrects = changed.pop("steps", STEPS), changed.pop("corrects", True)
+    with ExitStack() as stack:
+        for name, value in changed.items():
+            stack.enter_context(patch(f"{CONSTANTS}.{name}", value))
+        curve, seconds = play(masks, truth, features, seed, steps, corrects)
+    answers, miou = curve[:, 0], 100 * curve[:, 1]
+    row = {f"answers_{i}": float(np.interp(i * answers[-1] / ROUNDS, answers, miou)) for i in range(ROUNDS + 1)}
+    row |= {"mean": float(np.trapezoid(miou, answers) / answers[-1])}
+    for level in (80, 85):
+        reached = answers[miou >= level]
+        row[f"to_{level}"] = float(reached[0]) if len(reached) else float("nan")
+    return row | {"seconds": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("profile", help="toy, camvid or voc")
+    parser.add_argument("root", nargs="?", default=None, help="of the data")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where masks and features are kept")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    arguments = parser.parse_args()
+    more = {} if arguments.root is None else {"root": arguments.root}
+    config = Experiment.from_file(f"notebooks/params/{arguments.profile}.yaml", method="instant", **more)
+    dataset = load_dataset(config.dataset, config.root)
+    masks, kept = initial_masks(config, dataset, arguments.runs, True)
+    truth, rows = truth_histogram(masks, dataset.train), []
+    for name in arguments.only:
+        changed = dict(VARIANTS[name])
+        try:
+            chosen = changed.pop("features", LITE0)
+            features = mask_features(chosen, masks, dataset.train, shared=kept.parent, kept=kept)
+        except (FileNotFoundError, MissingExtraError) as error:
+            print(f"{name}: left out, {error}")
+            continue
+        of_seeds = pd.DataFrame([variant(masks, truth, features, seed, **changed) for seed in range(arguments.seeds)])
+        rows.append({"variant": name, **of_seeds.mean().round(2), "mean_std": round(of_seeds["mean"].std(), 2)})
+        print(rows[-1], flush=True)
+    caption = (
+        f"Method instant, one thing changed at a time: {arguments.profile}, {len(masks.names)} images, "
+        f"{len(masks)} masks; pseudo-labels {origin(config)}; mean of {arguments.seeds} seeds of the folds."
+    )
+    save_table(pd.DataFrame(rows), "instant_variants", arguments.out, caption)
+
+
+if __name__ == "__main__":
+    main()
