@@ -27,7 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "paper_figures"
 REFERENCE = ROOT / "a2lc" / "reference_results"
 ITEMS = ("table1", "table2", "table3", "table4", "table5", "figure1", "figure4", "figure5", "figure6")
-COMMITTED = {"toy": ITEMS, "camvid": ITEMS, "voc": ("table1", "table3", "table4", "table5", "figure1", "figure4", "figure5", "figure6")}
+COMMITTED = {
+    "toy": ITEMS,
+    "camvid": ITEMS,
+    "voc": ("table1", "table3", "table4", "table5", "figure1", "figure4", "figure5", "figure6"),
+}
 """Profile -> the items whose results are committed."""
 LABELS = {"toy": "simulated", "camvid": "simulated", "voc": "real Grounded-SAM output"}
 """What every caption says of a profile's pseudo-labels."""
