@@ -40,6 +40,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "answers count as other labels": {"ANSWER": 1.0},
     "without the first label": {"FIRST_LABEL": 0.0},
     "corrections from 0.6": {"SURE": 0.6},
+    "corrections from 0.8": {"SURE": 0.8},
     "corrections from 0.95": {"SURE": 0.95},
     "without corrections": {"corrects": False},
     "a new order per round": {"steps": ROUNDS},
@@ -60,15 +61,15 @@ def play(
         measuring.
     """
     instant, given, total = Instant(features, masks, seed), masks, round(ROUNDS * SHARE * len(masks))
-    corrected, seconds = masks, 0.0
+    corrected, seconds = masks, 0.0  # seconds without measuring
     curve = [(0, truth.data_metrics(masks).miou)]
     for stop in np.linspace(0, total, steps + 1).round().astype(int)[1:]:
         start = time.process_time()
-        scores = instant.suspicion(corrected.table["label"].to_numpy(), given.queried).scores
-        rows = np.argsort(-np.where(given.queried, -np.inf, scores), kind="stable")[: stop - curve[-1][0]]
+        found = instant.suspicion(corrected.table["label"].to_numpy(), given.queried)
+        rows = np.argsort(-np.where(given.queried, -np.inf, found.scores), kind="stable")[: stop - curve[-1][0]]
         given = corrected = given.relabel(rows, truth.majority[rows], source="annotator", round=1)
         if corrects:
-            proposed = instant.corrections(given)
+            proposed = instant.corrections(given, found)
             at = np.flatnonzero(proposed.accepted)
             corrected = given.relabel(at, proposed.predicted[at], source="lcm", round=1, confidence=1.0)
         seconds += time.process_time() - start

@@ -113,22 +113,27 @@ def test_answers_weigh_more_than_labels() -> None:
 
 def test_corrections_come_from_answers_and_are_made_anew() -> None:
     world = World(share=0.3)
-    instant, nothing = world.instant(), world.instant().corrections(world.masks)
+    instant, nobody = world.instant(), np.zeros(240, bool)
+    present = instant.suspicion(world.labels, nobody)
+    nothing = instant.corrections(world.masks, present)
     assert not nothing.accepted.any() and (nothing.predicted == world.labels).all()
     asked = np.arange(0, 240, 2)
     masks = world.answered(asked)
-    found = instant.corrections(masks)
+    found = instant.corrections(masks, present)
     changed = np.flatnonzero(found.accepted)
     assert len(changed) > 20 and not set(changed) & set(asked)
     assert (found.predicted[changed] == world.truth[changed]).mean() > 0.9
     assert (found.confidence[changed] >= SURE).all()
+    both = present.probabilities
+    assert (both[changed, found.predicted[changed]] > both[changed, world.labels[changed]]).all()
+    assert not instant.corrections(masks, replace(present, probabilities=np.zeros_like(both))).accepted.any()
     # the same once more: nothing is left to do; a label from nowhere is put back
     corrected = masks.relabel(changed, found.predicted[changed], source="lcm", round=1, confidence=0.9)
-    assert not instant.corrections(corrected).accepted.any()
-    unsure = np.flatnonzero((found.confidence < SURE) & ~masks.queried)
+    assert not instant.corrections(corrected, present).accepted.any()
+    unsure = np.flatnonzero((found.predicted == world.labels) & ~masks.queried)
     if len(unsure):
         moved = corrected.relabel(unsure[:1], [(world.labels[unsure[0]] + 1) % 3], source="lcm", round=1, confidence=1)
-        back = instant.corrections(moved)
+        back = instant.corrections(moved, present)
         assert np.flatnonzero(back.accepted).tolist() == [unsure[0]]
         assert back.predicted[unsure[0]] == world.labels[unsure[0]]
 
@@ -139,8 +144,8 @@ def test_void_is_an_answer_but_never_a_correction() -> None:
     masks = world.masks.relabel(asked, np.full(120, VOID), source="annotator", round=1)
     instant = world.instant()
     assert (instant.predictions(asked, np.full(120, VOID, np.uint8))[:, 3] == 1).all()
-    assert not instant.corrections(masks).accepted.any()
     suspicious = instant.suspicion(masks.table["label"].to_numpy(), masks.queried)
+    assert not instant.corrections(masks, suspicious).accepted.any()
     assert np.isfinite(suspicious.scores).all() and (suspicious.scores >= 0).all()
 
 
@@ -198,7 +203,8 @@ def test_the_smallest_worlds(images: int, masks: int, k: int, share: float, data
     answers = np.array([data.draw(st.sampled_from([*range(k), VOID])) for _ in rows], dtype=np.int64)
     masked = world.masks.relabel(rows, answers, source="annotator", round=1) if len(rows) else world.masks
     instant, labels = world.instant(), masked.table["label"].to_numpy()
-    found, proposed = instant.suspicion(labels, masked.queried), instant.corrections(masked)
+    found = instant.suspicion(labels, masked.queried)
+    proposed = instant.corrections(masked, found)
     assert np.isfinite(found.scores).all() and (found.scores >= -1e-6).all()
     assert found.probabilities.sum(1) == pytest.approx(1, abs=1e-4)
     assert not (proposed.accepted & masked.queried).any()

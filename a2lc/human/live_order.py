@@ -24,13 +24,17 @@ class LiveOrder:
         self._queue = queue
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)
         self._answers = 0
+        self._found = self._instant.suspicion(queue.masks.table["label"].to_numpy(), queue.masks.queried)
         if queue.answered:  # some were given earlier
             self.renew()
 
     def renew(self) -> None:
         """Put what is left into a new order, where there are `InstantSettings.reorder_every` answers more than last
         time."""
-        from a2lc.stages.instant import next_rows  # needs PyTorch, which a look at a queue does not
+        from a2lc.stages.instant import (
+            most_suspicious,
+            next_suspicion,
+        )  # needs PyTorch, which a look at a queue does not
 
         queue, config = self._queue, self._queue.run.config
         if abs(queue.answered - self._answers) < config.instant.reorder_every:
@@ -40,4 +44,6 @@ class LiveOrder:
         given = {row: label for row, label in said.items() if label is not None}  # no skips
         rows, labels = (np.array([*values], dtype=np.int64) for values in (given.keys(), given.values()))
         masks = queue.masks.relabel(rows, labels, source="annotator", round=queue.round)
-        queue.reorder(next_rows(self._instant, masks, config, vetoed(queue.run.path, masks), len(queue)))
+        protected = vetoed(queue.run.path, masks)
+        self._found = next_suspicion(self._instant, masks, self._found, config, protected)
+        queue.reorder(most_suspicious(self._found, masks, config, len(queue)))

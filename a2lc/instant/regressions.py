@@ -106,14 +106,20 @@ class Instant:
         return Suspicion(self.area / np.sqrt(pixels[labels]) * wrong, found)
 
     # ------------------------------------------------------------------------------------------ what it should be
-    def corrections(self, masks: MaskSet) -> Corrections:
-        """What answers say that the other masks should be called: the likeliest class where it is at least `SURE`, else
-        the first label; `masks` carry all answers."""
+    def corrections(self, masks: MaskSet, present: Suspicion) -> Corrections:
+        """What the other masks should be called: the class that answers make likeliest, where it is at least `SURE` and
+        present labels, too, make it likelier than the first label; else the first label.
+
+        Args:
+            masks: with all answers.
+            present: what present labels make likely, with or without the last answers.
+        """
         asked, labels = masks.queried, masks.table["label"].to_numpy()
         rows = np.flatnonzero(asked)
         found = self.predictions(rows, labels[rows])
         best, every = found.argmax(1), np.arange(len(found))
         sure = (found[every, best] >= SURE) & (best < self.void)
+        sure &= present.probabilities[every, best] > present.probabilities[every, self.first]
         wanted = np.where(sure, best, self.first)
         predicted = np.where(wanted == self.void, self.ignore_index, wanted)
         accepted = (predicted != labels) & ~asked

@@ -13,8 +13,8 @@ INSTANT = "instant"
 
 COLOUR = "colour"
 
-SURE = 0.8
-"""Probability from which on a mask is corrected."""
+SURE = 0.7
+"""Probability that answers must give a class for a mask to be corrected."""
 
 
 class InstantSettings(Settings):

@@ -11,7 +11,7 @@ import pandas as pd
 from a2lc.config import Experiment
 from a2lc.correction import Corrections, Evidence
 from a2lc.datasets import Dataset
-from a2lc.instant import Instant, mask_features
+from a2lc.instant import Instant, Suspicion, mask_features
 from a2lc.masks import MaskSet
 from a2lc.runs import RoundFolder
 from a2lc.runs.decisions import vetoed
@@ -78,32 +78,42 @@ def ask_instantly(
     budget, every, nowhere = len(rows), context.config.instant.reorder_every, np.full(len(masks), -1)
     asked, answers = (np.empty(0, np.int64) for _ in range(2))
     instant.forget()
+    found = instant.suspicion(masks.table["label"].to_numpy(), masks.queried)
     while len(asked) < budget:
         some = rows[: min(every, budget - len(asked))]
         asked, answers = np.r_[asked, some], np.r_[answers, context.annotator.answer(some, masks, nowhere)]
         if len(asked) < budget:
             masks = masks.relabel(some, answers[-len(some) :], source="annotator", round=folder.number)
-            rows = next_rows(instant, masks, context.config, vetoed(folder.run, masks), budget - len(asked))
+            found = next_suspicion(instant, masks, found, context.config, vetoed(folder.run, masks))
+            rows = most_suspicious(found, masks, context.config, budget - len(asked))
     folder.write_queries(asked)
     return asked, answers
 
 
-def next_rows(instant: Instant, masks: MaskSet, config: Experiment, protected: np.ndarray, number: int) -> np.ndarray:
-    """(B,) row numbers of the most suspicious masks, once what the answers so far teach is corrected.
+def next_suspicion(
+    instant: Instant, masks: MaskSet, last: Suspicion, config: Experiment, protected: np.ndarray
+) -> Suspicion:
+    """What is suspicious once what the answers so far teach is corrected.
 
     Args:
         instant: suspicion and corrections.
         masks: M masks with all answers so far.
+        last: what was suspicious before the last of them.
         config: of the run.
         protected: (M,) bool, masks that must not be corrected.
-        number: B.
     """
     labels = masks.table["label"].to_numpy()
     if config.lcm:
-        proposed = instant.corrections(masks)
+        proposed = instant.corrections(masks, last)
         labels = np.where(proposed.accepted & ~protected, proposed.predicted, labels)
-    scores = instant.suspicion(labels, masks.queried).scores.astype(np.float32)
-    return select_queries(masks, scores, config, seed=0, budget=min(number, int((~masks.queried).sum())))
+    return instant.suspicion(labels, masks.queried)
+
+
+def most_suspicious(found: Suspicion, masks: MaskSet, config: Experiment, number: int) -> np.ndarray:
+    """(B,) row numbers of masks without an answer, the most suspicious first; `number` of them where there are so
+    many."""
+    left = int((~masks.queried).sum())
+    return select_queries(masks, found.scores.astype(np.float32), config, seed=0, budget=min(number, left))
 
 
 def propose_instantly(
@@ -121,13 +131,14 @@ def propose_instantly(
         folder: of the round.
     """
     instant.forget()
-    proposed = instant.corrections(masks)
-    proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
     labels, asked = masks.table["label"].to_numpy(), np.flatnonzero(masks.queried)
+    present = instant.suspicion(labels, masks.queried)
+    proposed = instant.corrections(masks, present)
+    proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
     known, held_out = rows[labels[rows] < len(masks.classes)], None
     if context.config.approval:
         held_out = instant.held_out(asked, labels[asked], known)
         held_out = np.where(held_out < len(masks.classes), held_out, -1)
-    probabilities = instant.suspicion(labels, masks.queried).probabilities[:, : len(masks.classes)]
+    probabilities = present.probabilities[:, : len(masks.classes)]
     config = context.config
     return proposed, Evidence(probabilities, before, masks, known, config.correction, config.seed, True, held_out)
