@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
+from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
 from a2lc.metrics import truth_histogram
+from a2lc.pseudo_labels.sources import make_masks
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 ROUND = {"scored", "queried", "answered", "corrected", "trained"}
@@ -26,6 +28,7 @@ def scripts() -> Any:
     sys.path.insert(0, str(BENCHMARKS))
     import broken_class
     import generated
+    import instant
     import look_alikes
     import measuring
     import scale
@@ -33,7 +36,7 @@ def scripts() -> Any:
     import speed
     import speed_training
 
-    every = (broken_class, generated, look_alikes, measuring, scale, scale_fit, speed, speed_training)
+    every = (broken_class, generated, instant, look_alikes, measuring, scale, scale_fit, speed, speed_training)
     modules = {module.__name__: module for module in every}
     yield modules
     sys.path[:] = before
@@ -172,3 +175,22 @@ def test_masks_of_one_class_are_broken(scripts: dict[str, ModuleType], tmp_path:
         script.broken(masks, "building", "castle", seed=0)
     rows = [{"wrong": "a", "network": "n", "seed": seed, "first 20": count} for seed, count in ((1, 4), (0, 1))]
     assert script.summary(rows)[["seed", "first 20"]].to_numpy().tolist() == [[0, 1], [1, 4], ["mean", 2.5]]
+
+
+def test_variants_of_instant_change_what_they_name(scripts: dict[str, ModuleType]) -> None:
+    script, dataset = scripts["instant"], load_dataset("toy")
+    masks = make_masks(Experiment(dataset="toy").pseudo_labels, dataset, False)
+    truth = truth_histogram(masks, dataset.train)
+    features = np.random.default_rng(0).normal(size=(len(masks), 5)).astype(np.float16)
+    row = script.variant(masks, truth, features, 0, steps=2)
+    total = round(0.45 * len(masks))
+    assert row["answers_0"] == pytest.approx(100 * truth.data_metrics(masks).miou)
+    assert row["answers_5"] > row["answers_0"] and row["seconds"] > 0
+    curve, _ = script.play(masks, truth, features, 0, 2, False)
+    assert curve[:, 0].tolist() == [0, round(total / 2), total] and (np.diff(curve[:, 1]) >= 0).all()
+    never = script.variant(masks, truth, features, 0, steps=2, SURE=1.1)
+    assert never["answers_5"] == pytest.approx(100 * curve[-1, 1])  # the constant is changed, and put back afterwards
+    assert script.variant(masks, truth, features, 0, steps=2)["answers_5"] == pytest.approx(row["answers_5"])
+    for changed in script.VARIANTS.values():
+        constants = changed.keys() - {"features", "steps", "corrects"}
+        assert constants <= vars(sys.modules[script.CONSTANTS]).keys()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from a2lc.human.queue import Queue
-from a2lc.instant import Instant, kept_features
 from a2lc.runs.decisions import vetoed
 
 
@@ -20,6 +19,8 @@ class LiveOrder:
     """
 
     def __init__(self, queue: Queue) -> None:
+        from a2lc.instant import Instant, kept_features  # needs PyTorch, which a look at a queue does not
+
         config = queue.run.config
         self._queue = queue
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)
@@ -34,7 +35,7 @@ class LiveOrder:
         from a2lc.stages.instant import (
             most_suspicious,
             next_suspicion,
-        )  # needs PyTorch, which a look at a queue does not
+        )
 
         queue, config = self._queue, self._queue.run.config
         if abs(queue.answered - self._answers) < config.instant.reorder_every:
