@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from a2lc.datasets import Split
+from a2lc.files import write_text
 from a2lc.human.mask_pictures import MaskPictures
 from a2lc.masks import MaskSet
 
@@ -78,5 +79,5 @@ def write_gallery(found: pd.DataFrame, masks: MaskSet, split: Split, folder: Pat
     page = _PAGE.format(
         title=escape(title), words=escape(words), figures="\n".join(figures[n] for n in sorted(figures))
     )
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    write_text(folder / "index.html", page)
     return list(drawn.notes.values())

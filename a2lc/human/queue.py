@@ -174,7 +174,7 @@ class Queue:
         """
         if not self.run.config.is_instant:
             raise ValueError(f"{self.run.path}: its queue has one order, only `method: instant` changes it")
-        self._waiting = [*rows.tolist(), *(row for row in self._waiting if row not in set(rows.tolist()))]
+        self._waiting = list(dict.fromkeys([*rows.tolist(), *self._waiting]))
         self._arrange()
 
     # ---------------------------------------------------------------------------------------------- answering
@@ -309,7 +309,8 @@ class Queue:
     def _arrange(self) -> None:
         """Put what was answered or skipped before what waits, and leave out what the budget does not reach."""
         said = [self.masks.row(*mask) for mask in sorted(self._standing, key=lambda m: self._standing[m].position)]
-        left = [row for row in dict.fromkeys(self._waiting) if row not in set(said)]
+        settled = set(said)
+        left = [row for row in dict.fromkeys(self._waiting) if row not in settled]
         self._set_order(np.array([*said, *left[: max(0, self._budget - len(said))]], dtype=np.int64))
 
     def _at(self, position: int) -> Query:
