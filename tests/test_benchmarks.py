@@ -188,7 +188,7 @@ def test_variants_of_instant_change_what_they_name(scripts: dict[str, ModuleType
     assert row["answers_5"] > row["answers_0"] and row["seconds"] > 0
     curve, _ = script.play(masks, truth, features, 0, 2, False)
     assert curve[:, 0].tolist() == [0, round(total / 2), total] and (np.diff(curve[:, 1]) >= 0).all()
-    never = script.variant(masks, truth, features, 0, steps=2, SURE=1.1)
+    never = script.variant(masks, truth, features, 0, steps=2, SURE=(1.1,))
     assert never["answers_5"] == pytest.approx(100 * curve[-1, 1])  # the constant is changed, and put back afterwards
     assert script.variant(masks, truth, features, 0, steps=2)["answers_5"] == pytest.approx(row["answers_5"])
     for changed in script.VARIANTS.values():

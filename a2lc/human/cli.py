@@ -117,9 +117,10 @@ def next_round(
     if queue is not None and queue.pending:
         typer.echo(f"{len(queue.pending)} of {len(queue)} masks had no answer and are back in the pool")
     if queue is not None and run.config.lcm and run.config.approval and run.finished_rounds >= queue.round:
-        who = "the answers make" if run.config.is_instant else "the LCM is"
-        sure = f"at least {_surely(run.config, queue.round):g} sure of no other label"
-        typer.echo(f"round {queue.round}: {who} {sure}, so there is nothing to approve of")
+        why = f"the LCM is at least {run.config.correction.threshold(queue.round):g} sure of no other label"
+        if run.config.is_instant:
+            why = "the answers are not sure enough of any other label"
+        typer.echo(f"round {queue.round}: {why}, so there is nothing to approve of")
     _say(run)
 
 
@@ -262,13 +263,6 @@ def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
     if config.rounds > before:
         typer.echo(f"{folder}: {config.rounds} rounds from now on, {before} before")
     return config
-
-
-def _surely(config: Experiment, round: int) -> float:
-    """The probability from which on masks are corrected."""
-    from a2lc.instant.settings import SURE
-
-    return SURE if config.is_instant else config.correction.threshold(round)
 
 
 def _open(run_folder: Path, runs_dir: Path) -> Run:

@@ -19,13 +19,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from a2lc.correction import Corrections
-from a2lc.instant.settings import SURE
 from a2lc.masks import MaskSet
 
 FOLDS = 3  # of images; masks are judged by what others than their own image teach
 PRESENT, ANSWERED = 0.01, 0.02  # C, inverse strength of the prior, of suspicion and of corrections
 ANSWER = 100.0  # how much more an answer counts than a label that nobody has looked at
 FIRST_LABEL = 3.0  # weight of the label that a mask came with
+SURE = (0.7, 0.8, 0.9)  # a mask is corrected from one of these probabilities on, which held-out answers choose
+DOUBT = 2.0  # standard deviations by which corrections of held-out answers must do more good than harm
 FIT_MASKS = 10_000  # that a regression learns from at most
 ITERATIONS = 100
 TOLERANCE = 1e-3
@@ -84,6 +85,7 @@ class Instant:
         """Start the regressions from nothing."""
         self._present = [_Regression(PRESENT) for _ in range(int(self._fold.max(initial=0)) + 1)]
         self._answers = _Regression(ANSWERED)
+        self._others = [_Regression(ANSWERED) for _ in self._present]
 
     # ------------------------------------------------------------------------------------------ what is suspicious
     def suspicion(self, labels: np.ndarray, answered: np.ndarray) -> Suspicion:
@@ -107,8 +109,12 @@ class Instant:
 
     # ------------------------------------------------------------------------------------------ what it should be
     def corrections(self, masks: MaskSet, present: Suspicion) -> Corrections:
-        """What the other masks should be called: the class that answers make likeliest, where it is at least `SURE` and
+        """What the other masks should be called: the class that answers make likeliest, where that is sure enough and
         present labels, too, make it likelier than the first label; else the first label.
+
+        How sure is enough the answers say themselves: each is held out, and what would have become of it is counted,
+        +1 where a wrong first label would have been made right, -1 the other way round. From the probability of `SURE`
+        with the largest sum less `DOUBT` standard deviations on, masks are corrected; where none is above 0, none is.
 
         Args:
             masks: with all answers.
@@ -118,8 +124,8 @@ class Instant:
         rows = np.flatnonzero(asked)
         found = self.predictions(rows, labels[rows])
         best, every = found.argmax(1), np.arange(len(found))
-        sure = (found[every, best] >= SURE) & (best < self.void)
-        sure &= present.probabilities[every, best] > present.probabilities[every, self.first]
+        sure = found[every, best] >= self._enough(rows, labels[rows], present)
+        sure &= self._agreed(every, best, present)
         wanted = np.where(sure, best, self.first)
         predicted = np.where(wanted == self.void, self.ignore_index, wanted)
         accepted = (predicted != labels) & ~asked
@@ -141,26 +147,43 @@ class Instant:
             self._predict(self._answers, np.arange(len(found)), found, with_label=True)
         return found
 
-    def held_out(self, rows: np.ndarray, answers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """The class that answers about other images make likeliest, for masks that were answered: (w,) int64, K =
-        void, -1 where there are no other answers.
+    def held_out(self, rows: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What answers about other images say of masks that were answered.
 
         Args:
             rows: (n,) row numbers of all answered masks.
             answers: (n,) uint8 their answers.
-            wanted: (w,) row numbers.
+
+        Returns:
+            (n,) int64 likeliest class, K = void, -1 where there are no other answers; (n,) float64 its probability.
         """
-        said = np.full(len(wanted), -1)
-        for fold in range(len(self._present)):
-            others, held = self._fold[rows] != fold, self._fold[wanted] == fold
-            if others.any() and held.any():
-                regression = _Regression(ANSWERED)
-                regression.fit(self._with_label(rows[others]), self._classes(answers[others]), None)
-                probabilities = regression.probabilities(self._with_label(wanted[held]))
-                said[held] = regression.classes[probabilities.argmax(1)]
-        return said
+        said, sure = np.full(len(rows), -1), np.zeros(len(rows))
+        for fold, regression in enumerate(self._others):
+            held = self._fold[rows] == fold
+            if held.any() and not held.all():
+                regression.fit(self._with_label(rows[~held]), self._classes(answers[~held]), None)
+                found = regression.probabilities(self._with_label(rows[held]))
+                said[held], sure[held] = regression.classes[found.argmax(1)], found.max(1)
+        return said, sure
 
     # ------------------------------------------------------------------------------------------ inside
+    def _enough(self, rows: np.ndarray, answers: np.ndarray, present: Suspicion) -> float:
+        """The probability from which on masks are corrected, infinite where held-out answers do not allow it."""
+        said, sure = self.held_out(rows, answers)
+        truth = self._classes(answers)
+        would = (said >= 0) & self._agreed(rows, said, present)
+        good = (said == truth).astype(int) - (self.first[rows] == truth)
+        tried = [would & (sure >= least) for least in SURE]
+        values = [good[which].sum() - DOUBT * np.sqrt(which.sum()) for which in tried]
+        best = int(np.argmax(values))
+        return SURE[best] if values[best] > 0 else np.inf
+
+    def _agreed(self, rows: np.ndarray, classes: np.ndarray, present: Suspicion) -> np.ndarray:
+        """(n,) bool: where another class than void is likelier by the present labels than the first label is."""
+        likely = present.probabilities[rows]
+        at = np.arange(len(rows))
+        return (classes < self.void) & (likely[at, np.maximum(classes, 0)] > likely[at, self.first[rows]])
+
     def _classes(self, labels: np.ndarray) -> np.ndarray:
         """Labels with void as the last class: (n,) int64."""
         return np.where(labels == self.ignore_index, self.void, labels).astype(np.int64)

@@ -13,9 +13,6 @@ INSTANT = "instant"
 
 COLOUR = "colour"
 
-SURE = 0.7
-"""Probability that answers must give a class for a mask to be corrected."""
-
 
 class InstantSettings(Settings):
     """Settings of ``method: instant``.

@@ -137,8 +137,9 @@ def propose_instantly(
     proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
     known, held_out = rows[labels[rows] < len(masks.classes)], None
     if context.config.approval:
-        held_out = instant.held_out(asked, labels[asked], known)
-        held_out = np.where(held_out < len(masks.classes), held_out, -1)
+        said, _ = instant.held_out(asked, labels[asked])
+        said = said[np.searchsorted(asked, known)]
+        held_out = np.where(said < len(masks.classes), said, -1)
     probabilities = present.probabilities[:, : len(masks.classes)]
     config = context.config
     return proposed, Evidence(probabilities, before, masks, known, config.correction, config.seed, True, held_out)
