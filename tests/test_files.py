@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2lc.files import atomic_folder, read_image, read_json, write_json
+from a2lc.files import atomic_folder, read_arrays, read_image, read_json, write_arrays, write_json
 
 
 def refuse(constant: str) -> None:
@@ -57,3 +57,11 @@ def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
         assert folder == partial and not list(folder.iterdir())
         (folder / "a").touch()
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["out", "out/a"]
+
+
+def test_views_of_arrays_are_written_as_they_look(tmp_path: Path) -> None:
+    whole = np.arange(12.0).reshape(3, 4)
+    views = {"part": whole[:, :2], "turned": whole.T, "number": np.array(3.0)}
+    write_arrays(tmp_path / "x.safetensors", views)
+    found = read_arrays(tmp_path / "x.safetensors")
+    assert all(found[name].shape == view.shape and (found[name] == view).all() for name, view in views.items())

@@ -461,6 +461,7 @@ def test_a_person_is_asked_in_a_new_order_after_each_answer(waiting: Run) -> Non
     shown: list[int] = []
     while state.query is not None:
         assert state.query == state.queue.queries[len(shown)]
+        assert len(state.view()["query"]["model"]) == 3
         shown.append(state.query.row)
         state.answer("skip" if len(shown) == 3 else right(state.queue))
     assert len(set(shown)) == 8 and shown[0] == first[0] and state.queue.answered == 7

@@ -223,8 +223,9 @@ def below(folder: Path, name: str) -> Path:
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays as safetensors, atomically, with their checksum."""
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # of a view, others would be written
     with atomic(path) as temporary:
-        save_file(dict(arrays), temporary, metadata={"crc32": _checksum(arrays)})
+        save_file(whole, temporary, metadata={"crc32": _checksum(whole)})
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

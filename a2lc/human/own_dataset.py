@@ -47,6 +47,8 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
 def about_network(config: Experiment) -> str:
     """One line: which network learns from the labels, and what brings the weights of frozen features where they are
     missing."""
+    if config.is_instant:
+        return f"no network is trained; features of masks: {config.instant.features}"
     network = config.segmenter.network
     if network != "light":
         return f"network: {network}, on {config.segmenter.backbone}"
