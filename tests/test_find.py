@@ -94,7 +94,7 @@ def test_its_status_is_for_ci(data: Path, tmp_path: Path) -> None:
 def test_nothing_is_overwritten_and_nothing_half_written(data: Path, tmp_path: Path) -> None:
     (tmp_path / "found").mkdir()
     (tmp_path / "found/mine.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is there already, choose another --out or remove it"):
+    with pytest.raises(FileExistsError, match="is there already, expected a new folder"):
         find(data, tmp_path)
     with pytest.raises(ValueError, match="features: timm knows no 'no_such_backbone'"):
         find(data, tmp_path / "third", "--features", "no_such_backbone")

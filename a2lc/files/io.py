@@ -67,9 +67,12 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         path: must not exist, or be an empty folder.
 
     Raises:
+        FileExistsError: there is something already.
         OSError: it cannot be written; before anything is made.
     """
     target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{target}: is there already, expected a new folder")
     check_writable(target)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

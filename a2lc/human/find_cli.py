@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from a2lc.human.cli import Device, RunsDir
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
@@ -28,14 +30,13 @@ def find(
     fail_from: Annotated[
         float | None, typer.Option(min=0, max=1, help="End with status 1 where a mask is at least so likely wrong.")
     ] = None,
-    runs_dir: Annotated[Path, typer.Option(help="Folder of all runs; what is computed once is kept in it.")] = Path(
-        "runs"
-    ),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    runs_dir: RunsDir = Path("runs"),
+    device: Device = "auto",
 ) -> None:
     """List the masks of a labelled dataset, the most suspicious first: no question is asked, no network trained.
 
-    Writes OUT/masks.csv with all masks and OUT/index.html with pictures of the most suspicious.
+    Writes OUT/masks.csv with all masks and OUT/index.html with pictures of the most suspicious. Masks and features are
+    kept in the folder of all runs.
     """
     import a2lc
     from a2lc.datasets import load_dataset
@@ -46,8 +47,6 @@ def find(
     from a2lc.machine import show_bars
     from a2lc.stages.initial import initial_masks
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out}: is there already, choose another --out or remove it")
     features, bars = features or default_features(), show_bars(True)
     config = own_experiment(root.absolute(), masks, side, method="instant", instant={"features": features})
     with atomic_folder(out) as folder:
@@ -58,7 +57,7 @@ def find(
         shown = found.head(top)
         words = f"The {len(shown)} most suspicious of {len(found):,} masks; features: {features}."
         for note in write_gallery(
-            shown, found_masks, dataset.train, folder, f"Suspicious labels of {root.name}", words
+            shown, found_masks, dataset.train, folder, f"Suspicious labels of {root.absolute().name}", words
         ):
             warnings.warn(note, stacklevel=1)
     likely = int((found["wrong"] > 0.5).sum())

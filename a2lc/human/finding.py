@@ -69,9 +69,7 @@ def find(
     labels, k, every = table["label"].to_numpy(), len(masks.classes), np.arange(len(masks))
     suspicion = Instant(found, masks).suspicion(labels, masks.queried)
     others = suspicion.probabilities.copy()
-    at = np.minimum(labels, k)
-    wrong = 1 - others[every, at]
-    others[every, at] = -1
+    others[every, np.minimum(labels, k)] = -1
     best = others.argmax(1)
     suggested = np.where(best == k, masks.classes.ignore_index, best)
     rows = pd.DataFrame(
@@ -82,8 +80,8 @@ def find(
             "area": table["area"],
             "label": [names[label] for label in labels],
             "suggestion": [names[label] for label in suggested],
-            "wrong": wrong,
-            "score": np.sqrt(table["area"]) * wrong,
+            "wrong": suspicion.wrong,
+            "score": np.sqrt(table["area"]) * suspicion.wrong,
         }
     )
     order = np.lexsort((np.argsort(masks.canonical_order), -rows["score"].to_numpy()))

@@ -32,10 +32,7 @@ class LiveOrder:
     def renew(self) -> None:
         """Put what is left into a new order, where there are `InstantSettings.reorder_every` answers more than last
         time."""
-        from a2lc.stages.instant import (
-            most_suspicious,
-            next_suspicion,
-        )
+        from a2lc.stages.instant import most_suspicious, next_suspicion  # as above
 
         queue, config = self._queue, self._queue.run.config
         if abs(queue.answered - self._answers) < config.instant.reorder_every:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_gradient_magnitude
-from scipy.sparse import csc_array
 from skimage.color import rgb2lab
+
+from a2lc.acquisition.pixels import sums_of
 
 BINS = 8  # of lightness and of hue
 
@@ -44,8 +46,8 @@ def colour_features(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
     columns = np.stack([value.ravel()[inside] for value in pixels], 1).astype(np.float32)  # (pixels, F)
     masks = index.ravel()[inside]
     area = np.bincount(masks, minlength=n)
-    member = csc_array((np.ones(len(masks), np.float32), masks, np.arange(len(masks) + 1)), (n, len(masks)))
-    mean = (member @ columns) / np.maximum(area, 1)[:, None]
+    total = sums_of(torch.from_numpy(masks), torch.ones(len(masks)), torch.from_numpy(columns), n)
+    mean = total.numpy() / np.maximum(area, 1)[:, None]
     s = len(spread)
     deviation = np.sqrt(np.maximum(mean[:, s : 2 * s] - mean[:, :s] ** 2, 0))
     size = np.log(np.maximum(area, 1) / (height * width))

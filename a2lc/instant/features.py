@@ -87,7 +87,7 @@ def _file(kept: Path, features: str) -> Path:
 
 
 def _read(file: Path, key: np.ndarray) -> np.ndarray | None:
-    """The kept features, memory-mapped; None where there are none, or of other content, or damaged."""
+    """The kept features; None where there are none, or of other content, or damaged."""
     try:
         arrays = read_arrays(file)
     except (FileNotFoundError, ValueError):

@@ -1,9 +1,9 @@
 """The two regressions of the method ``instant``: which labels do not fit, and what masks should be called instead.
 
-Both are multinomial logistic regressions on standardised features of the mask. `Instant.suspicion`
-learns the labels that all masks carry now, as far as others of the same kind disagree they are suspicious.
-`Instant.corrections` learns from answers only. Each is fitted anew after some answers from where it was, on a bounded
-number of masks, so that a person does not wait.
+Both are multinomial logistic regressions on standardised features of the mask. `Instant.suspicion` learns the labels
+that all masks carry now: where others that look alike disagree, one is suspicious (cleanlab and others call the
+opposite label quality). `Instant.corrections` learns from answers only. Each is fitted anew after some answers from
+where it was, on a bounded number of masks, so that a person does not wait.
 
 The constants were chosen on PASCAL VOC with real Grounded-SAM masks; CamVid and the toy scenes have judged them
 (docs/instant.md).
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from a2lc.correction import Corrections
 from a2lc.masks import MaskSet
@@ -40,11 +41,13 @@ class Suspicion:
     Attributes:
         scores: (M,) float64: pixels of the mask, over the square root of all pixels with its label, times the
             probability that its label is wrong.
+        wrong: (M,) float64 that probability, 1 less that of its label, in [0, 1].
         probabilities: (M, K + 1) float32 of all classes and, last, void; from models that have not seen the mask's
             image where there are several images.
     """
 
     scores: np.ndarray
+    wrong: np.ndarray
     probabilities: np.ndarray
 
 
@@ -59,6 +62,12 @@ class Instant:
         masks: the M masks.
         seed: of the folds, and of the choice of masks to learn from where there are too many.
 
+    Attributes:
+        void: K, the number by which void stands among the classes here.
+        ignore_index: its number in labels.
+        area: (M,) float64 pixels.
+        first: (M,) int64 label that each mask came with, 0..K.
+
     Raises:
         ValueError: features of another number of masks, or that are no numbers.
     """
@@ -71,7 +80,7 @@ class Instant:
         self.area = table["area"].to_numpy().astype(np.float64)
         self.first = self._classes(table["initial_label"].to_numpy())
         self._features = features
-        self._mean, self._scale = _moments(features)
+        self._scaler = _fitted_scaler(features)
         self._size = np.log(self.area).astype(np.float32)[:, None] - np.float32(np.log(self.area).mean())
         rng = np.random.default_rng(seed)
         images = len(masks.names)
@@ -89,7 +98,8 @@ class Instant:
 
     # ------------------------------------------------------------------------------------------ what is suspicious
     def suspicion(self, labels: np.ndarray, answered: np.ndarray) -> Suspicion:
-        """How suspicious each mask's label is.
+        """How suspicious each mask's label is: with area a_m, label l_m and p_m of the regression that has not learnt
+        from the image of m, score_m = a_m / sqrt(sum of a_n over all n with l_n = l_m) * (1 - p_m[l_m]).
 
         Args:
             labels: (M,) uint8 present labels, the ignore index = void.
@@ -105,7 +115,7 @@ class Instant:
             self._predict(regression, np.flatnonzero(self._fold == fold), found)
         pixels = np.bincount(labels, weights=self.area, minlength=self.void + 1)
         wrong = 1 - found[np.arange(len(labels)), labels].astype(np.float64)
-        return Suspicion(self.area / np.sqrt(pixels[labels]) * wrong, found)
+        return Suspicion(self.area / np.sqrt(pixels[labels]) * wrong, wrong, found)
 
     # ------------------------------------------------------------------------------------------ what it should be
     def corrections(self, masks: MaskSet, present: Suspicion) -> Corrections:
@@ -119,6 +129,10 @@ class Instant:
         Args:
             masks: with all answers.
             present: what present labels make likely, with or without the last answers.
+
+        Returns:
+            Of every mask; `predicted` is a class or the ignore index, `confidence` what answers give it; there is no
+            tail.
         """
         asked, labels = masks.queried, masks.table["label"].to_numpy()
         rows = np.flatnonzero(asked)
@@ -205,7 +219,7 @@ class Instant:
 
     def _inputs(self, rows: np.ndarray) -> np.ndarray:
         """(n, C) float32: standardised features."""
-        return (self._features[rows].astype(np.float32) - self._mean) * self._scale
+        return self._scaler.transform(self._features[rows].astype(np.float32))
 
     def _with_label(self, rows: np.ndarray) -> np.ndarray:
         """(n, C + 1 + K + 1) float32: also size and first label."""
@@ -249,14 +263,12 @@ class _Regression:
         return self._model.predict_proba(inputs)
 
 
-def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and inverse standard deviation of each feature, (C,) float32 each, a part at a time."""
-    total, square = (np.zeros(features.shape[1]) for _ in range(2))
+def _fitted_scaler(features: np.ndarray) -> StandardScaler:
+    """What standardises the features (M, C), learnt from a part at a time."""
+    scaler = StandardScaler(copy=False)
     for start in range(0, len(features), AT_ONCE):
         part = features[start : start + AT_ONCE].astype(np.float64)
-        total, square = total + part.sum(0), square + (part**2).sum(0)
-    mean = total / len(features)
-    spread = np.sqrt(np.maximum(square / len(features) - mean**2, 0))
-    if not np.isfinite(spread).all():
-        raise ValueError("features: expected finite numbers, found NaN or infinity")
-    return mean.astype(np.float32), (1 / np.maximum(spread, 1e-6)).astype(np.float32)
+        if not np.isfinite(part).all():
+            raise ValueError("features: expected finite numbers, found NaN or infinity")
+        scaler.partial_fit(part)
+    return scaler

@@ -110,8 +110,17 @@ def next_suspicion(
 
 
 def most_suspicious(found: Suspicion, masks: MaskSet, config: Experiment, number: int) -> np.ndarray:
-    """(B,) row numbers of masks without an answer, the most suspicious first; `number` of them where there are so
-    many."""
+    """Which masks to ask about next.
+
+    Args:
+        found: what is suspicious.
+        masks: M masks with all answers so far.
+        config: of the run.
+        number: B.
+
+    Returns:
+        (B,) int64 row numbers of masks without an answer, the most suspicious first; fewer where no more are left.
+    """
     left = int((~masks.queried).sum())
     return select_queries(masks, found.scores.astype(np.float32), config, seed=0, budget=min(number, left))
 
