@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from a2lc import __version__
 from a2lc.human import cli as cli_human
 from a2lc.human import find_cli as cli_find
-from a2lc.human.cli import SLOW_CPU, RunsDir
+from a2lc.human.cli import RunsDir
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from a2lc.runs import Run
+
+SLOW_CPU = "`segmenter: {network: light, iterations: 50}` helps a slow CPU"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 

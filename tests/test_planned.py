@@ -76,7 +76,8 @@ def test_rows_of_several_methods_are_written_down_once() -> None:
         ("figure6", {"seeds": [-1]}, "seed"),
         ("quickstart", {"rounds": 0}, "rounds: expected at least 1, found 0"),
         ("tutorial01", {"segmenter": {"iteration": 3}}, "segmenter.iteration"),
-        ("correct", {"segmenter": {"scale": -1}}, "segmenter.scale"),
+        ("correct", {"method": "instanst"}, "method"),
+        ("correct", {"method": "a2lc", "features": "colour"}, "features"),
         ("correct", {"masks": "slic", "side": 1}, "side"),
     ],
 )

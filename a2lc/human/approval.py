@@ -1,4 +1,4 @@
-"""A person looks at the corrections that the LCM proposes, before anything is corrected (`a2lc.stages.proposals`).
+"""A person looks at the corrections that are proposed, before anything is corrected (`a2lc.stages.proposals`).
 
 Decisions are lines of ``approvals.jsonl``, the later one about a mask wins. `Approval.close` writes
 ``approved.parquet``, and the round goes on with these. Corrections made can be undone at any time:
@@ -22,10 +22,11 @@ from a2lc.runs.decisions import DECISIONS, decisions_log
 UNDECIDED, APPROVED, REJECTED = "", "approved", "rejected"
 CAVEAT = (
     "Estimated from answers held out in turn. Masks that were asked about are larger and more suspicious than those "
-    "corrected, so it is rough, and too high where answers are few: on CamVid (simulated labels, round 1) 67, 49, 45 "
-    "and 35 % were expected to be right with 1, 3, 5 and 9 % of the masks answered, and 48, 41, 50 and 46 % were; the "
-    "bounds held. Of corrections chosen by the guard it is far too high (at 1 %: 95 % expected, 63 % right). How many "
-    "of the labels that are replaced were right, the answers do not tell. Look at examples before you approve."
+    "corrected, so it is rough, and too high where answers are few: of the LCM's on CamVid (simulated labels, round "
+    "1) 67, 49, 45 and 35 % were expected to be right with 1, 3, 5 and 9 % of the masks answered, and 48, 41, 50 and "
+    "46 % were; the bounds held. Of corrections chosen by the guard it is far too high (at 1 %: 95 % expected, 63 % "
+    "right). How many of the labels that are replaced were right, the answers do not tell. Look at examples before "
+    "you approve."
 )
 
 
@@ -54,13 +55,13 @@ class Expected:
         right, low, high = (f"{100 * share:.0f}" for share in (self.right, self.low, self.high))
         return (
             f"{self.corrections} corrections, of which {right} % are expected to be right (90 %: {low} to {high} %). "
-            f"Of {self.tried} answered masks that an LCM would have corrected without their answer, it was right about "
-            f"{self.tried_right}."
+            f"Of {self.tried} answered masks that would have been corrected without their answer, {self.tried_right} "
+            "would have been right."
         )
 
 
 class Approval:
-    """The corrections that the LCM proposes in the round that the run waits in, and what a person says of them.
+    """The corrections that are proposed in the round that the run waits in, and what a person says of them.
 
     Args:
         run: a run that waits for approval.
@@ -153,7 +154,7 @@ class Approval:
     def reject(
         self, old: str | None = None, new: str | None = None, masks: Iterable[tuple[str, int]] | None = None
     ) -> int:
-        """Reject corrections, see `approve`: the LCM never touches these masks again."""
+        """Reject corrections, see `approve`: these masks are never corrected again."""
         return self._decide(REJECTED, old, new, masks)
 
     def leave(

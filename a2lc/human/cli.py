@@ -19,8 +19,7 @@ RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Masks = Annotated[list[str] | None, typer.Option("--mask", help="One mask, IMAGE:ID; may be repeated.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Round = Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")]
-SLOW_CPU = "`segmenter: {network: light, iterations: 50}` helps a slow CPU"
-"""What may stand in a file of experiment fields."""
+PAPERS = "`method: a2lc` is the paper's, which trains a network in every round"
 
 
 class Format(Enum):
@@ -50,14 +49,14 @@ def correct(
         int | None, typer.Option(min=4, help="Of slic and seeds: square root of the mean area in pixels; 32.")
     ] = None,
     params: Annotated[
-        Path | None, typer.Option(help=f"YAML or JSON file of further experiment fields; options win; {SLOW_CPU}.")
+        Path | None, typer.Option(help=f"YAML or JSON file of further experiment fields; options win; {PAPERS}.")
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     device: Device = "auto",
 ) -> None:
-    """Begin to correct your own labels, or go on: train, choose the masks to ask about, and stop for the answers."""
+    """Begin to correct your own labels, or go on: choose the masks to ask about, and stop for the answers."""
     from a2lc.config import read_fields
-    from a2lc.human.own_dataset import about_network, own_experiment
+    from a2lc.human.own_dataset import about_method, own_experiment
     from a2lc.rounds import run
 
     fields = {"budget": 100} | (read_fields(params) if params else {})
@@ -67,7 +66,7 @@ def correct(
         raise ValueError(f"{params}: has pseudo_labels, so expected neither --masks nor --side")
     config = own_experiment(root.absolute(), **cut, **fields)
     config = _going_on(config, runs_dir, "rounds" in fields)
-    typer.echo(about_network(config))
+    typer.echo(about_method(config))
     _say(run(config, runs_dir, device=device))
 
 
@@ -86,6 +85,7 @@ def queue(
     again in a later round. A mask of several classes takes the one that most of it is.
     """
     from a2lc.human import Queue
+    from a2lc.human.live_order import LiveOrder
     from a2lc.human.queue_csv import read_queue, write_queue
 
     found = Queue(_open(run_folder, runs_dir))
@@ -96,6 +96,8 @@ def queue(
         typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
     left = f"{found.answered} answered, {found.skipped} skipped, {len(found.pending)} left"
     typer.echo(f"round {found.round}: {len(found)} masks, {left}")
+    if found.run.config.is_instant and found.answered and (expected := LiveOrder(found).outlook):
+        typer.echo(expected)
     if not found.pending:
         typer.echo(f"a2lc next {found.run.path}")
 
@@ -131,10 +133,10 @@ def approve(
     old: Annotated[str | None, typer.Option("--from", help="Those of this class.")] = None,
     new: Annotated[str | None, typer.Option("--to", help="Those to this class.")] = None,
     mask: Masks = None,
-    reject: Annotated[bool, typer.Option("--reject", help="Reject instead: the LCM never touches them again.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="Reject instead: they are never corrected again.")] = False,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
-    """Show what the LCM would correct; with options, approve or reject it."""
+    """Show what would be corrected; with options, approve or reject it."""
     from a2lc.human.approval import CAVEAT, Approval
 
     found = Approval(_open(run_folder, runs_dir))
@@ -157,7 +159,7 @@ def undo(
     ] = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
-    """Put labels back that the LCM has changed; it never touches these masks again."""
+    """Put labels back that nobody was asked about; these masks are never corrected again."""
     from a2lc.human.undo import automatic_corrections, undo_corrections
 
     run = _open(run_folder, runs_dir)
@@ -166,7 +168,7 @@ def undo(
     elif len(found := automatic_corrections(run)):
         typer.echo(found.drop(columns="row").to_string(index=False))
     else:
-        typer.echo(f"{run.path}: nothing to undo, no label comes from the LCM")
+        typer.echo(f"{run.path}: nothing to undo, nothing was corrected without being asked about")
 
 
 @app.command()

@@ -41,14 +41,13 @@ def find(
     import a2lc
     from a2lc.datasets import load_dataset
     from a2lc.files import atomic_folder, write_text
-    from a2lc.human.finding import default_features
     from a2lc.human.gallery import write_gallery
-    from a2lc.human.own_dataset import own_experiment
+    from a2lc.human.own_dataset import default_features, own_experiment
     from a2lc.machine import show_bars
     from a2lc.stages.initial import initial_masks
 
     features, bars = features or default_features(), show_bars(True)
-    config = own_experiment(root.absolute(), masks, side, method="instant", instant={"features": features})
+    config = own_experiment(root.absolute(), masks, side, instant={"features": features})
     with atomic_folder(out) as folder:
         dataset = load_dataset(config.dataset, config.root)
         found_masks, kept = initial_masks(config, dataset, runs_dir, bars)

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets import Dataset
+from a2lc.human.own_dataset import default_features
 from a2lc.instant import Instant, mask_features
-from a2lc.instant.settings import COLOUR
 from a2lc.masks import MaskSet, label_names
 from a2lc.pseudo_labels.own_labels import own_label_masks
 from a2lc.segmenter import resolve_device
-from a2lc.segmenter.pretrained import has_frozen_weights
-from a2lc.segmenter.settings import BACKBONES
 
 
 def find(
@@ -86,8 +84,3 @@ def find(
     )
     order = np.lexsort((np.argsort(masks.canonical_order), -rows["score"].to_numpy()))
     return rows.iloc[order].reset_index(drop=True)
-
-
-def default_features() -> str:
-    """The default backbone where its weights are on this machine, else ``colour``."""
-    return BACKBONES["frozen"] if has_frozen_weights() else COLOUR

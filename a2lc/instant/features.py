@@ -82,6 +82,18 @@ def kept_features(kept: Path, features: str) -> np.ndarray:
     return arrays["features"]
 
 
+def features_key(kept: Path, features: str) -> str:
+    """16 digits that tell apart what kept features were computed from: images, masks and weights.
+
+    Raises:
+        FileNotFoundError, ValueError: as `kept_features`.
+    """
+    arrays = read_arrays(file := _file(kept, features))
+    if "key" not in arrays:
+        raise damaged(file, f"expected an array 'key', found {', '.join(arrays)}")
+    return arrays["key"].tobytes().hex()[:16]
+
+
 def _file(kept: Path, features: str) -> Path:
     return kept / f"mask_features-{features}.safetensors"
 

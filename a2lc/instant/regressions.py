@@ -78,7 +78,7 @@ class Instant:
         table = masks.table
         self.void, self.ignore_index = len(masks.classes), masks.classes.ignore_index
         self.area = table["area"].to_numpy().astype(np.float64)
-        self.first = self._classes(table["initial_label"].to_numpy())
+        self.first = self.classes(table["initial_label"].to_numpy())
         self._features = features
         self._scaler = _fitted_scaler(features)
         self._size = np.log(self.area).astype(np.float32)[:, None] - np.float32(np.log(self.area).mean())
@@ -96,6 +96,10 @@ class Instant:
         self._answers = _Regression(ANSWERED)
         self._others = [_Regression(ANSWERED) for _ in self._present]
 
+    def classes(self, labels: np.ndarray) -> np.ndarray:
+        """(n,) int64 of (n,) uint8 labels: void as the last class."""
+        return np.where(labels == self.ignore_index, self.void, labels).astype(np.int64)
+
     # ------------------------------------------------------------------------------------------ what is suspicious
     def suspicion(self, labels: np.ndarray, answered: np.ndarray) -> Suspicion:
         """How suspicious each mask's label is: with area a_m, label l_m and p_m of the regression that has not learnt
@@ -105,7 +109,7 @@ class Instant:
             labels: (M,) uint8 present labels, the ignore index = void.
             answered: (M,) bool, whose label an annotator has given.
         """
-        labels = self._classes(labels)
+        labels = self.classes(labels)
         weights = np.where(answered, ANSWER, 1.0)
         found = np.zeros((len(labels), self.void + 1), np.float32)
         for fold, regression in enumerate(self._present):
@@ -157,7 +161,7 @@ class Instant:
         """
         found = np.zeros((len(self.first), self.void + 1), np.float32)
         if len(rows):
-            self._answers.fit(self._with_label(rows), self._classes(answers), None)
+            self._answers.fit(self._with_label(rows), self.classes(answers), None)
             self._predict(self._answers, np.arange(len(found)), found, with_label=True)
         return found
 
@@ -175,7 +179,7 @@ class Instant:
         for fold, regression in enumerate(self._others):
             held = self._fold[rows] == fold
             if held.any() and not held.all():
-                regression.fit(self._with_label(rows[~held]), self._classes(answers[~held]), None)
+                regression.fit(self._with_label(rows[~held]), self.classes(answers[~held]), None)
                 found = regression.probabilities(self._with_label(rows[held]))
                 said[held], sure[held] = regression.classes[found.argmax(1)], found.max(1)
         return said, sure
@@ -184,7 +188,7 @@ class Instant:
     def _enough(self, rows: np.ndarray, answers: np.ndarray, present: Suspicion) -> float:
         """The probability from which on masks are corrected, infinite where held-out answers do not allow it."""
         said, sure = self.held_out(rows, answers)
-        truth = self._classes(answers)
+        truth = self.classes(answers)
         would = (said >= 0) & self._agreed(rows, said, present)
         good = (said == truth).astype(int) - (self.first[rows] == truth)
         tried = [would & (sure >= least) for least in SURE]
@@ -197,10 +201,6 @@ class Instant:
         likely = present.probabilities[rows]
         at = np.arange(len(rows))
         return (classes < self.void) & (likely[at, np.maximum(classes, 0)] > likely[at, self.first[rows]])
-
-    def _classes(self, labels: np.ndarray) -> np.ndarray:
-        """Labels with void as the last class: (n,) int64."""
-        return np.where(labels == self.ignore_index, self.void, labels).astype(np.int64)
 
     def _at_most(self, rows: np.ndarray, answered: np.ndarray) -> np.ndarray:
         """`FIT_MASKS` of the rows: answered masks first, then at random, always the same."""

@@ -13,6 +13,9 @@ INSTANT = "instant"
 
 COLOUR = "colour"
 
+FEWEST = 20
+"""Answers from which on something is said of all labels (`a2lc.instant.Outlook`)."""
+
 
 class InstantSettings(Settings):
     """Settings of ``method: instant``.

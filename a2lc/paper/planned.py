@@ -10,7 +10,7 @@ from typing import Any
 
 from a2lc.config import METHODS, Experiment
 from a2lc.files import nearest
-from a2lc.human.own_dataset import own_experiment
+from a2lc.human.own_dataset import own_experiment, own_fields
 from a2lc.machine import require
 from a2lc.notebook import current_parameters
 from a2lc.paper.experiments import (
@@ -65,11 +65,8 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
         _check_values(item, values)
         fields = {name: values[name] for name in FIELDS if name in values}
         if item == "correct":
-            cut = own_experiment(values["root"], values["masks"], values["side"])
-            return [
-                Experiment(**fields),
-                Experiment(**fields | {"dataset": "folder", "pseudo_labels": cut.pseudo_labels}),
-            ]
+            chosen = own_experiment(values["root"], values["masks"], values["side"], **own_fields(values))
+            return [Experiment(**fields), chosen]
         listed = [rows[name] for key, rows in LISTS.items() for name in values.get(key, ())]
         rows = listed or list(OF_ITEMS.get(item, {"a2lc": {}}).values())
         return [experiment_of(fields, own, seed) for seed in values.get("seeds", [0]) for own in rows]

@@ -11,21 +11,20 @@ import pandas as pd
 from a2lc.config import Experiment
 from a2lc.correction import Corrections, Evidence
 from a2lc.datasets import Dataset
-from a2lc.instant import Instant, Suspicion, mask_features
+from a2lc.files import read_json, write_json
+from a2lc.instant import Instant, Suspicion, features_key, mask_features
 from a2lc.masks import MaskSet
-from a2lc.runs import RoundFolder
+from a2lc.runs import RoundFolder, Run
 from a2lc.runs.decisions import vetoed
 from a2lc.segmenter import resolve_device
 from a2lc.stages.context import Context, select_queries
 
 
-def instant_of(
-    config: Experiment, dataset: Dataset, masks: MaskSet, device: str, shared: Path, progress: bool
-) -> Instant:
+def instant_of(run: Run, dataset: Dataset, masks: MaskSet, device: str, shared: Path, progress: bool) -> Instant:
     """Suspicion and corrections of a run's masks.
 
     Args:
-        config: of the run.
+        run: its provenance says, or is going to say, from which features.
         dataset: its images.
         masks: its masks.
         device: where a backbone runs, see `a2lc.run`.
@@ -33,8 +32,10 @@ def instant_of(
         progress: whether to show a bar.
 
     Raises:
-        MissingExtraError, ValueError, FileNotFoundError, OSError: as `mask_features`.
+        ValueError: the run began with features of other weights; or as `mask_features`.
+        MissingExtraError, FileNotFoundError, OSError: as `mask_features`.
     """
+    config = run.config
     features = mask_features(
         config.instant.features,
         masks,
@@ -45,6 +46,13 @@ def instant_of(
         kept=shared,
         progress=progress,
     )
+    file, key = run.path / "provenance.json", features_key(shared, config.instant.features)
+    proof = read_json(file, "data")
+    if "features" not in proof:
+        write_json(file, proof | {"features": key})
+    elif proof["features"] != key:
+        what = f"it began with features {proof['features']} of {config.instant.features}, and these are {key}"
+        raise ValueError(f"{run.path}: {what}: put the former weights back, or choose another runs_dir")
     return Instant(features, masks, config.seed)
 
 
@@ -84,7 +92,7 @@ def ask_instantly(
         asked, answers = np.r_[asked, some], np.r_[answers, context.annotator.answer(some, masks, nowhere)]
         if len(asked) < budget:
             masks = masks.relabel(some, answers[-len(some) :], source="annotator", round=folder.number)
-            found = next_suspicion(instant, masks, found, context.config, vetoed(folder.run, masks))
+            found, _ = next_suspicion(instant, masks, found, context.config, vetoed(folder.run, masks))
             rows = most_suspicious(found, masks, context.config, budget - len(asked))
     folder.write_queries(asked)
     return asked, answers
@@ -92,7 +100,7 @@ def ask_instantly(
 
 def next_suspicion(
     instant: Instant, masks: MaskSet, last: Suspicion, config: Experiment, protected: np.ndarray
-) -> Suspicion:
+) -> tuple[Suspicion, np.ndarray]:
     """What is suspicious once what the answers so far teach is corrected.
 
     Args:
@@ -101,12 +109,15 @@ def next_suspicion(
         last: what was suspicious before the last of them.
         config: of the run.
         protected: (M,) bool, masks that must not be corrected.
+
+    Returns:
+        That, and (M,) the corrected labels.
     """
     labels = masks.table["label"].to_numpy()
     if config.lcm:
         proposed = instant.corrections(masks, last)
         labels = np.where(proposed.accepted & ~protected, proposed.predicted, labels)
-    return instant.suspicion(labels, masks.queried)
+    return instant.suspicion(labels, masks.queried), labels
 
 
 def most_suspicious(found: Suspicion, masks: MaskSet, config: Experiment, number: int) -> np.ndarray:

@@ -93,6 +93,6 @@ class Annotator(Dialogue):
             sees = ", ".join(f"{class_name(self.state.queue.classes, c)} {100 * s:.0f} %" for c, s in query["model"])
             question = f"{query['image']}, mask {query['mask_id']}: is this {query['name']}?"
             title.append(question + (f" The model sees {sees}." if sees else ""))
-        title += [*view["notes"], caption([self.state.queue.run])]
+        title += [*([view["outlook"]] if view["outlook"] else []), *view["notes"], caption([self.state.queue.run])]
         fig.suptitle(wrapped(title, 110), fontsize=8)
         return fig

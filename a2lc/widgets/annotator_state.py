@@ -13,6 +13,7 @@ from a2lc.datasets import Dataset
 from a2lc.human import CONFIRM, SKIP, Query, Queue
 from a2lc.human.live_order import LiveOrder
 from a2lc.human.mask_pictures import MaskPictures, training_images
+from a2lc.instant.settings import FEWEST
 from a2lc.masks import VOID
 from a2lc.runs import Run
 from a2lc.widgets.panels import class_name
@@ -128,6 +129,14 @@ class AnnotatorState:
         return "The queue is closed. Go on with a2lc.human.next_round(run) in the next cell."
 
     # ---------------------------------------------------------------------------------------------- looking
+    @property
+    def outlook(self) -> str:
+        """What is expected of all labels by now, in words; empty where the run's method does not say."""
+        if self._order is None:
+            return ""
+        found = self._order.outlook
+        return str(found) if found else f"After {FEWEST} answers, what to expect of all labels stands here."
+
     def view(self) -> dict[str, Any]:
         """What is shown, as JSON values; classes are numbers, the ignore index = void, and names."""
         queue, query = self.queue, self.query
@@ -139,6 +148,7 @@ class AnnotatorState:
             "clicks_left": queue.clicks_left,
             "seconds": None if math.isnan(seconds) else seconds,
             "closed": self.closed,
+            "outlook": self.outlook,
             "query": None,
             "notes": self.notes,
         }

@@ -1,4 +1,4 @@
-"""`Approver`: a person looks at what the LCM would correct, and decides, in JupyterLab."""
+"""`Approver`: a person looks at what would be corrected, and decides, in JupyterLab."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Proposals(Page):
 
 
 class Approver(Dialogue):
-    """Look at the corrections that the LCM proposes, and approve or reject them: all, by classes, or one by one.
+    """Look at the corrections that are proposed, and approve or reject them: all, by classes, or one by one.
 
     As the last line of a notebook cell it is a widget: how many are expected to be right, which classes become which,
     and a gallery, the least confident first. Each decision is in ``approvals.jsonl`` before the next view appears.
@@ -100,7 +100,7 @@ class Approver(Dialogue):
             axis.set_title("\n".join([*wrap(f"{tile['old']} → {tile['new']}", 110 // columns), about]), fontsize=6.5)
         counts = ", ".join(f"{count} {name}" for name, count in view["counts"].items())
         lines = [
-            f"Round {view['round']}, corrections that the LCM proposes: {counts}. The least confident are shown.",
+            f"Round {view['round']}, proposed corrections: {counts}. The least confident are shown.",
             *(view["expected"], *view["notes"], caption([self.state.run])),
         ]
         fig.suptitle(wrapped(lines, 110), fontsize=8)

@@ -32,7 +32,7 @@ TILES, SIDE = 12, 200  # on a page of the gallery, and their side in pixels
 
 
 class ApproverState:
-    """The corrections that the LCM proposes in the round that a run waits in.
+    """The corrections that are proposed in the round that a run waits in.
 
     Args:
         run: a run that waits for approval.

@@ -16,6 +16,7 @@ function render({ model, el }) {
     class: "a2lc-stage", tabindex: "0", role: "application", "aria-roledescription": "question about a mask",
   }, node("div", { class: "a2lc-pictures" }, ...pictures.map(({ figure }) => figure)), question, sees);
   const status = node("p", { class: "a2lc-status", role: "status", "aria-live": "polite" });
+  const outlook = node("p", { class: "a2lc-sees a2lc-outlook" });
   const notes = node("p", { class: "a2lc-note" });
 
   const { send, settled } = conversation(model, el, status);
@@ -38,7 +39,7 @@ function render({ model, el }) {
   const enough = button("enough", "", "Enough for this round");
   el.classList.add("a2lc-widget", "a2lc-annotator");
   el.append(
-    node("div", { class: "a2lc-head" }, title, bar, counts), stage, status, notes,
+    node("div", { class: "a2lc-head" }, title, bar, counts), outlook, stage, status, notes,
     node("div", { class: "a2lc-actions", role: "group", "aria-label": "Answers" }, ...actions.map(({ made }) => made)),
     node("div", { class: "a2lc-classes", role: "group", "aria-label": "It is" }, ...classes.map(({ made }) => made)),
     node("div", { class: "a2lc-actions" }, enough.made),
@@ -47,11 +48,14 @@ function render({ model, el }) {
 
   function show() {
     settled();
-    const { query, round, total, answered, skipped, left, clicks_left, seconds, closed, notes: missing } = model.get("view");
+    const view = model.get("view");
+    const { query, round, total, answered, skipped, left, clicks_left, seconds, closed, notes: missing } = view;
     title.textContent = query ? `Round ${round}: mask ${query.position + 1} of ${total}` : `Round ${round}`;
     [bar.max, bar.value] = [Math.max(total, 1), total - left];
     const pace = seconds === null ? "" : ` · ${seconds.toFixed(1)} s per answer`;
     counts.textContent = `${answered} answered, ${skipped} skipped, ${left} left · ${clicks_left} clicks left${pace}`;
+    outlook.textContent = view.outlook;
+    outlook.hidden = !view.outlook;
     notes.textContent = missing.join(" ");
     notes.hidden = !missing.length;
     stage.classList.toggle("a2lc-empty", !query);

@@ -15,7 +15,7 @@ function render({ model, el }) {
   const title = node("strong", { class: "a2lc-title" }), counts = node("span", { class: "a2lc-counts" });
   const expected = node("p", { class: "a2lc-text" }), notes = node("p", { class: "a2lc-note" });
   const caveat = node("p", { class: "a2lc-text" }), bins = node("table", { class: "a2lc-bins" });
-  const more = node("details", {}, node("summary", {}, "How sure is that? And by the LCM's confidence"), caveat, bins);
+  const more = node("details", {}, node("summary", {}, "How sure is that? And by confidence"), caveat, bins);
   const groups = node("div", { class: "a2lc-groups", role: "group", "aria-label": "From class to class" });
   const gallery = node("div", { class: "a2lc-gallery" });
   const image = node("img", { alt: "" }), showContext = imageOf(image);
@@ -92,7 +92,7 @@ function render({ model, el }) {
     settled();
     const view = model.get("view"), tile = view.tiles[view.at - view.first];
     const { undecided, approved, rejected } = view.counts;
-    title.textContent = `Round ${view.round}: what the LCM would correct`;
+    title.textContent = `Round ${view.round}: what would be corrected`;
     counts.textContent = `✓ ${approved} approved, ✗ ${rejected} rejected, ${undecided} undecided`;
     [expected.textContent, caveat.textContent] = [view.expected, view.caveat];
     const cells = (tag, texts) => node("tr", {}, ...texts.map((text) => node(tag, {}, text)));
