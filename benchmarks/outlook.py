@@ -1,7 +1,7 @@
 """How far can the expected accuracy be believed? `python benchmarks/outlook.py voc --out paper_figures/voc`.
 
 Plays `method: instant` on a profile's masks with an oracle, from memory, with a new order after every few answers, and
-writes outlook.{csv,md,tex}: after so many answers, what `a2lc.instant.outlook` expects of all labels, and what is true.
+writes outlook.{csv,md,tex}: after so many answers, what `a2lc.instant.look_ahead` expects of all labels, and the truth.
 `python benchmarks/outlook.py right --root ../shared/data --out paper_figures` does so where nearly all labels are
 right: every fourth picture of CamVid with its true labels, ten cars of which have another (`broken_class.py`).
 """
@@ -19,7 +19,8 @@ from broken_class import BROKEN, broken, true_masks
 
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
-from a2lc.instant import Instant, mask_features, outlook
+from a2lc.instant import Instant, look_ahead, mask_features
+from a2lc.instant.outlook import smallest_counted
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.paper.origin import origin
@@ -42,10 +43,9 @@ def play(masks: MaskSet, truth: np.ndarray, features: np.ndarray, seed: int) -> 
             proposed = instant.corrections(given, found)
             labels = np.where(proposed.accepted, proposed.predicted, given.table["label"].to_numpy())
             found = instant.suspicion(labels, given.queried)
-        said = outlook(instant, labels, given.table["label"].to_numpy(), given.queried, found)
+        said = look_ahead(instant, labels, given.table["label"].to_numpy(), given.queried, found)
         left = ~given.queried
-        ordered = np.sort(area)
-        large = area > ordered[: np.searchsorted(np.cumsum(ordered), 0.05 * area.sum())].max(initial=0)
+        large = area >= smallest_counted(area)
         wrong = left & (labels != truth)
         ahead = np.argsort(-np.where(left, found.scores, -np.inf), kind="stable")[: said.next]
         yield {

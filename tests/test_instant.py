@@ -17,21 +17,24 @@ from PIL import Image
 from skimage.color import rgb2lab
 from small_runs import contents, dataset_folder, seeded
 from tiny_backbones import NAME, save_weights
+from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, MaskSet, Run
+from a2lc.cli import app
 from a2lc.datasets import Classes, load_dataset
 from a2lc.datasets.base import bit_palette
-from a2lc.files import read_arrays, write_arrays
+from a2lc.files import read_arrays, read_json, write_arrays
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
 from a2lc.human.undo import undo_corrections
-from a2lc.instant import Instant, InstantSettings, kept_features, mask_features
+from a2lc.instant import Instant, InstantSettings, features_key, kept_features, mask_features
 from a2lc.instant.colour import BINS, colour_features
 from a2lc.instant.regressions import FOLDS, SURE
 from a2lc.pseudo_labels.sources import make_masks
 from a2lc.segmenter import SegmenterSettings
 from a2lc.segmenter.frozen_parts import FrozenBackbone
+from a2lc.widgets import Annotator
 from a2lc.widgets.annotator_state import AnnotatorState
 
 VOID = 255
@@ -331,6 +334,8 @@ def test_kept_features_are_used_only_where_they_belong(tmp_path: Path, monkeypat
     write_arrays(file, {"other": np.zeros(3)})
     with pytest.raises(ValueError, match="expected an array 'features', found other"):
         kept_features(kept, "colour")
+    with pytest.raises(ValueError, match="expected an array 'key', found other"):
+        features_key(kept, "colour")
     with pytest.raises(FileNotFoundError):
         kept_features(tmp_path, "colour")
 
@@ -402,6 +407,22 @@ def test_the_last_round_may_train(tmp_path: Path) -> None:
 def test_the_same_run_gives_the_same_files(toy: Run, tmp_path: Path) -> None:
     again = a2lc.run(Experiment(**TOY), tmp_path, progress=False)
     assert contents(again.path) == contents(toy.path)
+
+
+def test_a_run_goes_on_with_the_features_that_it_began_with(waiting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = read_json(waiting.path / "provenance.json")["features"]
+    assert kept == features_key(waiting.initial, "colour") and len(kept) == 16
+    a2lc.run(waiting.config, waiting.path.parent, progress=False)
+    queue = Queue(waiting)
+    while queue.current:
+        queue.answer("confirm")
+    monkeypatch.setattr("a2lc.instant.features.VERSION", 0)  # as with other weights: another key
+    with pytest.raises(
+        ValueError, match=f"began with features {kept} of colour, and these are .*put the former weights"
+    ):
+        next_round(waiting, progress=False)
+    monkeypatch.undo()
+    assert a2lc.run(waiting.config, waiting.path.parent, progress=False).finished_rounds <= 1
 
 
 def test_missing_weights_say_what_to_install(tmp_path: Path) -> None:
@@ -476,6 +497,17 @@ def test_a_person_is_asked_in_a_new_order_after_each_answer(waiting: Run) -> Non
     assert run.waits_for in ("approval", "answers") and run.queries(1)["row"].tolist() == [*shown[:2], *shown[3:]]
     table = run.masks(0).table.iloc[run.queries(1)["row"]]
     assert run.queries(1)["image"].tolist() == table["image"].tolist()
+
+
+def test_after_some_answers_a_line_says_what_to_expect(waiting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("a2lc.human.live_order.FEWEST", 3)
+    state = AnnotatorState(waiting)
+    assert state.view()["outlook"] == "After 20 answers, what to expect of all labels stands here."
+    said = [state.answer("confirm") and state.view()["outlook"] for _ in range(4)]
+    assert [line.startswith("Expected: ") for line in said] == [False, False, True, True] and said[2] != said[3]
+    printed = CliRunner().invoke(app, ["queue", str(waiting.path)]).stdout.splitlines()
+    assert printed[0] == "round 1: 8 masks, 4 answered, 0 skipped, 4 left" and printed[1].startswith("Expected: ")
+    assert "Expected: " in Annotator(waiting, live=False)._drawn().get_suptitle()
 
 
 def test_a_queue_goes_on_with_the_answers_of_another_process(waiting: Run) -> None:

@@ -37,7 +37,7 @@ class LiveOrder:
     def renew(self) -> None:
         """Put what is left into a new order, where there are `InstantSettings.reorder_every` answers more than last
         time."""
-        from a2lc.instant import outlook  # as above
+        from a2lc.instant import look_ahead  # as above
         from a2lc.stages.instant import most_suspicious, next_suspicion
 
         queue, config = self._queue, self._queue.run.config
@@ -53,4 +53,4 @@ class LiveOrder:
         queue.reorder(most_suspicious(self._found, masks, config, len(queue)))
         answered, known = masks.queried, masks.table["label"].to_numpy()
         enough = answered.sum() >= FEWEST and not answered.all()
-        self.outlook = outlook(self._instant, labels, known, answered, self._found) if enough else None
+        self.outlook = look_ahead(self._instant, labels, known, answered, self._found) if enough else None

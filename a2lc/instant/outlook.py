@@ -69,7 +69,7 @@ class Outlook:
         return text if self.worth_asking else f"{text} Asking on is hardly worth it."
 
 
-def outlook(
+def look_ahead(
     instant: Instant, labels: np.ndarray, answers: np.ndarray, answered: np.ndarray, found: Suspicion
 ) -> Outlook:
     """What is expected of all labels.
@@ -104,7 +104,7 @@ def outlook(
     wrong = np.concatenate([instant.first[rows] != truth, said[tried] != truth[tried]])
     mean, covariance = _learn(seen, wrong.astype(float))
 
-    large = area > _smallest_counted(area)
+    large = area >= smallest_counted(area)
     ahead = left[np.argsort(-found.scores[left], kind="stable")[:NEXT]]
     of_next = _probabilities(covariates(ahead, now[ahead]), mean[:, None])[:, 0]
     step = -(-len(left) // AT_MOST)
@@ -141,10 +141,10 @@ def outlook(
     )
 
 
-def _smallest_counted(area: np.ndarray) -> float:
-    """The area up to which masks, from the smallest on, hold `SMALL` of the pixels."""
+def smallest_counted(area: np.ndarray) -> float:
+    """The area from which on masks are counted: all that are smaller hold less than `SMALL` of the pixels."""
     ordered = np.sort(area)
-    return float(ordered[: np.searchsorted(np.cumsum(ordered), SMALL * ordered.sum())].max(initial=0))
+    return float(ordered[np.searchsorted(np.cumsum(ordered), SMALL * ordered.sum())])
 
 
 def _learn(seen: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
