@@ -15,6 +15,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -212,10 +213,19 @@ class Instant:
         return np.sort(np.concatenate([drawn[answered[drawn]], drawn[~answered[drawn]]])[:FIT_MASKS])
 
     def _predict(self, regression: _Regression, rows: np.ndarray, into: np.ndarray, with_label: bool = False) -> None:
-        inputs = self._with_label if with_label else self._inputs
+        """Probabilities of the masks in `rows`, without a standardised copy of their features."""
+        if len(regression.classes) == 1:
+            into[rows, regression.classes] = 1
+            return
+        weights, bias = regression.before_scaling(self._scaler)
+        width = self._features.shape[1]
         for start in range(0, len(rows), AT_ONCE):
             part = rows[start : start + AT_ONCE]
-            into[part[:, None], regression.classes] = regression.probabilities(inputs(part))
+            z = self._features[part].astype(np.float32) @ weights[:width]
+            z += bias
+            if with_label:
+                z += self._size[part] * weights[width] + FIRST_LABEL * weights[width + 1 + self.first[part]]
+            into[part[:, None], regression.classes] = softmax(z, axis=1)
 
     def _inputs(self, rows: np.ndarray) -> np.ndarray:
         """(n, C) float32: standardised features."""
@@ -255,6 +265,17 @@ class _Regression:
                 warnings.simplefilter("ignore", ConvergenceWarning)  # bounded on purpose
                 warnings.filterwarnings("ignore", "The number of unique classes")  # of the first answers
                 self._model.fit(inputs, labels, weights)
+
+    def before_scaling(self, scaler: StandardScaler) -> tuple[np.ndarray, np.ndarray]:
+        """(d, c) weights and (c,) bias, float32, for inputs whose features are not standardised; the softmax of what
+        they give is `probabilities`."""
+        assert self._model is not None, "a single class needs no weights"
+        weights, bias = self._model.coef_.T.astype(np.float64), self._model.intercept_.astype(np.float64)
+        if len(bias) == 1:  # two classes share theirs
+            weights, bias = np.hstack([0 * weights, weights]), np.r_[0.0, bias]
+        width = len(scaler.mean_)
+        weights[:width] /= scaler.scale_[:, None]
+        return weights.astype(np.float32), (bias - scaler.mean_ @ weights[:width]).astype(np.float32)
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """(n, c) probabilities of the classes."""
