@@ -298,7 +298,7 @@ def plotted(found: Mapping[Key, list[dict[str, np.ndarray]]]) -> list[dict[str, 
     """The numbers of the figure: precision and recall by pixels of each order of `DRAWN`, in percent, against the masks
     looked at."""
     m = len(next(iter(found.values()))[0]["precision"])
-    at = np.unique(np.geomspace(min(10, m), m, 80).round().astype(int))
+    at = np.unique(np.geomspace(10 if m > 10 else 1, m, 80).round().astype(int))
     numbers = []
     for name, theta in DRAWN:
         values = {
