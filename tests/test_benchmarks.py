@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 
+from a2lc.acquisition import class_weights, gather_statistics
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
+from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.pseudo_labels.sources import make_masks
 
@@ -27,6 +30,7 @@ def scripts() -> Any:
     before = list(sys.path)
     sys.path.insert(0, str(BENCHMARKS))
     import broken_class
+    import find_compared
     import generated
     import instant
     import look_alikes
@@ -36,8 +40,8 @@ def scripts() -> Any:
     import speed
     import speed_training
 
-    every = (broken_class, generated, instant, look_alikes, measuring, scale, scale_fit, speed, speed_training)
-    modules = {module.__name__: module for module in every}
+    every = (broken_class, find_compared, generated, instant, look_alikes, measuring, scale, scale_fit, speed)
+    modules = {module.__name__: module for module in (*every, speed_training)}
     yield modules
     sys.path[:] = before
     for name in modules:
@@ -194,3 +198,62 @@ def test_variants_of_instant_change_what_they_name(scripts: dict[str, ModuleType
     for changed in script.VARIANTS.values():
         constants = changed.keys() - {"features", "steps", "corrects"}
         assert constants <= vars(sys.modules[script.CONSTANTS]).keys()
+
+
+def test_an_order_is_judged_by_masks_pixels_and_labels(scripts: dict[str, ModuleType]) -> None:
+    """By hand: rows 0, 2 and 3 are wrong, of labels 1, 1 and 2, with 4, 1 and 5 pixels."""
+    script = scripts["find_compared"]
+    labels, truth, area = np.array([1, 1, 1, 2]), np.array([0, 1, 255, 0]), np.array([4, 9, 1, 5])
+    found = script.curves(np.array([2, 1, 3, 0]), labels, truth, area)
+    assert found["precision"].tolist() == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4])
+    assert found["recall"].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 1])
+    assert found["recall_area"].tolist() == pytest.approx([0.1, 0.1, 0.6, 1])
+    assert found["recall_class"].tolist() == pytest.approx([1 / 4, 1 / 4, 3 / 4, 1])
+    value = script.average_precision(found["precision"], found["recall"])
+    assert value == pytest.approx(average_precision_score(labels != truth, [1, 3, 4, 2]))
+    precision, recall = script.tables({("mine", ""): [found], ("other", "all images"): [found]})
+    assert precision["first 30"].tolist() == pytest.approx([75, 75]) and precision["its std"].isna().all()
+    assert precision["θ learnt"].tolist() == ["–", "all images"] and recall["labels, 1255"].tolist() == [100, 100]
+    fig = script.drawn(script.plotted(dict.fromkeys(script.DRAWN, [found])), "title")
+    assert [len(axis.lines) for axis in fig.axes] == [len(script.DRAWN)] * 2
+    assert fig.axes[1].lines[0].get_ydata()[-1] == 100
+    assert sorted(script.ordered(np.zeros(5), 0)) == list(range(5))
+    assert script.ordered(np.array([0, 2, 1.0]), 0).tolist() == [1, 2, 0]
+
+
+def test_cleanlab_sees_the_pixels_of_each_mask(scripts: dict[str, ModuleType]) -> None:
+    """The scores led over the images one by one are those of cleanlab and of this package on all at once."""
+    pytest.importorskip("cleanlab")
+    from cleanlab.internal.multilabel_scorer import softmin
+    from cleanlab.segmentation.filter import find_label_issues
+
+    script, dataset, rng = scripts["find_compared"], load_dataset("toy"), np.random.default_rng(0)
+    names, k = dataset.train.names[:3], len(dataset.classes)
+    height, width = dataset.train.image(names[0]).shape[:2]
+    objects = np.kron(np.arange(1, 13).reshape(3, 4), np.ones((height // 3, width // 4), np.int32)).astype(np.int32)
+    labels = {name: {i: int(rng.integers(k)) for i in range(1, 13)} for name in names}
+    masks = MaskSet.from_maps(dataset.classes, names, dict.fromkeys(names, objects), labels)
+    probs = rng.dirichlet(np.full(k, 0.3), (3, *objects.shape)).transpose(0, 3, 1, 2).astype(np.float32)
+    given = np.stack([masks.label_map(name) for name in names]).astype(np.int64)
+    predict = dict(zip(names, torch.from_numpy(probs), strict=True)).__getitem__
+    found = script.network_scores(predict, masks)
+    issues = find_label_issues(given, probs, n_jobs=1, verbose=False)
+    counted = np.stack([np.bincount(objects.ravel(), image.ravel(), 13)[1:] for image in issues]).ravel()
+    assert found["cleanlab.segmentation, number of issues"].tolist() == counted.tolist() and counted.sum() > 0
+    of_label = np.take_along_axis(probs, given[:, None], 1)[:, 0].astype(float)  # (3, H, W)
+    inside = of_label[1][objects == 5][None]
+    assert found["cleanlab.segmentation, softmin"][16] == pytest.approx(1 - softmin(inside, axis=1, temperature=0.1)[0])
+    assert found["cleanlab on θ's mean, self-confidence"][16] == pytest.approx(1 - inside.mean(), abs=1e-6)
+
+    class Known:
+        """Predicts in the order in which it is asked."""
+
+        rest = list(torch.from_numpy(probs))
+
+        def predict(self, image: np.ndarray) -> torch.Tensor:
+            return self.rest.pop(0)
+
+    of_package, _ = gather_statistics(Known(), dataset.train, masks, class_weights(masks).weights, (), progress=False)
+    np.testing.assert_array_equal(found["ABC"], of_package.abc)
+    items = script.item_scores(rng.normal(size=(36, 4)), masks.table["label"].to_numpy(), np.arange(36), np.ones(36), 0)
+    assert all(len(scores) == 36 for scores in items.values())
