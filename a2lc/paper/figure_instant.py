@@ -80,6 +80,7 @@ def draw_costs(table: pd.DataFrame, title: str, ceiling: float) -> Figure:
         axis.grid(alpha=0.3)
     axes[0].set(xlabel="clicks", ylabel=METRIC_TITLE["data_miou"])
     axes[1].set(xlabel="seconds of computing", xscale="log")
+    axes[1].xaxis.set_major_formatter("{x:g}")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     fig.suptitle("\n".join(wrap(title, 100)), fontsize=8)
     return fig
