@@ -22,6 +22,9 @@ METHOD_STYLE = {  # label, colour (colour-blind safe), marker, line
     "alc": ("ALC", "#666666", "o", "--"),
     "a2lc_no_lcm": ("A²LC without LCM", "#E69F00", "^", "-."),
     "a2lc": ("A²LC", "#0072B2", "s", "-"),
+    # beside the paper's
+    "instant": ("instant", "#882255", "*", "-"),
+    "instant_colour": ("instant, colour", "#882255", "p", ":"),
     # Table 5
     "baseline": ("ALC, no repetition", "#666666", "o", "--"),
     "lcm": ("LCM", "#009E73", "^", "-."),

@@ -90,10 +90,10 @@ def run(
     context = Context(config, dataset, truth, annotator, new_model, progress, instant)
     with locked(result.path):
         remove_leftovers(result.path)
-        if config.is_instant or config.from_superpixels:
-            start_without_model(masks, context, result.folder(0))
-        else:
+        if config.trains(0):
             initial_model(model, context, masks, shared, result.folder(0))
+        else:
+            start_without_model(masks, context, result.folder(0))
         play_rounds(context, masks, model, result)
     return result
 

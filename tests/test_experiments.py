@@ -1,4 +1,4 @@
-"""The protocols of Tables 2, 4 and 5: which runs make them, and how their tables and figures are made."""
+"""The protocols of Tables 1, 2, 4 and 5: which runs make them, and how their tables and figures are made."""
 
 from __future__ import annotations
 
@@ -14,16 +14,30 @@ from small_runs import EAGER, hand_made_run, network, seeded
 
 import a2lc
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
-from a2lc.config import Experiment
+from a2lc.config import METHODS, Experiment
 from a2lc.figures import METHOD_STYLE, learning_curves, rows_beside_paper, save_figure, style_of
 from a2lc.files import read_json, write_json
 from a2lc.paper.clicks import answers_only, asked_masks, check_answers, click_costs
-from a2lc.paper.experiments import CITYSCAPES_SHARE, TABLE4, TABLE5, run_rows, table2, table2_clicks
+from a2lc.paper.experiments import (
+    CITYSCAPES_SHARE,
+    INSTANT_ROWS,
+    TABLE1,
+    TABLE4,
+    TABLE5,
+    run_rows,
+    table2,
+    table2_clicks,
+)
+from a2lc.paper.figure_instant import cost_curves, draw_costs, seconds_until_labels
+from a2lc.paper.origin import NOT_IN_PAPER
 from a2lc.paper.tables import (
     beside_paper,
+    caption,
     ceiling,
+    check_rounds,
     clicks_caption,
     final_table,
+    headline,
     paper_table,
     paper_values,
     provenance,
@@ -82,6 +96,16 @@ def test_rows_of_table5_add_one_component_after_the_other() -> None:
     for (a, b), changed in steps.items():
         assert {key for key in rows[a] if rows[a][key] != rows[b][key]} == changed | {"method"}
     assert all(row["non_redundant"] for row in rows.values())
+
+
+def test_rows_beside_the_papers_differ_in_their_features_and_need_no_weights_for_colour() -> None:
+    assert list(INSTANT_ROWS) == ["instant", "instant_colour"]
+    assert set(TABLE1) == {*METHODS, "instant_colour"} and TABLE1["a2lc"] == {"method": "a2lc"}
+    assert all(TABLE1[name] == fields for name, fields in INSTANT_ROWS.items())
+    default, colour = (Experiment(**fields, rounds=3) for fields in INSTANT_ROWS.values())
+    assert colour == default.model_copy(update={"instant": default.instant.model_copy(update={"features": "colour"})})
+    assert default.optional_modules == ("timm",) and not colour.optional_modules
+    assert [colour.trains(number) for number in range(4)] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(("clicks", "half"), [(2, 1), (3, 1), (100, 50), (101, 50)])
@@ -265,6 +289,66 @@ def test_rows_keep_their_order(runs: dict) -> None:
     assert both.loc[("model_miou", "mulspx", "paper (cityscapes)"), 1] == "66.60"
 
 
+@pytest.fixture(scope="module")
+def beside(runs_dir: Path) -> dict[str, list[Run]]:
+    """A row of the paper and one that is not in it, two rounds."""
+    rows = {name: TABLE1[name] for name in ("a2lc", "instant_colour")}
+    return run_rows(SMALL | {"rounds": 2, "budget": 30}, rows, SEEDS, runs_dir=runs_dir, device="cpu", progress=False)
+
+
+def test_a_row_that_trains_in_the_last_round_only_has_no_other_model_miou(beside: dict, tmp_path: Path) -> None:
+    table = rounds_table(beside)
+    check_rounds(table, beside)
+    model = table[(table["method"] == "instant_colour") & (table["metric"] == "model_miou")]
+    assert model["mean"].isna().tolist() == [True, True, False] and model["n_seeds"].tolist() == [0, 0, 2]
+    assert table.drop(model.index)["n_seeds"].eq(2).all()
+    both = beside_paper(table, "table1", "cityscapes")
+    assert both.loc[("model_miou", "instant_colour", "ours")].tolist()[:2] == ["", ""]
+    assert both.loc["data_miou"].loc["instant_colour"].index.tolist() == ["ours"]
+    save_table(table, "table1", tmp_path, about := caption(beside))
+    assert "instant_colour | 1 | – | – | 0 |" in (tmp_path / "table1.md").read_text(encoding="utf-8")
+    assert about.endswith(NOT_IN_PAPER) and caption(beside["a2lc"]) == about.removesuffix(NOT_IN_PAPER)
+    last = final_table(beside, "table1", "cityscapes").set_index("row")
+    assert last["model_miou"].notna().all() and np.isnan(last["data_miou_paper"]["instant_colour"])
+    numbers = headline(last.reset_index(), "data_miou")
+    assert np.isnan(numbers["instant_colour: Data mIoU, round 2 (%)"][1] or np.nan)
+    assert provenance(beside, about)["runs"].keys() == {run.path.name for of_row in beside.values() for run in of_row}
+    fig = learning_curves(table, about)
+    assert np.isfinite(fig.axes[1].lines[1].get_ydata()).sum() == 1
+    plt.close(fig)
+
+
+def test_a_missing_number_is_told(beside: dict) -> None:
+    table = rounds_table(beside)
+    with pytest.raises(ValueError, match="data_miou a2lc 0: expected numbers of 2 seeds, found 0"):
+        check_rounds(table.iloc[1:], beside)
+    with pytest.raises(ValueError, match="model_miou instant_colour 0: expected numbers of 0 seeds, found 2"):
+        check_rounds(table.assign(mean=table["mean"].fillna(50.0), n_seeds=2), beside)
+    with pytest.raises(ValueError, match="expected percent, found -1.0"):
+        check_rounds(table.assign(mean=table["mean"].where(table["mean"].isna(), -1.0)), beside)
+
+
+def test_seconds_are_those_until_the_labels_of_a_round_are_there(beside: dict, tmp_path: Path) -> None:
+    run = measured(hand_made_run(tmp_path))
+    for number, seconds in enumerate(
+        [{"trained": 10.0}, {"scored": 1.0, "corrected": 2.0, "trained": 20.0}, {"scored": 4.0}]
+    ):
+        state = read_json(file := run.folder(number).path / "state.json")
+        state["finished"] = {name: seconds.get(name, 0.0) for name in state["finished"]}
+        write_json(file, state)
+    assert seconds_until_labels(Run(run.path, run.config)).tolist() == [0, 13, 37]
+    costs = cost_curves(beside)
+    assert list(costs["method"].unique()) == list(beside) and costs["clicks"].tolist() == [0, 30, 60] * 2
+    assert (costs["seconds"] == 0).tolist() == [True, False, False] * 2
+    wanted = rounds_table(beside).query("metric == 'data_miou'")[["mean", "std", "n_seeds"]]
+    assert costs[["mean", "std", "n_seeds"]].equals(wanted.reset_index(drop=True))
+    fig = draw_costs(costs, "A title.", ceiling=0.9)
+    clicks, seconds = (axis.lines[1] for axis in fig.axes)
+    assert clicks.get_xdata().tolist() == [0, 30, 60] and len(seconds.get_xdata()) == 2
+    assert clicks.get_ydata()[1:].tolist() == seconds.get_ydata().tolist()
+    plt.close(fig)
+
+
 def made_up(rows: dict[str, float], rounds: int = 2) -> pd.DataFrame:
     """What `rounds_table` would return for rows that climb to a Data mIoU."""
     return pd.DataFrame(
@@ -333,7 +417,9 @@ def together(shared: dict, own: dict) -> dict:
 
 # --------------------------------------------------------------------------------------------------------- figures
 def test_rows_can_be_told_apart() -> None:
-    for names in (TABLE4, TABLE5, table2(100), [f"mine {i}" for i in range(28)]):
+    of_table1 = ["alc", "a2lc_no_lcm", "a2lc", *INSTANT_ROWS]
+    beside = [[*rows, *INSTANT_ROWS] for rows in (TABLE4, TABLE5)]
+    for names in (of_table1, *beside, table2(100), [f"mine {i}" for i in range(28)]):
         styles = [style_of(name, i) for i, name in enumerate(names)]
         assert len({label for label, *_ in styles}) == len({style[1:] for style in styles}) == len(styles)
     assert style_of("a2lc", 3) == METHOD_STYLE["a2lc"]

@@ -403,6 +403,12 @@ def test_the_last_round_may_train(tmp_path: Path) -> None:
     assert again.path == run.path and again.summary["model_miou"].notna().tolist() == [False, False, True, True]
 
 
+def test_without_a_round_the_first_labels_are_the_last(tmp_path: Path) -> None:
+    fields = TOY | {"instant": {"features": "colour", "train": "last"}, "rounds": 0, "segmenter": {"iterations": 2}}
+    run = a2lc.run(Experiment(**fields), tmp_path, progress=False)
+    assert run.summary["model_miou"].notna().tolist() == [True]
+
+
 @pytest.mark.usefixtures("eager")
 def test_the_same_run_gives_the_same_files(toy: Run, tmp_path: Path) -> None:
     again = a2lc.run(Experiment(**TOY), tmp_path, progress=False)

@@ -45,8 +45,9 @@ def test_they_are_those_that_are_played() -> None:
     found = planned_runs("table4", values_of("table4", functions=["sim"], without_lcm=["abc"], seeds=[3]))
     own = ({"method": "a2lc", "acquisition": "sim"}, {"method": "a2lc_no_lcm", "acquisition": "abc"})
     assert found == [Experiment(**by_hand, rounds=1, budget=0.03, **fields) for fields in own]
-    assert [run.method for run in planned_runs("table1", values_of("table1"))] == ["alc", "a2lc"]
-    assert len(planned_runs("table5", values_of("table5", seeds=[0, 1]))) == 10
+    assert [run.method for run in planned_runs("table1", values_of("table1"))] == ["alc", "a2lc", "instant"]
+    assert len(planned_runs("table5", values_of("table5", seeds=[0, 1]))) == 12
+    assert planned_runs("table5", values_of("table5", beside=["instant"]))[-1].instant.train == "last"
     assert planned_runs("somebodys_own", {"rows": ["a"]}) == []
 
 
@@ -73,6 +74,9 @@ def test_rows_of_several_methods_are_written_down_once() -> None:
         ("table3", {"correction": {"epoch": 3}}, "correction.epoch"),
         ("table4", {"functions": ["sin"]}, "functions: expected names of .* found 'sin'; did you mean 'sim'"),
         ("table4", {"without_lcm": ["x"]}, "without_lcm: expected names of .* found 'x'"),
+        ("table5", {"beside": ["a2lc"]}, "beside: expected names of instant, instant_colour, found 'a2lc'"),
+        ("figure_instant", {"methods": ["instant", "a2lc"]}, "methods: expected one of instant, .* last, .* 'a2lc'"),
+        ("figure_instant", {"rounds": 0}, "rounds: expected at least 1, found 0"),
         ("figure6", {"seeds": [-1]}, "seed"),
         ("quickstart", {"rounds": 0}, "rounds: expected at least 1, found 0"),
         ("tutorial01", {"segmenter": {"iteration": 3}}, "segmenter.iteration"),

@@ -32,7 +32,7 @@ def write_profile(folder: Path, name: str = "toy", **values: object) -> None:
 
 @pytest.fixture
 def notebooks(tmp_path: Path) -> Path:
-    """A failing table, a figure, a table, a tutorial and a notebook of few parameters."""
+    """A failing table, a figure, a table, two tutorials, one that makes a figure, and a notebook of few parameters."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
     cells = {
@@ -40,6 +40,7 @@ def notebooks(tmp_path: Path) -> Path:
         "table2_other": "rows = 1\nassert rounds == 4, f'{rounds} rounds'",
         "table1_rounds": HEADLINE,
         "01_tutorial": "1 / 0",
+        "06_seconds": "",
     }
     for name, cell in cells.items():
         write_notebook(folder / f"{name}.ipynb", cell, parameters=PARAMETERS)
@@ -53,7 +54,7 @@ def items(tasks: list) -> list[str]:
 
 
 def test_tables_come_before_figures_and_tutorials_only_when_named(notebooks: Path) -> None:
-    assert items(plan("toy", notebooks)) == ["quickstart", "table1", "table2", "figure1"]
+    assert items(plan("toy", notebooks)) == ["quickstart", "figure_instant", "table1", "table2", "figure1"]
     assert items(plan("toy", notebooks, ["figure1", "table2"])) == ["table2", "figure1"]
     assert items(plan("toy", notebooks, ["01", "00"])) == ["quickstart", "tutorial01"]
     assert plan("toy", notebooks, ["00"])[0].parameters == {"rows": ["a"]}
@@ -131,10 +132,10 @@ def test_a_failure_keeps_its_copy_and_the_others_go_on(notebooks: Path) -> None:
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
     assert "table2: FAILED" in ran.stdout and "AssertionError: 3 rounds" in ran.stdout
     copies = {path.stem for path in (folder / "executed").iterdir()}
-    assert copies == {"00_quickstart", "table1_rounds", "table2_other", "figure1_curves"}
+    assert copies == {"00_quickstart", "06_seconds", "table1_rounds", "table2_other", "figure1_curves"}
     failed = nbformat.read(folder / "executed" / "table2_other.ipynb", 4)
     assert any(output.output_type == "error" for output in failed.cells[-1].outputs)
-    assert set(read_json(folder / "minutes.json")) == {"quickstart", "table1", "figure1"}
+    assert set(read_json(folder / "minutes.json")) == {"quickstart", "figure_instant", "table1", "figure1"}
     page = (folder / "README.md").read_text()
     assert "| table1 | Data mIoU (%) | 80.50 | 85.25 | -4.75 |" in page and "|  | masks | 1234 |  |  |" in page
     assert "**table2 failed**: AssertionError: 3 rounds" in page and "*table1*: Simulated." in page

@@ -22,6 +22,7 @@ from a2lc.files import nearest, read_yaml
 PROFILE = "profile"  # the parameter that every notebook has, and the one name in a profile's file
 TYPES: dict[str, type | tuple[type, ...]] = {"bool": bool, "int": int, "float": (int, float), "str": str, "dict": dict}
 INJECTED = "# Parameters"  # the first line of the cell that papermill adds
+OF_TUTORIALS = {"06": "figure_instant"}  # what the files of a tutorial that makes a figure begin with
 OF_PAPERMILL = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")  # with `papermill --inject-paths`
 
 
@@ -143,11 +144,12 @@ def parameters_of(notebook: str | os.PathLike[str]) -> dict[str, Parameter]:
 
 def item_of(notebook: Path) -> str:
     """What a notebook's files begin with, and a profile calls it: ``table1`` of ``table1_rounds.ipynb``, ``quickstart``
-    of ``00_quickstart.ipynb``, ``tutorial01`` of ``01_pseudo_labels.ipynb``."""
+    of ``00_quickstart.ipynb``, ``tutorial01`` of ``01_pseudo_labels.ipynb``, ``figure_instant`` of
+    ``06_corrections_in_seconds.ipynb``."""
     first, _, rest = notebook.stem.partition("_")
     if first == "00":
         return rest
-    return f"tutorial{first}" if first.isdigit() else first
+    return OF_TUTORIALS.get(first, f"tutorial{first}" if first.isdigit() else first)
 
 
 def parameters_by_item(notebooks: Path) -> dict[str, dict[str, Parameter]]:

@@ -9,6 +9,7 @@ them and executed copies are not compared.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import isnan, nan
@@ -100,8 +101,9 @@ def _object(file: Path) -> dict[str, Any]:
 
 
 def item_of_file(name: str) -> str:
-    """``table1`` of ``table1_rounds.csv``: what the item's name and those of all its files begin with."""
-    return Path(name).stem.split("_")[0]
+    """``table1`` of ``table1_rounds.csv``, ``figure_instant`` of ``figure_instant_headline.json``: what the item's name
+    and those of all its files begin with."""
+    return re.findall("(?:figure_)?[^_]+", Path(name).stem)[0]
 
 
 def _order(name: str) -> tuple[object, ...]:

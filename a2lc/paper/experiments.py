@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
 from a2lc.config import METHODS, Experiment
 from a2lc.datasets import load_dataset
+from a2lc.instant.settings import COLOUR
 from a2lc.machine import show_bars
 from a2lc.paper.many import run_many
 from a2lc.runs import Run
@@ -31,6 +32,17 @@ TABLE5: Rows = {
     "lcm+abc+mask": {"method": "a2lc"},
 }
 """Table 5: from ALC without repetition to A²LC, one component after the other."""
+
+INSTANT_ROWS: Rows = {
+    "instant": {"method": "instant", "instant": {"train": "last"}},
+    "instant_colour": {"method": "instant", "instant": {"train": "last", "features": COLOUR}},
+}
+"""Beside Tables 1, 4 and 5, and not in the paper: corrections without training (`a2lc.instant`), with the features of a
+network that knows ImageNet, and with colours and edges, which need no weights. A model is trained on the last labels
+only, so that its Model mIoU is known."""
+
+TABLE1: Rows = {**{name: {"method": name} for name in METHODS}, **INSTANT_ROWS}
+"""What Table 1 can compare: all methods."""
 
 WITHOUT_LCM: Rows = {name: {**fields, "method": "a2lc_no_lcm"} for name, fields in TABLE4.items()}
 """Beside Table 4: the same acquisition functions, and nobody but the annotator corrects."""

@@ -7,6 +7,8 @@ from a2lc.runs import Run
 
 TRAIN_IMAGES = {"voc2012": 1464, "cityscapes": 2975}
 """Training images of the paper's datasets."""
+NOT_IN_PAPER = " Rows named instant are not in the paper; they train a network on their last labels only."
+"""Follows a caption's first sentence where there are such rows."""
 
 
 def origin(config: Experiment) -> str:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from a2lc.config import METHODS, Experiment
+from a2lc.config import Experiment
 from a2lc.files import nearest
 from a2lc.human.own_dataset import own_experiment, own_fields
 from a2lc.machine import require
@@ -16,7 +16,9 @@ from a2lc.notebook import current_parameters
 from a2lc.paper.experiments import (
     ALC_AND_A2LC,
     FULL,
+    INSTANT_ROWS,
     QUICKSTART,
+    TABLE1,
     TABLE4,
     TABLE5,
     WITHOUT_LCM,
@@ -29,9 +31,10 @@ from a2lc.runs import Run, run_folders
 
 FIELDS = ("dataset", "root", "rounds", "budget", "segmenter", "scoring", "correction", "pseudo_labels")
 LISTS: Mapping[str, Rows] = {
-    "methods": {name: {"method": name} for name in METHODS},
+    "methods": TABLE1,
     "rows": table2(2),
-    "functions": TABLE4,
+    "functions": {**TABLE4, **INSTANT_ROWS},
+    "beside": INSTANT_ROWS,
     "without_lcm": WITHOUT_LCM,
 }
 """Parameters that list rows of a table: name of the parameter -> the rows that there are."""
@@ -43,7 +46,8 @@ OF_ITEMS: Mapping[str, Rows] = {
 }
 """Item -> the rows of `a2lc.paper.experiments` that it always has; one that is not named here and lists none has A²LC
 alone."""
-ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "explore", "figure5")  # look at a round's questions
+ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "explore", "figure5", "figure_instant")
+"""They look at a round's questions."""
 
 
 def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
@@ -68,7 +72,7 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
             chosen = own_experiment(values["root"], values["masks"], values["side"], **own_fields(values))
             return [Experiment(**fields), chosen]
         listed = [rows[name] for key, rows in LISTS.items() for name in values.get(key, ())]
-        rows = listed or list(OF_ITEMS.get(item, {"a2lc": {}}).values())
+        rows = [*OF_ITEMS.get(item, {}).values(), *listed] or [{}]
         return [experiment_of(fields, own, seed) for seed in values.get("seeds", [0]) for own in rows]
     except ValueError as error:
         raise ValueError(f"{item}: {error}") from None
@@ -127,5 +131,7 @@ def _check_values(item: str, values: Mapping[str, Any]) -> None:
                 raise ValueError(f"{key}: expected names of {', '.join(rows)}, found {name!r}{nearest(name, rows)}")
     if not 0 < values.get("share", 0.5) < 1:
         raise ValueError(f"share: expected a share of the superpixels in (0, 1), found {values['share']!r}")
+    if item == "figure_instant" and (told := values["methods"][-1]) not in INSTANT_ROWS:
+        raise ValueError(f"methods: expected one of {', '.join(INSTANT_ROWS)} last, which is told, found {told!r}")
     if item in ASKING and values.get("rounds", 1) < 1:
         raise ValueError(f"rounds: expected at least 1, found {values['rounds']!r}: this notebook looks at the first")

@@ -34,7 +34,7 @@ from a2lc.paper.many import SCHEDULER
 from a2lc.paper.planned import check_extras, planned_runs
 from a2lc.paper.summary import MINUTES
 
-ITEMS = ("00_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
+ITEMS = ("00_*", "06_*", "table*", "figure*")  # others are executed only when named: they explain and make no result
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
     Args:
         profile: a name in ``<notebooks>/params``.
         notebooks: the folder of the notebooks.
-        only: beginnings of notebook names; empty: the quickstart, every table and every figure.
+        only: beginnings of notebook names; empty: all of `ITEMS`.
 
     Raises:
         FileNotFoundError: no such profile, notebook or folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from math import isnan
@@ -13,7 +14,7 @@ import pandas as pd
 
 from a2lc.files import read_json, write_text
 from a2lc.paper.clicks import truth_of
-from a2lc.paper.origin import fewer_images, origin, other_network
+from a2lc.paper.origin import NOT_IN_PAPER, fewer_images, origin, other_network
 from a2lc.runs import STAGES, Run
 
 METRICS = ("data_miou", "model_miou")
@@ -64,7 +65,8 @@ def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFr
 
     Returns:
         Columns dataset, metric (data_miou or model_miou), method, round, mean, std (percent; the sample standard
-        deviation, NaN for one seed), n_seeds; methods in the order in which they come.
+        deviation, NaN for one seed), n_seeds; methods in the order in which they come. Where no model was trained its
+        mean is NaN, of 0 seeds.
 
     Raises:
         ValueError: no runs, or one of them is not finished.
@@ -80,6 +82,33 @@ def rounds_table(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> pd.DataFr
     table = pd.concat(parts).groupby(keys, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
     table = table.sort_values(["dataset", "metric"], kind="stable", ignore_index=True)
     return table.rename(columns={"count": "n_seeds"})
+
+
+def check_rounds(table: pd.DataFrame, runs: Mapping[str, Iterable[Run]]) -> None:
+    """Whether a table of rounds is complete: numbers of every seed and round, Model mIoU where a model was trained.
+
+    Args:
+        table: what `rounds_table` returns.
+        runs: row name -> its runs, which start from labels.
+
+    Raises:
+        ValueError: names what is missing or too much, or a number outside [0, 100].
+    """
+    wanted: Counter[Any] = Counter(
+        (metric, name, number)
+        for name, run in _named(runs)
+        for number in range(run.finished_rounds + 1)
+        for metric in METRICS
+        if metric == "data_miou" or run.config.trains(number)
+    )
+    measured = table[table["mean"].notna()].set_index(["metric", "method", "round"])
+    found: Counter[Any] = Counter(measured["n_seeds"].to_dict())
+    for key in [*wanted, *found]:
+        if wanted[key] != found[key]:
+            where = " ".join(map(str, key))
+            raise ValueError(f"{where}: expected numbers of {wanted[key]} seeds, found {found[key]}")
+    if not measured["mean"].between(0, 100).all():
+        raise ValueError(f"expected percent, found {measured['mean'].min()} to {measured['mean'].max()}")
 
 
 def check_finished(run: Run) -> None:
@@ -152,14 +181,15 @@ def ceiling(run: Run) -> float:
 
 def caption(runs: Iterable[Run] | Mapping[str, Iterable[Run]]) -> str:
     """One sentence on what a table or figure was computed from; says so when pseudo-labels are simulated, images a part
-    of the paper's, or the network another than `light`."""
+    of the paper's, or the network another than `light`. A second one where rows are not in the paper."""
     every = [run for _, run in _named(runs)]
     config, total = every[0].config, len(every[0].masks(0))
     seeds = len({run.config.seed for run in every})
+    beside = any(run.config.is_instant for run in every)
     return (
         f"{config.dataset}{fewer_images(every[0])}: {config.rounds} round{'s' if config.rounds > 1 else ''} of "
         f"{config.masks_per_round(total)} of {total} masks, {seeds} seed{'s' if seeds > 1 else ''}; "
-        f"pseudo-labels {origin(config)}{other_network(config)}."
+        f"pseudo-labels {origin(config)}{other_network(config)}.{NOT_IN_PAPER if beside else ''}"
     )
 
 
