@@ -30,7 +30,7 @@ from a2lc.human.approval import Approval
 from a2lc.human.undo import undo_corrections
 from a2lc.instant import Instant, InstantSettings, features_key, kept_features, mask_features
 from a2lc.instant.colour import BINS, colour_features
-from a2lc.instant.regressions import FOLDS, SURE
+from a2lc.instant.regressions import FOLDS, SURE, _Regression
 from a2lc.pseudo_labels.sources import make_masks
 from a2lc.segmenter import SegmenterSettings
 from a2lc.segmenter.frozen_parts import FrozenBackbone
@@ -210,6 +210,22 @@ def test_forgetting_makes_it_depend_on_labels_alone() -> None:
     used.suspicion(other.labels, nobody)
     used.forget()
     assert (used.suspicion(world.labels, nobody).scores == wanted).all()
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_predictions_without_standardised_features_are_those_of_scikit_learn(k: int) -> None:
+    """The weights are scaled instead of the features; these are far from 0, as a network's are."""
+    world = World(k=k)
+    world.features = (world.features * np.arange(1, world.features.shape[1] + 1) + 20).astype(np.float16)
+    instant, rows = world.instant(), np.arange(0, 240, 2)
+    for with_label in (False, True):
+        inputs = (instant._with_label if with_label else instant._inputs)(np.arange(240))
+        regression = _Regression(0.02)
+        regression.fit(inputs[rows], world.truth[rows], None)
+        found = np.zeros((240, k + 1), np.float32)
+        instant._predict(regression, np.arange(240), found, with_label)
+        assert found[:, regression.classes] == pytest.approx(regression.probabilities(inputs), abs=1e-4)
+        assert (found.max(1) < 0.999).any() and (found[:, k] == 0).all()
 
 
 def test_many_masks_are_learnt_from_a_part(monkeypatch: pytest.MonkeyPatch) -> None:

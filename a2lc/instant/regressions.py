@@ -15,7 +15,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -221,15 +221,19 @@ class Instant:
         width = self._features.shape[1]
         for start in range(0, len(rows), AT_ONCE):
             part = rows[start : start + AT_ONCE]
-            z = self._features[part].astype(np.float32) @ weights[:width]
+            z = self._numbers(part) @ weights[:width]
             z += bias
             if with_label:
                 z += self._size[part] * weights[width] + FIRST_LABEL * weights[width + 1 + self.first[part]]
-            into[part[:, None], regression.classes] = softmax(z, axis=1)
+            into[part[:, None], regression.classes] = torch.from_numpy(z).softmax(1)
 
     def _inputs(self, rows: np.ndarray) -> np.ndarray:
         """(n, C) float32: standardised features."""
-        return self._scaler.transform(self._features[rows].astype(np.float32))
+        return self._scaler.transform(self._numbers(rows))
+
+    def _numbers(self, rows: np.ndarray) -> np.ndarray:
+        """(n, C) float32 features. PyTorch makes them of float16 several times as fast as NumPy does."""
+        return torch.from_numpy(self._features[rows]).float().numpy()
 
     def _with_label(self, rows: np.ndarray) -> np.ndarray:
         """(n, C + 1 + K + 1) float32: also size and first label."""
