@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from a2lc.acquisition import Explanation
 from a2lc.datasets import Classes, Dataset, load_dataset
-from a2lc.human import Queue
+from a2lc.human import Query, Queue
+from a2lc.human.live_order import LiveOrder
 from a2lc.masks import VOID, MaskSet, label_names
 from a2lc.metrics import TruthHistogram
 from a2lc.paper.clicks import truth_of
@@ -230,17 +231,24 @@ def bar_rows(groups: Mapping[str, Mapping[str, float]], xlabel: str, title: str 
 
 def answer_by_truth(queue: Queue) -> None:
     """Stand for a person where nobody is: answer all that is left of a queue with the most frequent ground truth of
-    each mask, void where that is void.
+    each mask, void where that is void; where the method changes the order, in that which each answer brings.
 
     Raises:
         ValueError: an image has no ground truth, the round has gone on, or a class is called void
             (`Queue.label_of`).
     """
     said = truth_of(queue.run).majority
-    queue.answer_many(
-        (query.position, int(said[query.row]) if said[query.row] < len(queue.classes) else VOID)
-        for query in queue.pending
-    )
+
+    def answer_to(query: Query) -> int | str:
+        return int(said[query.row]) if said[query.row] < len(queue.classes) else VOID
+
+    if not queue.run.config.is_instant:
+        queue.answer_many((query.position, answer_to(query)) for query in queue.pending)
+        return
+    order = LiveOrder(queue)
+    while queue.current is not None:
+        queue.answer(answer_to(queue.current), queue.current.position)
+        order.renew()
 
 
 def sliders(draw: Callable[..., Figure], **choices: Sequence[Any]) -> interactive:
