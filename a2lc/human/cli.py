@@ -96,7 +96,7 @@ def queue(
         typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
     left = f"{found.answered} answered, {found.skipped} skipped, {len(found.pending)} left"
     typer.echo(f"round {found.round}: {len(found)} masks, {left}")
-    if found.run.config.is_instant and found.answered and (expected := LiveOrder(found).outlook):
+    if found.run.config.is_instant and (expected := LiveOrder(found).outlook):
         typer.echo(expected)
     if not found.pending:
         typer.echo(f"a2lc next {found.run.path}")
