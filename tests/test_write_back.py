@@ -344,9 +344,12 @@ def test_a_run_on_other_labels_has_nothing_to_write_back(tmp_path: Path) -> None
         write_changes(Run(tmp_path, Experiment()), tmp_path / "changes")
 
 
-def test_from_folder_to_corrected_copy_on_the_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "params", ["instant: {features: colour}", "method: a2lc\nsegmenter: {iterations: 2, batch_size: 2}"]
+)
+def test_from_folder_to_corrected_copy_on_the_command_line(params: str, tmp_path: Path) -> None:
     root, runs = draw(tmp_path / "data"), tmp_path / "runs"
-    (tmp_path / "p.yaml").write_text("segmenter: {iterations: 2, batch_size: 2}\nlcm: false\n")
+    (tmp_path / "p.yaml").write_text(f"{params}\nlcm: false\n")
     options = ["--budget", "3", "--rounds", "1", "--params", str(tmp_path / "p.yaml"), "--runs-dir", str(runs)]
     begun = CliRunner().invoke(app, ["correct", str(root), *options, "--device", "cpu"])
     assert begun.exit_code == 0, begun.output
