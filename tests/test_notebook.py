@@ -73,7 +73,7 @@ def test_the_paper_profile_takes_the_switches_that_readme_says(dataset: str) -> 
 def test_notebooks_are_tiny_runs_unless_told_otherwise(path: Path) -> None:
     defaults = {name: about.default for name, about in parameters_of(path).items()}
     assert defaults["dataset"] == "toy" and defaults.get("rounds", 1) <= 2
-    assert defaults["segmenter"].get("iterations", 0) <= 50  # none where the network is chosen by its weights
+    assert defaults.get("segmenter", {}).get("iterations", 0) <= 50  # or none is trained
     assert defaults["figures_dir"] == "paper_figures/smoke"  # results of profiles are never overwritten
 
 
