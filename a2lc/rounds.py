@@ -81,11 +81,14 @@ def run(
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
     model = new_model()
     result = Run.create(config, runs_dir, run_provenance(dataset, masks, shared, model))
-    if result.finished or result.waits_for:
+    if result.finished or result.waits_for == "approval":
+        result.folder(config.rounds).clean()
+        return result
+    instant = instant_of(result, dataset, masks, device, shared, progress) if config.is_instant else None
+    if result.waits_for:
         result.folder(config.rounds).clean()
         return result
     truth = known_truth(config, dataset, masks)
-    instant = instant_of(result, dataset, masks, device, shared, progress) if config.is_instant else None
     annotator = choose_annotator(config, dataset, truth)
     context = Context(config, dataset, truth, annotator, new_model, progress, instant)
     with locked(result.path):

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mask_world import World
 from PIL import Image
 from skimage.color import rgb2lab
 from small_runs import contents, dataset_folder, seeded
@@ -22,11 +24,12 @@ from typer.testing import CliRunner
 import a2lc
 from a2lc import Experiment, MaskSet, Run
 from a2lc.cli import app
-from a2lc.datasets import Classes, load_dataset
-from a2lc.datasets.base import bit_palette
+from a2lc.datasets import load_dataset
 from a2lc.files import read_arrays, read_json, write_arrays
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
+from a2lc.human.own_dataset import own_experiment
+from a2lc.human.queue_csv import read_queue, write_queue
 from a2lc.human.undo import undo_corrections
 from a2lc.instant import Instant, InstantSettings, features_key, kept_features, mask_features
 from a2lc.instant.colour import BINS, colour_features
@@ -40,39 +43,6 @@ from a2lc.widgets.annotator_state import AnnotatorState
 VOID = 255
 COLOUR = {"instant": {"features": "colour"}}
 TOY: dict[str, Any] = {"method": "instant", "seed": seeded(), "rounds": 2, "budget": 60, **COLOUR}
-
-
-# ------------------------------------------------------------------------------------------------ a world of masks
-class World:
-    """Masks whose features say what they are: `images` strips of `masks` masks of 2 x 5 pixels and, each, one more of
-    a single pixel; `truth` is their class, `wrong` of them have another label."""
-
-    def __init__(self, images: int = 8, masks: int = 30, k: int = 3, share: float = 0.1, seed: int = 0) -> None:
-        rng = np.random.default_rng(seeded(seed))
-        self.k, names = k, [f"image{i}" for i in range(images)]
-        self.truth = rng.integers(0, k, images * masks)
-        self.wrong = rng.random(len(self.truth)) < share
-        labels = np.where(self.wrong, (self.truth + 1) % k, self.truth)
-        objects = np.repeat(np.arange(1, masks + 1), 10).reshape(masks, 2, 5).transpose(1, 0, 2).reshape(2, -1)
-        objects[:, 1:5] = 0  # the first mask of an image is narrow, the last a single pixel
-        objects[:, -5:] = 0
-        objects[0, -1] = masks
-        classes = Classes(tuple(f"class{i}" for i in range(k)), bit_palette(k))
-        given = {name: dict(enumerate(labels[i * masks : (i + 1) * masks].tolist(), 1)) for i, name in enumerate(names)}
-        self.masks = MaskSet.from_maps(classes, names, dict.fromkeys(names, objects.astype(np.int32)), given)
-        means = np.repeat(np.eye(k)[self.truth] * 3, 40, axis=1)
-        self.features = (means + rng.normal(0, 0.5, means.shape)).astype(np.float16)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self.masks.table["label"].to_numpy()
-
-    def instant(self, **more: Any) -> Instant:
-        return Instant(self.features, self.masks, **more)
-
-    def answered(self, rows: Any, masks: MaskSet | None = None) -> MaskSet:
-        rows = np.asarray(rows)
-        return (masks or self.masks).relabel(rows, self.truth[rows], source="annotator", round=1)
 
 
 def test_what_does_not_fit_is_suspicious() -> None:
@@ -581,3 +551,122 @@ def test_only_instant_runs_change_their_order(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="its queue has one order, only `method: instant` changes it"):
         queue.reorder(np.arange(3))
     assert replace(queue.queries[0], position=1) != queue.queries[0]
+
+
+# ------------------------------------------------------------------------------------------------ several at once
+@pytest.fixture
+def asked(tmp_path: Path) -> Run:
+    """Waits for 40 answers, so many that something is said of all labels."""
+    fields = TOY | {"annotator": "human", "budget": 40, "instant": {"features": "colour", "reorder_every": 1}}
+    return a2lc.run(Experiment(**fields), tmp_path, progress=False)
+
+
+def test_a_widget_that_is_opened_anew_expects_the_same(asked: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks that look alike and answers that are all the same, so that answers correct nearly all masks; up to where
+    the fits stop."""
+    alike = np.random.default_rng(0).normal(0, 0.5, (len(asked.masks(0)), 10)).astype(np.float16)
+    monkeypatch.setattr(a2lc.instant, "kept_features", lambda *_: alike)
+    state = AnnotatorState(asked)
+    for _ in range(35):
+        state.answer(0)
+    again = AnnotatorState(asked)
+    assert state._order is not None and again._order is not None
+    live, reopened = state._order.outlook, again._order.outlook
+    assert live is not None and reopened is not None and live.answers == reopened.answers == 35
+    assert reopened.right == pytest.approx(live.right, abs=0.05)
+    assert reopened.next_wrong == pytest.approx(live.next_wrong, abs=3)
+
+
+def test_answers_taken_back_or_changed_change_what_is_expected(asked: Run) -> None:
+    state = AnnotatorState(asked)
+    for _ in range(22):
+        state.answer("confirm")
+    confirmed = state.outlook
+    for position in range(22):
+        state._show(state.queue.queries[position])
+        state.answer("void")
+    assert state.outlook != confirmed and state.queue.answered == 22
+    for _ in range(3):
+        state.undo()
+    state.queue.refresh()
+    while state.queue.undo():
+        pass
+    state.answer("confirm")
+    assert state.outlook == "After 20 answers, what to expect of all labels stands here."
+
+
+def test_an_answer_goes_to_the_mask_that_is_shown(asked: Run) -> None:
+    """Another process answers other masks meanwhile, which moves the rest of the queue."""
+    state = AnnotatorState(asked)
+    state.step(8)
+    shown = state.query
+    assert shown is not None
+    other = Queue(asked, "another")
+    for query in other.queries[-3:]:
+        other.answer("confirm", query)
+    state.enough()
+    assert state.query is not None and state.query.row == shown.row and state.query.position == 11
+    state.answer("void")
+    assert Queue(asked).answer_to(shown).label == VOID  # type: ignore[union-attr]
+    assert Queue(asked).answered == 4
+
+
+def test_undo_takes_back_what_was_answered_elsewhere(asked: Run) -> None:
+    here, there = Queue(asked), Queue(asked)
+    here.answer("confirm")
+    far = next(row for row in range(len(here.masks)) if row not in {query.row for query in here.queries})
+    table = here.masks.table.iloc[far]
+    query = there.find(table["image"], table["mask_id"])
+    assert query is not None and query.position == len(there)
+    there.answer("void", query)
+    back = here.undo()
+    assert back is not None and back.row == far and here.answered == 1
+
+
+def test_a_table_of_an_earlier_order_is_read(asked: Run, tmp_path: Path) -> None:
+    """It names masks that other answers have put out of the queue; none of its answers is lost."""
+    write_queue(Queue(asked), path := tmp_path / "q.csv")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[table.index[-2:], "answer"] = "void"
+    table.to_csv(path, index=False)
+    queue, inside = Queue(asked), {query.row for query in Queue(asked).queries}
+    outside = [row for row in range(len(queue.masks)) if row not in inside][:5]
+    queue.reorder(np.array(outside))
+    for query in queue.queries[:5]:
+        queue.answer("confirm", query)
+    last = {(row.image, int(row.mask_id)) for row in table.iloc[-2:].itertuples()}
+    assert not last & {(query.image, query.mask_id) for query in queue.queries}
+    with pytest.raises(ValueError, match="holds 2 answers that are not in the queue"):
+        write_queue(queue, path)
+    assert read_queue(queue, path) == 2 and queue.answered == 7
+    write_queue(queue, path)
+    run = next_round(asked, enough=True, progress=False)
+    said = run.queries(1)
+    assert last <= set(zip(said["image"], said["mask_id"], strict=True)) and len(said) == 7
+
+
+def test_features_that_are_gone_are_made_anew(asked: Run) -> None:
+    file = asked.initial / "mask_features-colour.safetensors"
+    kept = file.read_bytes()
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="features of masks are gone: start the run again"):
+        AnnotatorState(asked)
+    a2lc.run(asked.config, asked.path.parent, progress=False)
+    assert file.read_bytes() == kept
+    AnnotatorState(asked)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"instant": "colour"}, "instant"),
+        ({"instant": False}, "instant"),
+        ({"acquisition": "sim"}, "acquisition: method 'instant', the default, takes none of these; name the method"),
+        ({"scoring": {}, "correction": {}}, "correction, scoring: method 'instant'"),
+    ],
+)
+def test_fields_that_the_default_has_no_use_for_are_named(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message) as refused:
+        own_experiment(tmp_path, **fields)
+    assert "\n" not in str(refused.value)
+    assert own_experiment(tmp_path, instant=None).is_instant

@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from mask_world import World
 from scipy.optimize import approx_fprime
 from scipy.special import expit
-from test_instant import World
 
 from a2lc.instant import Outlook, look_ahead
 from a2lc.instant.outlook import AT_MOST, NEXT, PRIOR, SMALL, WORTH, _learn, smallest_counted

@@ -96,10 +96,10 @@ def queue(
         typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
     left = f"{found.answered} answered, {found.skipped} skipped, {len(found.pending)} left"
     typer.echo(f"round {found.round}: {len(found)} masks, {left}")
-    if found.run.config.is_instant and (expected := LiveOrder(found).outlook):
-        typer.echo(expected)
     if not found.pending:
         typer.echo(f"a2lc next {found.run.path}")
+    if found.run.config.is_instant and (expected := LiveOrder(found).outlook):
+        typer.echo(expected)
 
 
 @app.command("next")
@@ -121,7 +121,7 @@ def next_round(
     if queue is not None and run.config.lcm and run.config.approval and run.finished_rounds >= queue.round:
         why = f"the LCM is at least {run.config.correction.threshold(queue.round):g} sure of no other label"
         if run.config.is_instant:
-            why = "the answers are not sure enough of any other label"
+            why = "the answers are not sure enough of any other label" if queue.answered else "nothing was answered"
         typer.echo(f"round {queue.round}: {why}, so there is nothing to approve of")
     _say(run)
 

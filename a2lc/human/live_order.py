@@ -26,29 +26,41 @@ class LiveOrder:
     def __init__(self, queue: Queue) -> None:
         from a2lc.instant import Instant, Outlook, kept_features  # needs PyTorch, which a look at a queue does not
 
-        self.outlook: Outlook | None = None
         config = queue.run.config
         self._queue = queue
+        self._answers = self._given()
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)
-        self._answers = 0
-        self._found = self._instant.suspicion(queue.masks.table["label"].to_numpy(), queue.masks.queried)
-        self._look_ahead(queue.masks, queue.masks.table["label"].to_numpy())
-        if queue.answered:  # some were given earlier
-            self.renew()
+        self.outlook: Outlook | None = None
+        masks = self._answered()
+        self._found = self._instant.suspicion(masks.table["label"].to_numpy(), masks.queried)
+        for _ in range(2 if self._answers else 0):  # corrections need what is suspicious by earlier corrections
+            self._renew()
+        if not self._answers:
+            self._look_ahead(masks, masks.table["label"].to_numpy())
 
     def renew(self) -> None:
-        """Put what is left into a new order, where there are `InstantSettings.reorder_every` answers more than last
-        time."""
+        """Put what is left into a new order, where at least `InstantSettings.reorder_every` answers are others than
+        last time: new, changed or taken back."""
+        now = self._given()
+        if len(now.items() ^ self._answers.items()) >= self._queue.run.config.instant.reorder_every:
+            self._answers = now
+            self._renew()
+
+    # ------------------------------------------------------------------------------------------------ inside
+    def _given(self) -> dict[int, int]:
+        """Row of the mask table -> answer, without skips."""
+        said = {query.row: answer.label for query in self._queue.queries if (answer := self._queue.answer_to(query))}
+        return {row: label for row, label in said.items() if label is not None}
+
+    def _answered(self) -> MaskSet:
+        """All masks with the answers so far."""
+        rows, labels = (np.array([*part], np.int64) for part in (self._answers.keys(), self._answers.values()))
+        return self._queue.masks.relabel(rows, labels, source="annotator", round=self._queue.round)
+
+    def _renew(self) -> None:
         from a2lc.stages.instant import most_suspicious, next_suspicion  # as above
 
-        queue, config = self._queue, self._queue.run.config
-        if abs(queue.answered - self._answers) < config.instant.reorder_every:
-            return
-        self._answers = queue.answered
-        said = {query.row: answer.label for query in queue.queries if (answer := queue.answer_to(query)) is not None}
-        given = {row: label for row, label in said.items() if label is not None}  # no skips
-        rows, labels = (np.array([*values], dtype=np.int64) for values in (given.keys(), given.values()))
-        masks = queue.masks.relabel(rows, labels, source="annotator", round=queue.round)
+        queue, masks, config = self._queue, self._answered(), self._queue.run.config
         protected = vetoed(queue.run.path, masks)
         self._found, labels = next_suspicion(self._instant, masks, self._found, config, protected)
         queue.reorder(most_suspicious(self._found, masks, config, len(queue)))

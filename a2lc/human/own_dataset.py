@@ -14,6 +14,7 @@ from a2lc.segmenter.pretrained import has_frozen_weights
 from a2lc.segmenter.settings import BACKBONES, PLACES
 
 SUPERPIXELS = ("slic", "seeds")
+OF_OTHERS = {"acquisition", "query", "similarity", "scoring", "correction"}  # fields that `instant` has no use for
 WAYS = ("regions", *SUPERPIXELS)  # to cut labels into masks
 EXTRA = "for features that know ImageNet, pip install 'a2lc[pretrained]'"
 
@@ -51,8 +52,13 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         cut["object_maps"] = Path(masks)
     chosen: dict[str, Any] = {"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut}
     chosen |= {"method": INSTANT} | fields
+    if of_others := sorted(fields.keys() & OF_OTHERS) if chosen["method"] == INSTANT else []:
+        what = f"{', '.join(of_others)}: method {INSTANT!r}, the default, takes none of these"
+        raise ValueError(f"{what}; name the method that they belong to, such as `method: a2lc`")
     if chosen["method"] == INSTANT:
-        chosen["instant"] = {"features": default_features(), "reorder_every": 1} | (fields.get("instant") or {})
+        given = fields.get("instant")
+        if given is None or isinstance(given, Mapping):  # else `Experiment` says what is wrong
+            chosen["instant"] = {"features": default_features(), "reorder_every": 1, **(given or {})}
     elif not fields.get("segmenter"):
         chosen["segmenter"] = {"network": "frozen" if has_frozen_weights() else "light"}
     config = Experiment(**chosen)

@@ -151,6 +151,17 @@ class Queue:
         """The answer or skip (label None) that stands for a query."""
         return self._standing.get((query.image, query.mask_id))
 
+    def find(self, image: str, mask_id: int) -> Query | None:
+        """The query about a mask. Where the order changes, every mask that was not asked about in an earlier round may
+        be answered, one that is not in the queue as if it came last; None: this one may not.
+        """
+        if (query := self._query_of.get((image, mask_id))) is not None or not self.run.config.is_instant:
+            return query
+        with suppress(ValueError):  # no such mask
+            if not self._asked_before[row := self.masks.row(image, mask_id)]:
+                return self._queries(np.array([row]), first=len(self))[0]
+        return None
+
     def top_classes(self, query: Query, most: int = 3) -> list[tuple[str, float]]:
         """The `most` classes that the model of the last round finds likeliest, with its mean probability over the mask,
         in [0, 1]; empty where the features kept are no probabilities (``scoring.features``).
@@ -178,12 +189,13 @@ class Queue:
         self._arrange()
 
     # ---------------------------------------------------------------------------------------------- answering
-    def answer(self, said: str | int, position: int | None = None, *, seconds: float | None = None) -> Query:
+    def answer(self, said: str | int, position: Query | int | None = None, *, seconds: float | None = None) -> Query:
         """Record an answer; it is on disk when this returns.
 
         Args:
             said: a class (name or number), ``confirm``, ``void`` or ``skip``.
-            position: which query; the current one by default. One answered or skipped before gets a new answer.
+            position: which query, or its position; the current one by default. One answered or skipped before gets a
+                new answer. Where the order changes, a position may be another mask's by now: give the query.
             seconds: how long it took; by default the time since the last answer, or since this queue was opened.
 
         Returns:
@@ -199,15 +211,15 @@ class Queue:
         if query is None:
             raise ValueError(f"round {self.round}: the queue is empty; a position gives a mask a new answer")
         took = time.monotonic() - self._since if seconds is None else seconds
-        self.answer_many([(query.position, said)], took)
+        self.answer_many([(query, said)], took)
         self._since = time.monotonic()
         return query
 
-    def answer_many(self, said: Iterable[tuple[int, str | int]], seconds: float | None = None) -> None:
-        """Record several answers at once: (position, class or word) each; all of them or none. Arguments and errors
-        are those of `answer`; `seconds`, of each, None where nobody measured."""
+    def answer_many(self, said: Iterable[tuple[Query | int, str | int]], seconds: float | None = None) -> None:
+        """Record several answers at once: (query or position, class or word) each; all of them or none. Arguments and
+        errors are those of `answer`; `seconds`, of each, None where nobody measured."""
         took = None if seconds is None else round(seconds, 3)
-        given = [(self._at(position), self.label_of(word, self._at(position))) for position, word in said]
+        given = [(query := self._at(position), self.label_of(word, query)) for position, word in said]
         answers = [self._answer(query, label, took) for query, label in given]
 
         def add(_: list[Record]) -> list[Record]:
@@ -230,17 +242,17 @@ class Queue:
         def last(records: list[Record]) -> list[Record]:
             self._check_open()
             left = kept(map(Answer.of, records))
-            mine = [answer for answer in left if answer.source == self.source and answer.mask in self._query_of]
-            if not mine:
+            mine = (self.find(*answer.mask) for answer in reversed(left) if answer.source == self.source)
+            if (query := next(filter(None, mine), None)) is None:
                 return []
-            taken.append(self._query_of[mine[-1].mask])
+            taken.append(query)
             return [self._answer(taken[0], None, None, undo=True).record()]
 
         records = self._log.update(last)
         self._waiting = [*(query.row for query in taken), *self._waiting]
         self._set(records)
         self._since = time.monotonic()
-        return self._query_of[taken[0].image, taken[0].mask_id] if taken else None
+        return self.find(taken[0].image, taken[0].mask_id) if taken else None
 
     def label_of(self, said: str | int, query: Query) -> int | None:
         """The label that an answer to `query` means: 0..K-1, the ignore index = void, or None = skip.
@@ -296,14 +308,18 @@ class Queue:
         """(M, K) float32 mean probabilities of all masks."""
         return self._folder.working("feature")
 
-    def _set_order(self, rows: np.ndarray) -> None:
-        """Let the queue be about these masks, in this order."""
+    def _queries(self, rows: np.ndarray, first: int = 0) -> tuple[Query, ...]:
+        """Queries about these masks, in positions from `first` on."""
         table = self.masks.table.iloc[rows]
         columns = (table[name].tolist() for name in ("image", "mask_id", "label", "area"))
-        self.queries = tuple(
+        return tuple(
             Query(position, int(row), image, mask_id, label, float(self._scores[row]), area)
-            for position, (row, image, mask_id, label, area) in enumerate(zip(rows, *columns, strict=True))
+            for position, (row, image, mask_id, label, area) in enumerate(zip(rows, *columns, strict=True), first)
         )
+
+    def _set_order(self, rows: np.ndarray) -> None:
+        """Let the queue be about these masks, in this order."""
+        self.queries = self._queries(rows)
         self._query_of = {(query.image, query.mask_id): query for query in self.queries}
 
     def _arrange(self) -> None:
@@ -313,7 +329,12 @@ class Queue:
         left = [row for row in dict.fromkeys(self._waiting) if row not in settled]
         self._set_order(np.array([*said, *left[: max(0, self._budget - len(said))]], dtype=np.int64))
 
-    def _at(self, position: int) -> Query:
+    def _at(self, position: Query | int) -> Query:
+        if isinstance(position, Query):
+            if (query := self.find(position.image, position.mask_id)) is None:
+                what = f"image {position.image!r}, mask {position.mask_id} is not asked about"
+                raise ValueError(f"round {self.round}: {what}")
+            return query
         if not 0 <= position < len(self):
             raise ValueError(f"round {self.round}: expected a position in 0..{len(self) - 1}, found {position}")
         return self.queries[position]
@@ -335,7 +356,7 @@ class Queue:
                 raise ValueError(f"{where}: expected an answer of a person, found {record} ({error})") from error
             if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
                 raise ValueError(f"{where}: label {answer.label} is no class")
-            known = self._may_be_asked(answer)
+            known = self.find(*answer.mask) is not None
             if answer.label is not None and not known:
                 raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")
             if known:
@@ -343,11 +364,3 @@ class Queue:
         self._standing = standing(answers)
         if self.run.config.is_instant:
             self._arrange()
-
-    def _may_be_asked(self, answer: Answer) -> bool:
-        """Whether the queue can be about this mask: where its order changes, about all that were not asked before."""
-        if answer.mask in self._query_of or not self.run.config.is_instant:
-            return answer.mask in self._query_of
-        with suppress(ValueError):
-            return not self._asked_before[self.masks.row(*answer.mask)]
-        return False

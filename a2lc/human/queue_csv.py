@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from a2lc.files import atomic, below, nearest, write_text
-from a2lc.human import SKIP, WORDS, Queue
+from a2lc.human import SKIP, WORDS, Query, Queue
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import Row, read_checked, whole_number
 from a2lc.human.mask_pictures import MaskPictures, training_images
+from a2lc.masks import label_names
 
 
 def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = False) -> None:
@@ -60,11 +61,11 @@ def _write_pictures(queue: Queue, path: Path) -> list[str]:
 
 
 def _unread(queue: Queue, path: str | os.PathLike[str]) -> int:
-    """How many masks of the queue have an answer in this table that does not stand, be it a good one or not."""
-    asked = {(query.image, str(query.mask_id)): query for query in queue.queries}
+    """How many masks that may be answered have an answer in this table that does not stand, be it a good one or not."""
 
     def check(row: Row) -> bool:
-        query, said = asked.get((row["image"], row["mask_id"])), row["answer"]
+        mask_id, said = row["mask_id"], row["answer"]
+        query = queue.find(row["image"], int(mask_id)) if mask_id.isdecimal() else None
         if query is None or said in ("", SKIP):  # skipped in an earlier round, and asked about again
             return False
         stands = queue.answer_to(query)
@@ -87,33 +88,31 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
             for one mask. Nothing is recorded then.
         PermissionError: the run's folder cannot be written.
     """
-    wanted = {(query.image, query.mask_id): query.position for query in queue.queries}
-    current = queue.table["label"].tolist()
+    names = label_names(queue.classes)
     seen: dict[int, str] = {}
 
-    def check(row: Row) -> tuple[int, str]:
+    def check(row: Row) -> tuple[Query, str]:
         image, mask_id = row["image"], whole_number(row["mask_id"], "mask_id")
         if image not in queue.masks.names:
             raise ValueError(f"unknown image {image!r}{nearest(image, queue.masks.names)}")
         queue.masks.row(image, mask_id)
-        if (position := wanted.get((image, mask_id))) is None:
+        if (query := queue.find(image, mask_id)) is None:
             raise ValueError(f"image {image!r}, mask {mask_id} is not in the queue of round {queue.round}")
-        if row["label"] != current[position]:
+        if row["label"] != (current := names[query.label]):
             found = f"the file says {row['label']!r}: is it of another round?"
-            raise ValueError(f"image {image!r}, mask {mask_id} is labelled {current[position]!r} here, {found}")
+            raise ValueError(f"image {image!r}, mask {mask_id} is labelled {current!r} here, {found}")
         if row["answer"]:
-            queue.label_of(row["answer"], queue.queries[position])
-            if seen.setdefault(position, row["answer"]) != row["answer"]:
+            queue.label_of(row["answer"], query)
+            if seen.setdefault(query.row, row["answer"]) != row["answer"]:
                 raise ValueError(f"two answers for image {image!r}, mask {mask_id}")
-        return position, row["answer"]
+        return query, row["answer"]
 
     given = read_checked(path, ("image", "mask_id", "label", "answer"), check)
-    new = {}
-    for position, said in given:
-        query = queue.queries[position]
+    new: dict[Query, str] = {}
+    for query, said in given:
         stands = queue.answer_to(query)
         if said and (stands is None or stands.label != queue.label_of(said, query)):
-            new[position] = said
+            new[query] = said
     if new:
         queue.answer_many(new.items())
     return len(new)

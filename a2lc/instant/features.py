@@ -76,10 +76,7 @@ def kept_features(kept: Path, features: str) -> np.ndarray:
         FileNotFoundError: they are not there.
         ValueError: the file is damaged.
     """
-    arrays = read_arrays(file := _file(kept, features))
-    if "features" not in arrays:
-        raise damaged(file, f"expected an array 'features', found {', '.join(arrays)}")
-    return arrays["features"]
+    return _array(kept, features, "features")
 
 
 def features_key(kept: Path, features: str) -> str:
@@ -88,10 +85,18 @@ def features_key(kept: Path, features: str) -> str:
     Raises:
         FileNotFoundError, ValueError: as `kept_features`.
     """
-    arrays = read_arrays(file := _file(kept, features))
-    if "key" not in arrays:
-        raise damaged(file, f"expected an array 'key', found {', '.join(arrays)}")
-    return arrays["key"].tobytes().hex()[:16]
+    return _array(kept, features, "key").tobytes().hex()[:16]
+
+
+def _array(kept: Path, features: str, name: str) -> np.ndarray:
+    try:
+        arrays = read_arrays(file := _file(kept, features))
+    except FileNotFoundError:
+        what = "features of masks are gone: start the run again (a2lc correct, a2lc.run), which makes them anew"
+        raise FileNotFoundError(f"{file}: {what}") from None
+    if name not in arrays:
+        raise damaged(file, f"expected an array {name!r}, found {', '.join(arrays)}")
+    return arrays[name]
 
 
 def _file(kept: Path, features: str) -> Path:

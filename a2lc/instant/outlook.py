@@ -34,7 +34,7 @@ class Outlook:
     Attributes:
         answers: their number.
         right, right_low, right_high: share of the masks' pixels whose mask has the right label, in [0, 1].
-        wrong, wrong_low, wrong_high: how many of the larger masks that were not asked about have a wrong label.
+        wrong, wrong_low, wrong_high: how many of the larger masks without an answer have a wrong label.
         larger: number of these masks.
         next: number of questions that come next, `NEXT` or as many as are left.
         next_wrong: how many of them are expected to be about a wrong label.
@@ -64,7 +64,7 @@ class Outlook:
         ahead = f"about {self.next_wrong:.0f} of the next {self.next} questions find one"
         text = (
             f"Expected: {right} % of the pixels have the right label ({low} to {high} %); of {self.larger:,} larger "
-            f"masks not asked about {wrong} are wrong; {ahead}, with {100 * self.next_pixels:.1f} % of the pixels."
+            f"masks without an answer {wrong} are wrong; {ahead}, with {100 * self.next_pixels:.1f} % of the pixels."
         )
         return text if self.worth_asking else f"{text} Asking on is hardly worth it."
 
@@ -72,7 +72,8 @@ class Outlook:
 def look_ahead(
     instant: Instant, labels: np.ndarray, answers: np.ndarray, answered: np.ndarray, found: Suspicion
 ) -> Outlook:
-    """What is expected of all labels.
+    """What is expected of all labels: label l of mask m is wrong with log-odds -logit p_m(l) + b . (1, -logit p_m(l),
+    size, changed), where b is normal with deviations `PRIOR` and learnt from the answers.
 
     Args:
         instant: suspicion and corrections of the M masks.
@@ -109,27 +110,26 @@ def look_ahead(
     of_next = _probabilities(covariates(ahead, now[ahead]), mean[:, None])[:, 0]
     step = -(-len(left) // AT_MOST)
     part = left[np.argsort(area[left], kind="stable")[::step]]  # of all sizes
-    seen = covariates(part, now[part])
     times = len(left) / len(part)
-    drawn = np.random.default_rng(0).multivariate_normal(mean, covariance, DRAWS).T
-    pixels = times * area[part] / area.sum()
-    counted = times * large[part]
+    seen = covariates(part, now[part])
+    expected = _probabilities(seen, mean[:, None])[:, 0]
+    drawn = _probabilities(seen, np.random.default_rng(0).multivariate_normal(mean, covariance, DRAWS).T)
+    chance = np.random.default_rng(1).standard_normal(DRAWS)
 
-    def range_of(weights: np.ndarray, scale: float) -> tuple[float, float, float]:
-        """The expected sum of weights of wrong masks, and quantiles of what it can be."""
-        likely = _probabilities(seen, drawn)
-        noise = np.sqrt(scale * (weights**2 @ (likely * (1 - likely))))
-        sums = weights @ likely + noise * np.random.default_rng(1).standard_normal(DRAWS)
+    def range_of(weights: np.ndarray) -> tuple[float, float, float]:
+        """The expected sum of weights of all wrong masks, and quantiles of what it can be."""
+        spread = np.sqrt(times * (weights**2 @ (drawn * (1 - drawn))))  # each mask of the part stands for others, too
+        sums = np.clip(times * (weights @ drawn) + spread * chance, 0, times * weights.sum())
+        middle = times * float(weights @ expected)
         low, high = np.quantile(sums, QUANTILES)
-        middle = float(weights @ _probabilities(seen, mean[:, None])[:, 0])
-        return middle, min(middle, max(0.0, float(low))), max(middle, float(high))
+        return middle, min(middle, float(low)), max(middle, float(high))
 
-    share, share_low, share_high = range_of(pixels, 1 / times)
-    number, number_low, number_high = range_of(counted, 1 / times)
+    share, share_low, share_high = range_of(area[part] / area.sum())
+    number, number_low, number_high = range_of(large[part].astype(float))
     return Outlook(
         answers=len(rows),
         right=1 - share,
-        right_low=max(0.0, 1 - share_high),
+        right_low=1 - share_high,
         right_high=1 - share_low,
         wrong=number,
         wrong_low=number_low,

@@ -243,11 +243,11 @@ def answer_by_truth(queue: Queue) -> None:
         return int(said[query.row]) if said[query.row] < len(queue.classes) else VOID
 
     if not queue.run.config.is_instant:
-        queue.answer_many((query.position, answer_to(query)) for query in queue.pending)
+        queue.answer_many((query, answer_to(query)) for query in queue.pending)
         return
     order = LiveOrder(queue)
     while queue.current is not None:
-        queue.answer(answer_to(queue.current), queue.current.position)
+        queue.answer(answer_to(queue.current))
         order.renew()
 
 

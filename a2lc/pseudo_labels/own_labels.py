@@ -56,6 +56,8 @@ def own_label_masks(
         else:
             objects = connected_regions(given, background=classes.ignore_index, connectivity=2).astype(np.int32)
         maps[name], labels[name] = cut(given, objects, classes, min_area)
+    if not any(labels.values()):
+        raise ValueError(f"{split.names[0]} and all others: expected labels to correct, found none but void")
     masks = MaskSet.from_maps(classes, split.names, maps, labels)
     masks.uncovered = classes.ignore_index
     return masks

@@ -75,7 +75,7 @@ class AnnotatorState:
         """
         if self.query is None:
             raise ValueError("nothing is asked: all masks are answered or skipped")
-        done = self.queue.answer(said, self.query.position, seconds=time.monotonic() - self._since)
+        done = self.queue.answer(said, self.query, seconds=time.monotonic() - self._since)
         if self._order is not None:
             self._order.renew()
             self._show(self.queue.current)
@@ -93,6 +93,10 @@ class AnnotatorState:
         back = self.queue.undo()
         if back is None:
             return "There is nothing to undo"
+        if self._order is not None:
+            self._order.renew()
+            self.queue.reorder(np.array([back.row]))  # it is asked again now, whatever the new order
+            back = self.queue.find(back.image, back.mask_id) or back
         self._show(back)
         said = self._said(back)
         return f"Mask {back.position + 1}: taken back" + (f"; what stood before stands again: {said}" if said else "")
@@ -118,6 +122,7 @@ class AnnotatorState:
             PermissionError: the run's folder cannot be written.
         """
         self.queue.refresh()
+        self.query = self.query and self.queue.find(self.query.image, self.query.mask_id)  # it may have moved
         left = len(self.queue.pending)
         if left and not self._ending:
             self._ending = True
@@ -134,8 +139,11 @@ class AnnotatorState:
         """What is expected of all labels by now, in words; empty where the run's method does not say."""
         if self._order is None:
             return ""
-        found = self._order.outlook
-        return str(found) if found else f"After {FEWEST} answers, what to expect of all labels stands here."
+        if self._order.outlook is not None:
+            return str(self._order.outlook)
+        if self.queue.answered + int(self.queue.masks.queried.sum()) >= FEWEST:
+            return ""  # the next answers bring it, or no mask is left
+        return f"After {FEWEST} answers, what to expect of all labels stands here."
 
     def view(self) -> dict[str, Any]:
         """What is shown, as JSON values; classes are numbers, the ignore index = void, and names."""
