@@ -51,6 +51,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from profiles import profile_masks
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -59,7 +60,7 @@ from sklearn.preprocessing import StandardScaler
 import a2lc
 from a2lc.acquisition import MaskStatistics, class_weights, get_acquisition_function, mask_statistics
 from a2lc.config import Experiment
-from a2lc.datasets import Dataset, Split, load_dataset
+from a2lc.datasets import Dataset, Split
 from a2lc.figures import save_figure
 from a2lc.instant import Instant, mask_features
 from a2lc.masks import MaskSet
@@ -67,7 +68,6 @@ from a2lc.metrics import truth_histogram
 from a2lc.paper.origin import origin, other_network
 from a2lc.paper.tables import save_table
 from a2lc.segmenter import Segmenter, build_segmenter, ignoring_void
-from a2lc.stages.initial import initial_masks
 
 LOOKED = (30, 84, 251, 502, 1255)  # masks that somebody looks at
 TYPICAL = 251  # whose median size is told
@@ -342,15 +342,10 @@ def main() -> None:
     import cleanlab  # noqa: F401  missing: said before minutes of work
 
     torch.set_num_threads(1)
-    more = {} if arguments.root is None else {"root": arguments.root}
     found: dict[Key, list[dict[str, np.ndarray]]] = {}
     for seed in range(arguments.seeds):
-        config = Experiment.from_file(
-            f"notebooks/params/{arguments.profile}.yaml",
-            **more | {"method": "a2lc", "rounds": 0, "seed": seed, "segmenter": {"network": "frozen"}},
-        )
-        dataset = load_dataset(config.dataset, config.root)
-        masks, kept = initial_masks(config, dataset, arguments.runs, True)
+        fields = {"method": "a2lc", "rounds": 0, "seed": seed, "segmenter": {"network": "frozen"}}
+        config, dataset, masks, kept = profile_masks(arguments.profile, arguments.root, arguments.runs, **fields)
         truth = truth_histogram(masks, dataset.train)
         labels, area = masks.table["label"].to_numpy(), masks.table["area"].to_numpy()
         orders = mask_orders(dataset, masks, kept, seed)

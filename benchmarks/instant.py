@@ -17,9 +17,8 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from profiles import profile_masks
 
-from a2lc.config import Experiment
-from a2lc.datasets import load_dataset
 from a2lc.instant import Instant, mask_features
 from a2lc.instant.settings import COLOUR
 from a2lc.machine import MissingExtraError
@@ -27,7 +26,6 @@ from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
 from a2lc.paper.origin import origin
 from a2lc.paper.tables import save_table
-from a2lc.stages.initial import initial_masks
 
 SHARE, ROUNDS, STEPS = 0.09, 5, 50  # of the masks in a round; new orders in all rounds together
 LITE0 = "tf_efficientnet_lite0"
@@ -102,10 +100,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
     arguments = parser.parse_args()
-    more = {} if arguments.root is None else {"root": arguments.root}
-    config = Experiment.from_file(f"notebooks/params/{arguments.profile}.yaml", method="instant", **more)
-    dataset = load_dataset(config.dataset, config.root)
-    masks, kept = initial_masks(config, dataset, arguments.runs, True)
+    config, dataset, masks, kept = profile_masks(arguments.profile, arguments.root, arguments.runs, method="instant")
     truth, rows = truth_histogram(masks, dataset.train), []
     for name in arguments.only:
         changed = dict(VARIANTS[name])

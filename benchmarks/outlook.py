@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from broken_class import BROKEN, broken, true_masks
+from profiles import profile_masks
 
-from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
 from a2lc.instant import Instant, look_ahead, mask_features
 from a2lc.instant.outlook import smallest_counted
@@ -25,7 +25,6 @@ from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.paper.origin import origin
 from a2lc.paper.tables import save_table
-from a2lc.stages.initial import initial_masks
 
 LITE0 = "tf_efficientnet_lite0"
 STOPS = (20, 50, 100, 250, 500, 1000)  # answers
@@ -104,10 +103,7 @@ def main() -> None:
         found = pd.DataFrame(nearly_right(arguments.root, arguments.runs, arguments.seeds))
         name, about = "outlook_right", "CamVid, 92 images, true labels but for ten cars; simulated errors"
     else:
-        more = {} if arguments.root is None else {"root": arguments.root}
-        config = Experiment.from_file(f"notebooks/params/{arguments.data}.yaml", method="instant", **more)
-        dataset = load_dataset(config.dataset, config.root)
-        masks, kept = initial_masks(config, dataset, arguments.runs, True)
+        config, dataset, masks, kept = profile_masks(arguments.data, arguments.root, arguments.runs, method="instant")
         truth = truth_histogram(masks, dataset.train).majority
         features = mask_features(LITE0, masks, dataset.train, shared=kept.parent, kept=kept)
         found = pd.DataFrame(row for seed in range(arguments.seeds) for row in play(masks, truth, features, seed))

@@ -1,0 +1,23 @@
+"""The masks of a notebooks' profile, for benchmarks that play no run of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from a2lc.config import Experiment
+from a2lc.datasets import Dataset, load_dataset
+from a2lc.masks import MaskSet
+from a2lc.stages.initial import initial_masks
+
+
+def profile_masks(
+    profile: str, root: str | Path | None, runs: Path, **fields: Any
+) -> tuple[Experiment, Dataset, MaskSet, Path]:
+    """An experiment of a profile with `fields` in place of its own, its dataset (in `root`; None: where the profile
+    says), the masks before any correction, and the folder in which they are kept."""
+    if root is not None:
+        fields["root"] = root
+    config = Experiment.from_file(f"notebooks/params/{profile}.yaml", **fields)
+    dataset = load_dataset(config.dataset, config.root)
+    return config, dataset, *initial_masks(config, dataset, runs, True)
