@@ -17,10 +17,10 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from instant_variants import LITE0, VARIANTS, pooled
 from profiles import profile_masks
 
 from a2lc.instant import Instant, mask_features
-from a2lc.instant.settings import COLOUR
 from a2lc.machine import MissingExtraError
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
@@ -28,43 +28,37 @@ from a2lc.paper.origin import origin
 from a2lc.paper.tables import save_table
 
 SHARE, ROUNDS, STEPS = 0.09, 5, 50  # of the masks in a round; new orders in all rounds together
-LITE0 = "tf_efficientnet_lite0"
 CONSTANTS = "a2lc.instant.regressions"
-
-# name -> features, how often there is a new order, whether masks are corrected, constants
-VARIANTS: dict[str, dict[str, Any]] = {
-    "as it is": {},
-    "a stronger prior, answers count less": {"PRESENT": 0.005, "ANSWER": 20.0},
-    "answers count as other labels": {"ANSWER": 1.0},
-    "without the first label": {"FIRST_LABEL": 0.0},
-    "corrections from 0.7, whatever held-out answers say": {"SURE": (0.7,), "DOUBT": -1e6},
-    "corrections from 0.5 on": {"SURE": (0.5, 0.6, 0.7, 0.8, 0.9)},
-    "corrections from 0.9 on": {"SURE": (0.9,)},
-    "without corrections": {"corrects": False},
-    "a new order per round": {"steps": ROUNDS},
-    "five folds": {"FOLDS": 5},
-    "tf_efficientnet_lite1": {"features": "tf_efficientnet_lite1"},
-    "tf_efficientnet_lite2": {"features": "tf_efficientnet_lite2"},
-    "colour": {"features": COLOUR},
-}
+PLAYED = {"steps", "corrects", "judge", "explore"}  # what `play` takes
 
 
 def play(
-    masks: MaskSet, truth: TruthHistogram, features: np.ndarray, seed: int, steps: int, corrects: bool
+    masks: MaskSet,
+    truth: TruthHistogram,
+    features: np.ndarray,
+    seed: int,
+    steps: int,
+    corrects: bool,
+    judge: type[Instant] = Instant,
+    explore: float = 0.0,
 ) -> tuple[np.ndarray, float]:
-    """Five rounds in `steps` parts, each asked in a new order.
+    """Five rounds in `steps` parts, each asked in a new order of `judge`, a share `explore` of it at random.
 
     Returns:
         (steps + 1, 2) answers and Data mIoU in [0, 1] before and after each part; the processor seconds without
         measuring.
     """
-    instant, given, total = Instant(features, masks, seed), masks, round(ROUNDS * SHARE * len(masks))
+    instant, given, total = judge(features, masks, seed), masks, round(ROUNDS * SHARE * len(masks))
+    rng = np.random.default_rng(seed)
     corrected, seconds = masks, 0.0  # seconds without measuring
     curve = [(0, truth.data_metrics(masks).miou)]
     for stop in np.linspace(0, total, steps + 1).round().astype(int)[1:]:
         start = time.process_time()
         found = instant.suspicion(corrected.table["label"].to_numpy(), given.queried)
-        rows = np.argsort(-np.where(given.queried, -np.inf, found.scores), kind="stable")[: stop - curve[-1][0]]
+        count, left = stop - curve[-1][0], np.flatnonzero(~given.queried)
+        explored = rng.choice(left, round(explore * count), replace=False)
+        left = left[~np.isin(left, explored)]
+        rows = np.concatenate([explored, left[np.argsort(-found.scores[left], kind="stable")]])[:count]
         given = corrected = given.relabel(rows, truth.majority[rows], source="annotator", round=1)
         if corrects:
             proposed = instant.corrections(given, found)
@@ -77,11 +71,11 @@ def play(
 
 def variant(masks: MaskSet, truth: TruthHistogram, features: np.ndarray, seed: int, **changed: Any) -> dict[str, Any]:
     """A row of the table for one seed."""
-    steps, corrects = changed.pop("steps", STEPS), changed.pop("corrects", True)
+    how = {"steps": STEPS, "corrects": True, **{key: changed[key] for key in changed if key in PLAYED}}
     with ExitStack() as stack:
-        for name, value in changed.items():
-            stack.enter_context(patch(f"{CONSTANTS}.{name}", value))
-        curve, seconds = play(masks, truth, features, seed, steps, corrects)
+        for name in changed.keys() - PLAYED:
+            stack.enter_context(patch(f"{CONSTANTS}.{name}", changed[name]))
+        curve, seconds = play(masks, truth, features, seed, **how)
     answers, miou = curve[:, 0], 100 * curve[:, 1]
     row = {f"answers_{i}": float(np.interp(i * answers[-1] / ROUNDS, answers, miou)) for i in range(ROUNDS + 1)}
     row |= {"mean": float(np.trapezoid(miou, answers) / answers[-1])}
@@ -105,8 +99,11 @@ def main() -> None:
     for name in arguments.only:
         changed = dict(VARIANTS[name])
         try:
-            chosen = changed.pop("features", LITE0)
-            features = mask_features(chosen, masks, dataset.train, shared=kept.parent, kept=kept)
+            chosen, pool = changed.pop("features", LITE0), changed.pop("pool", None)
+            if pool is not None:
+                features = pooled(pool, masks, dataset.train, kept.parent, changed.pop("random", False))
+            else:
+                features = mask_features(chosen, masks, dataset.train, shared=kept.parent, kept=kept)
         except (FileNotFoundError, MissingExtraError) as error:
             print(f"{name}: left out, {error}")
             continue

@@ -33,6 +33,7 @@ def scripts() -> Any:
     import find_compared
     import generated
     import instant
+    import instant_variants
     import look_alikes
     import measuring
     import scale
@@ -40,8 +41,8 @@ def scripts() -> Any:
     import speed
     import speed_training
 
-    every = (broken_class, find_compared, generated, instant, look_alikes, measuring, scale, scale_fit, speed)
-    modules = {module.__name__: module for module in (*every, speed_training)}
+    every = (broken_class, find_compared, generated, instant, instant_variants, look_alikes, measuring, scale)
+    modules = {module.__name__: module for module in (*every, scale_fit, speed, speed_training)}
     yield modules
     sys.path[:] = before
     for name in modules:
@@ -196,8 +197,40 @@ def test_variants_of_instant_change_what_they_name(scripts: dict[str, ModuleType
     assert never["answers_5"] == pytest.approx(100 * curve[-1, 1])  # the constant is changed, and put back afterwards
     assert script.variant(masks, truth, features, 0, steps=2)["answers_5"] == pytest.approx(row["answers_5"])
     for changed in script.VARIANTS.values():
-        constants = changed.keys() - {"features", "steps", "corrects"}
+        constants = changed.keys() - {"features", "pool", "random", *script.PLAYED}
         assert constants <= vars(sys.modules[script.CONSTANTS]).keys()
+
+
+@pytest.mark.parametrize("judge", ["ByNeighbours", "ByRidge", "Calibrated", "ByPayoff", "WithAnswersOfImage"])
+def test_other_judges_find_labels_that_their_features_contradict(scripts: dict[str, ModuleType], judge: str) -> None:
+    """Features that give the true class away: whoever judges by them is better than the order of the masks."""
+    script, dataset = scripts["instant"], load_dataset("toy")
+    masks = make_masks(Experiment(dataset="toy").pseudo_labels, dataset, False)
+    truth = truth_histogram(masks, dataset.train)
+    known = np.eye(256, dtype=np.float16)[truth.majority][:, : len(masks.classes)]
+    features = known + np.random.default_rng(0).normal(scale=0.1, size=known.shape).astype(np.float16)
+    row = script.variant(masks, truth, features, 0, steps=4, judge=getattr(scripts["instant_variants"], judge))
+    plain = script.variant(masks, truth, np.zeros_like(features), 0, steps=4, corrects=False)
+    assert row["mean"] > plain["mean"] + 5
+    assert script.variant(masks, truth, features, 0, steps=4, explore=1.0)["mean"] < row["mean"]
+
+
+def test_features_are_pooled_over_borders_rings_and_images(scripts: dict[str, ModuleType]) -> None:
+    """By hand: a map at the image's own size whose value is the column."""
+    script = scripts["instant_variants"]
+    index = np.full((40, 40), -1)
+    index[5:35, 5:35], index[0, 0] = 0, 1
+    maps = [np.broadcast_to(np.arange(40, dtype=np.float32), (1, 40, 40))]
+    assert script.mean(maps, index, 2) == pytest.approx(np.array([[19.5], [0]]))
+    deviation = np.arange(5, 35).std()
+    assert script.with_deviation(maps, index, 2) == pytest.approx(np.array([[19.5, deviation], [0, 0]]), abs=1e-3)
+    assert script.border_and_inside(maps + [stage**2 for stage in maps], index, 2)[1] == pytest.approx([0, 0, 0, 0])
+    inside = script.border_and_inside([stage**2 for stage in maps], index, 2)[0, 1]
+    assert inside == pytest.approx((np.arange(5 + script.BORDER, 35 - script.BORDER) ** 2).mean())
+    assert script.with_image(maps, index, 2) == pytest.approx(np.array([[19.5, 19.5], [0, 19.5]]))
+    around = np.where((index != 1) & (np.indices(index.shape).max(0) <= script.RING), 1, 0)
+    expected = (around * np.arange(40)).sum() / around.sum()
+    assert script.with_ring(maps, index, 2)[1] == pytest.approx([0, expected])
 
 
 def test_an_order_is_judged_by_masks_pixels_and_labels(scripts: dict[str, ModuleType]) -> None:

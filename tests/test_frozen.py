@@ -19,7 +19,8 @@ from a2lc.segmenter import FeatureSegmenter, SegmenterSettings, build_segmenter,
 from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.feature_store import FeatureStore, Maps
 from a2lc.segmenter.frozen import FrozenSegmenter
-from a2lc.segmenter.frozen_parts import FrozenHead, enlarged, joined
+from a2lc.segmenter.frozen_parts import FrozenHead, enlarged, joined, likeliest
+from a2lc.segmenter.model import LabelSegmenter
 from a2lc.segmenter.training import normalise, pixel_loss
 
 pytest.importorskip("timm")
@@ -109,6 +110,28 @@ def test_enlarging_is_bilinear(cells: tuple[int, int], size: tuple[int, int], sh
     expected = torch.nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False)
     rows, columns = shown or size
     torch.testing.assert_close(enlarged(maps, size, shown), expected[..., :rows, :columns], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "size", "shown"),
+    [((6, 8), (48, 64), None), ((1, 5), (7, 40), (5, 33)), ((7, 4), (7, 4), (7, 3)), ((1, 1), (9, 9), (4, 4))],
+)
+def test_the_likeliest_class_is_that_of_enlarged_logits(
+    cells: tuple[int, int], size: tuple[int, int], shown: tuple[int, int] | None
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for sharp in (0.1, 1.0):  # many cells that agree, and few
+        logits = torch.randn(4, *cells, generator=generator) * sharp
+        logits[:, : cells[0] // 2] += torch.tensor([0.0, 1, 0, 0])[:, None, None]
+        expected = enlarged(logits[None], size, shown)[0].argmax(0)
+        assert torch.equal(likeliest(logits, size, shown or size), expected)
+
+
+def test_a_model_is_evaluated_by_its_likeliest_classes(weights: Path) -> None:
+    model, image = trained(weights, scale=0.7), Halves(size=(75, 90)).image("image1")
+    assert isinstance(model, LabelSegmenter)
+    for classes in (3, 2):
+        assert torch.equal(model.likeliest(image, classes), model.predict(image)[:classes].max(0).indices)
 
 
 def test_only_labelled_cells_teach(weights: Path) -> None:

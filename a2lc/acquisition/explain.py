@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from a2lc.acquisition.pixels import check_label_map, checked_weights
+from a2lc.acquisition.pixels import check_label_map, check_probabilities, checked_weights
 from a2lc.files import is_whole
 
 
@@ -54,12 +54,14 @@ def explain_mask(
         ignore_index: the label of void, K..255.
 
     Raises:
-        ValueError: as `mask_statistics`, or the object map has no such mask.
+        ValueError: as `mask_statistics`, or the object map has no such mask; probabilities outside [0, 1].
         TypeError: `mask_id` is no whole number.
     """
     if not is_whole(mask_id):
         raise TypeError(f"mask_id: expected a whole number, found {mask_id!r}")
-    p = torch.as_tensor(probs).detach().cpu().double().numpy()
+    tensor = torch.as_tensor(probs)
+    check_probabilities(tensor)
+    p = tensor.detach().cpu().double().numpy()
     if p.ndim != 3 or not p.shape[1:] == object_map.shape == label_map.shape:
         shapes = f"{p.shape}, {object_map.shape} and {label_map.shape}"
         raise ValueError(f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}")

@@ -20,6 +20,7 @@ from a2lc.acquisition.pixels import (
     Pixels,
     adjusted_iou,
     check_label_map,
+    check_probabilities,
     checked_weights,
     plurality,
     representative_pixels,
@@ -27,8 +28,6 @@ from a2lc.acquisition.pixels import (
 )
 from a2lc.acquisition.settings import UNCERTAINTY, Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
-
-ROUNDING = 1e-2  # of probabilities in half precision, after interpolation
 
 
 def mask_statistics(
@@ -150,9 +149,7 @@ def score_masks(
     chosen, probs = get_acquisition_function(function, scoring), torch.as_tensor(probs)
     if object_map.dtype.kind not in "iu":
         raise ValueError(f"object_map: expected integers, found {object_map.dtype}")
-    low, high = (float(end) for end in probs.detach().aminmax()) if probs.numel() else (0.0, 1.0)
-    if not (low >= 0 and high <= 1 + ROUNDING):
-        raise ValueError(f"probs: expected probabilities in [0, 1], found {low:g}..{high:g}")
+    check_probabilities(probs)
     if np.min(object_map, initial=0) < 0:
         raise ValueError(f"object_map: expected ids >= 0, found {np.min(object_map)}")
     ids, index = np.unique(object_map, return_inverse=True)

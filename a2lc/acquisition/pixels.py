@@ -17,6 +17,7 @@ from a2lc.machine import while_memory_lasts
 T = TypeVar("T")
 CPU_BLOCK, GPU_BLOCK = 1 << 15, 1 << 18  # pixels
 _TINY = 1e-12
+_ROUNDING = 1e-2  # of probabilities in half precision, after interpolation
 _SOFTMIN_TEMPERATURE = 0.1  # of Lad & Mueller (2023)
 
 
@@ -32,6 +33,13 @@ def checked_weights(class_weights: np.ndarray | None, k: int) -> np.ndarray:
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError(f"class_weights: expected finite weights >= 0, found {weights.tolist()}")
     return weights
+
+
+def check_probabilities(probs: torch.Tensor) -> None:
+    """Raise `ValueError` where probabilities lie outside [0, 1] by more than rounding, or are NaN."""
+    low, high = (float(end) for end in probs.detach().aminmax()) if probs.numel() else (0.0, 1.0)
+    if not (low >= 0 and high <= 1 + _ROUNDING):
+        raise ValueError(f"probs: expected probabilities in [0, 1], found {low:g}..{high:g}")
 
 
 def check_label_map(label_map: np.ndarray, k: int, ignore_index: int) -> None:

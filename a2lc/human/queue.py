@@ -8,6 +8,7 @@ about a mask wins. As a table to fill in: `a2lc.human.queue_csv`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -202,8 +203,8 @@ class Queue:
             The query that was answered.
 
         Raises:
-            ValueError: an unknown class (the nearest is suggested), no such position, an empty queue, or a round that
-                has gone on meanwhile.
+            ValueError: an unknown class (the nearest is suggested), no such position, an empty queue, a round that has
+                gone on meanwhile, or `seconds` that are no time.
             PermissionError: the run's folder cannot be written; nothing was recorded.
             OSError: the disk is full; nothing was recorded.
         """
@@ -218,6 +219,8 @@ class Queue:
     def answer_many(self, said: Iterable[tuple[Query | int, str | int]], seconds: float | None = None) -> None:
         """Record several answers at once: (query or position, class or word) each; all of them or none. Arguments and
         errors are those of `answer`; `seconds`, of each, None where nobody measured."""
+        if not (seconds is None or 0 <= seconds < math.inf):
+            raise ValueError(f"seconds: expected a time >= 0, found {seconds}")
         took = None if seconds is None else round(seconds, 3)
         given = [(query := self._at(position), self.label_of(word, query)) for position, word in said]
         answers = [self._answer(query, label, took) for query, label in given]

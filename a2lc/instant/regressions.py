@@ -111,13 +111,7 @@ class Instant:
             answered: (M,) bool, whose label an annotator has given.
         """
         labels = self.classes(labels)
-        weights = np.where(answered, ANSWER, 1.0)
-        found = np.zeros((len(labels), self.void + 1), np.float32)
-        for fold, regression in enumerate(self._present):
-            others = np.flatnonzero(self._fold != fold)
-            learnt = self._at_most(others if len(others) else np.arange(len(labels)), answered)
-            regression.fit(self._inputs(learnt), labels[learnt], weights[learnt])
-            self._predict(regression, np.flatnonzero(self._fold == fold), found)
+        found = self._likely(labels, answered)
         pixels = np.bincount(labels, weights=self.area, minlength=self.void + 1)
         wrong = 1 - found[np.arange(len(labels)), labels].astype(np.float64)
         return Suspicion(self.area / np.sqrt(pixels[labels]) * wrong, wrong, found)
@@ -186,6 +180,17 @@ class Instant:
         return said, sure
 
     # ------------------------------------------------------------------------------------------ inside
+    def _likely(self, labels: np.ndarray, answered: np.ndarray) -> np.ndarray:
+        """`Suspicion.probabilities` of the classes (M,) that all masks carry now."""
+        weights = np.where(answered, ANSWER, 1.0)
+        found = np.zeros((len(labels), self.void + 1), np.float32)
+        for fold, regression in enumerate(self._present):
+            others = np.flatnonzero(self._fold != fold)
+            learnt = self._at_most(others if len(others) else np.arange(len(labels)), answered)
+            regression.fit(self._inputs(learnt), labels[learnt], weights[learnt])
+            self._predict(regression, np.flatnonzero(self._fold == fold), found)
+        return found
+
     def _enough(self, rows: np.ndarray, answers: np.ndarray, present: Suspicion) -> float:
         """The probability from which on masks are corrected, infinite where held-out answers do not allow it."""
         said, sure = self.held_out(rows, answers)

@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from a2lc.datasets import load_dataset
 from a2lc.files import check_writable, differences, nearest, read_json, write_json
 from a2lc.machine import show_bars, surroundings
 from a2lc.notebook import PACKAGED, PROJECT, project_folder
@@ -166,9 +167,18 @@ def _given(notebook: Path, profile: dict[str, Any], known: dict[str, dict[str, P
     return {name: settled[name] for name in given}
 
 
-def _check_extras(task: Task) -> None:
-    item, parameters = item_of(task.notebook), parameters_of(task.notebook)
-    check_extras(item, settle(item, parameters, task.parameters, task.parameters, {}), task.project)
+def _check_needs(tasks: Sequence[Task]) -> None:
+    """Packages and data that the tasks need are here."""
+    roots = set()
+    for task in tasks:
+        item, parameters = item_of(task.notebook), parameters_of(task.notebook)
+        values = settle(item, parameters, task.parameters, task.parameters, {})
+        check_extras(item, values, task.project)
+        if "dataset" in values:
+            root = values.get("root", "")
+            roots.add((values["dataset"], task.project / root if root else None))
+    for dataset, root in roots:
+        load_dataset(dataset, root)
 
 
 def execute(
@@ -188,14 +198,13 @@ def execute(
 
     Raises:
         ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
-        OSError, MissingExtraError: a task's folder cannot be written, or a package that its runs need is missing;
-            nothing is started.
+        OSError, ValueError, MissingExtraError: a task's folder cannot be written, or a package or dataset that its
+            runs need is missing; nothing is started.
     """
     for folder in {task.folder for task in tasks}:
         check_writable(folder)
     if scheduler is None and SCHEDULER not in os.environ:  # else the cluster's machines need them
-        for task in tasks:
-            _check_extras(task)
+        _check_needs(tasks)
     weights = {task: _expected(task) for task in tasks}
     waiting, running = deque(tasks), dict[Future[Outcome], tuple[Task, float]]()
     threads = None if jobs == 1 else str(max(1, (os.cpu_count() or 1) // jobs))

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from a2lc.datasets import Split
 from a2lc.files import read_arrays, write_arrays
-from a2lc.segmenter.frozen_parts import STRIDES, FrozenBackbone, FrozenHead, enlarged, joined
+from a2lc.segmenter.frozen_parts import STRIDES, FrozenBackbone, FrozenHead, enlarged, joined, likeliest
 from a2lc.segmenter.processes import kernels
 from a2lc.segmenter.released import load_weights
 from a2lc.segmenter.samples import IGNORE, Labels, read_sample
@@ -186,12 +186,21 @@ class FrozenSegmenter:
             FileNotFoundError: the weights of the backbone are nowhere.
             RuntimeError: there is no head yet.
         """
-        head = self._ready()
         with kernels(self.settings.deterministic):
-            logits = head.classifier(head.features(self.extractor.maps(image)))  # (1, K, h, w)
-            logits = self._at_pixels(logits, image.shape[:2])  # (K, H, W)
+            logits = self._at_pixels(self._logits(image), image.shape[:2])  # (K, H, W)
             logits -= logits.amax(0)  # softmax, without 16 MB more of memory
             return logits.exp_().div_(logits.sum(0))
+
+    @torch.inference_mode()
+    def likeliest(self, image: np.ndarray, classes: int) -> torch.Tensor:
+        """Which of the first `classes` outputs is likeliest: (H, W) int64, as `predict` says, in a third of the time.
+
+        Raises:
+            ValueError, FileNotFoundError, RuntimeError: as `predict`.
+        """
+        with kernels(self.settings.deterministic):
+            logits = self._logits(image)[0, :classes]
+            return likeliest(logits, self._whole(logits.shape[-2:], image.shape[:2]), image.shape[:2])
 
     @torch.inference_mode()
     def features(self, image: np.ndarray) -> torch.Tensor:
@@ -244,11 +253,20 @@ class FrozenSegmenter:
         )
         return torch.from_numpy(labels[rows][:, columns])
 
+    def _logits(self, image: np.ndarray) -> torch.Tensor:
+        """(1, K, h, w) float32 of an image's cells."""
+        head = self._ready()
+        logits: torch.Tensor = head.classifier(head.features(self.extractor.maps(image)))
+        return logits.float()
+
     def _at_pixels(self, maps: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
         """Maps (1, C, h, w) of cells -> (C, H, W) float32, bilinear."""
+        return enlarged(maps.float(), self._whole(maps.shape[-2:], size), size)[0]
+
+    def _whole(self, cells: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:
+        """How many pixels all cells have, of which the image (H, W) has the upper left."""
         side = STRIDES[0] / self.settings.scale
-        whole = [max(pixels, round(cells * side)) for cells, pixels in zip(maps.shape[-2:], size, strict=True)]
-        return enlarged(maps.float(), tuple(whole), size)[0]
+        return tuple(max(pixels, round(count * side)) for count, pixels in zip(cells, size, strict=True))
 
 
 def _shuffled(count: int, steps: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:

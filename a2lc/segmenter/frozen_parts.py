@@ -148,11 +148,42 @@ def enlarged(maps: torch.Tensor, size: tuple[int, ...], shown: tuple[int, ...] |
     return height @ (maps @ width.T)
 
 
-def _weights(cells: int, pixels: int, shown: int) -> torch.Tensor:
-    """(shown, cells) float32: how much of each cell is in each of the first pixels."""
+def likeliest(logits: torch.Tensor, size: tuple[int, ...], shown: tuple[int, ...]) -> torch.Tensor:
+    """The class whose logit is largest after `enlarged`: (rows, columns) int64 of logits (K, h, w).
+
+    Where four neighbouring cells agree, so do all pixels between them: their logits are means of the cells'. Only the
+    other pixels are computed.
+    """
+    (y, down), (x, right) = (
+        (part.to(logits.device) for part in _places(cells, pixels, seen))
+        for cells, pixels, seen in zip(logits.shape[-2:], size, shown, strict=True)
+    )
+    classes, (h, w) = logits.max(0).indices, logits.shape[-2:]
+    below, beside = ((torch.arange(cells, device=logits.device) + 1).clamp_max(cells - 1) for cells in (h, w))
+    mixed = (classes != classes[below]) | (classes != classes[:, beside]) | (classes != classes[below][:, beside])
+    found = classes[y][:, x]
+    rows, columns = mixed[y][:, x].nonzero(as_tuple=True)
+    of_cells = logits.flatten(1).T.contiguous()  # (h * w, K)
+    upper, lower = (
+        torch.lerp(of_cells[row * w + x[columns]], of_cells[row * w + beside[x[columns]]], right[columns, None])
+        for row in (y[rows], below[y[rows]])
+    )
+    found[rows, columns] = torch.lerp(upper, lower, down[rows, None]).max(1).indices
+    return found
+
+
+def _places(cells: int, pixels: int, shown: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Between which cells the first `shown` pixels lie: the lower one (shown,) int64, and how far they are on the way
+    to the next, (shown,) float32 in [0, 1)."""
     at = ((torch.arange(shown) + 0.5) * (cells / pixels) - 0.5).clamp_min(0)
     low = at.long()
-    part, rows, weights = at - low, torch.arange(shown), torch.zeros(shown, cells)
+    return low, at - low
+
+
+def _weights(cells: int, pixels: int, shown: int) -> torch.Tensor:
+    """(shown, cells) float32: how much of each cell is in each of the first pixels."""
+    low, part = _places(cells, pixels, shown)
+    rows, weights = torch.arange(shown), torch.zeros(shown, cells)
     weights[rows, low] = 1 - part
     weights[rows, (low + 1).clamp_max(cells - 1)] += part
     return weights
