@@ -20,6 +20,7 @@ import torch
 
 from a2lc.datasets import Split, load_dataset
 from a2lc.figures import save_figure
+from a2lc.instant.features import image_features
 from a2lc.masks import MaskSet
 from a2lc.paper.tables import save_table
 from a2lc.pseudo_labels import error_structure, learnable, mask_records, simulate_pseudo_labels
@@ -98,6 +99,9 @@ def main() -> None:
     sets = {
         "real": MaskSet.from_folders(given / "obj_jpg", given / "mask_jpg", classes, split.names),
         "simulated": simulate_pseudo_labels(split, classes, progress=False),
+        "simulated, looks of a network": simulate_pseudo_labels(
+            split, classes, looks=image_features(settings.backbone, shared=arguments.features)[0], progress=False
+        ),
     }
     rows, fig = [], plt.figure(figsize=(6, 4))
     axis = fig.add_subplot()

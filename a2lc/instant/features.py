@@ -56,7 +56,12 @@ def mask_features(
         FileNotFoundError: its weights are nowhere; the message says what to install.
         OSError: features cannot be written, the disk is full for one.
     """
-    of_image, about = _extractor(features, segmenter, device or torch.device("cpu"), shared)
+    try:
+        of_image, about = image_features(features, segmenter, device, shared)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}{WITHOUT_WEIGHTS}") from error
+    except ValueError as error:
+        raise ValueError(f"features: {str(error).removeprefix('segmenter.backbone: ')}") from error
     if kept is None:
         return _computed(of_image, masks, split, progress)
     file = _file(kept, features)
@@ -128,20 +133,19 @@ ImageFeatures = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 """(H, W, 3) uint8 image, (H, W) int64 position of each pixel's mask or -1, n masks -> (n, C) float32."""
 
 
-def _extractor(
-    features: str, segmenter: SegmenterSettings | None, device: torch.device, shared: Path | None
+def image_features(
+    features: str,
+    segmenter: SegmenterSettings | None = None,
+    device: torch.device | None = None,
+    shared: Path | None = None,
 ) -> tuple[ImageFeatures, str]:
-    """What computes the features of an image's masks, and what it is."""
+    """What computes the features of an image's masks, and a text that changes when they do. Arguments and errors as of
+    `mask_features`."""
     if features == COLOUR:
         return colour_features, COLOUR
     given = segmenter or SegmenterSettings()
     frozen = SegmenterSettings(network="frozen", backbone=features, weights=given.weights, offline=given.offline)
-    try:
-        backbone = FrozenBackbone(frozen, device, shared)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}{WITHOUT_WEIGHTS}") from error
-    except ValueError as error:
-        raise ValueError(f"features: {str(error).removeprefix('segmenter.backbone: ')}") from error
+    backbone = FrozenBackbone(frozen, device or torch.device("cpu"), shared)
 
     def of_image(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
         return np.hstack([_averages(stage[0].cpu().numpy(), index, n) for stage in backbone.maps(image)])

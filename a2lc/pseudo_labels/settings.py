@@ -29,6 +29,8 @@ class PseudoLabels(Settings):
             output), ``own_labels``: those that came with the images, to be corrected (`a2lc.pseudo_labels.own_labels`),
             ``superpixels`` without labels, or the ``ground_truth`` itself.
         seed: of the simulation, >= 0; the same for all runs, so that methods and seeds start from the same labels.
+        looks: of the simulation: which masks look alike, and so have the same wrong label: ``colour``, with place and
+            shape, or a backbone of timm that knows ImageNet, as real masks do.
         object_maps, labels: the two folders, for ``folders``; for ``own_labels`` the masks may be given as object maps.
         superpixels: how images are cut up, for ``superpixels``, and for ``own_labels`` where wanted.
         min_area: of ``own_labels``: regions of fewer pixels than this, >= 1, belong to no mask and stay as they are.
@@ -36,6 +38,7 @@ class PseudoLabels(Settings):
 
     kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
     seed: int = Field(0, ge=0, strict=True)
+    looks: str = Field("colour", pattern=r"^\w[\w.-]*$")
     object_maps: Folder | None = None
     labels: Folder | None = None
     superpixels: SuperpixelSettings | None = None
@@ -43,6 +46,8 @@ class PseudoLabels(Settings):
 
     @model_validator(mode="after")
     def _folders_are_given(self) -> PseudoLabels:
+        if self.looks != "colour" and self.kind != "simulated":
+            raise ValueError(f"kind: {self.kind!r} takes no looks, which the simulation has")
         if self.kind == "own_labels":
             if self.labels is not None or (self.object_maps is not None and self.superpixels is not None):
                 raise ValueError("kind: 'own_labels' takes object_maps or superpixels or none, no labels")

@@ -12,7 +12,8 @@ of a mask whose true class is t is the class c with the largest
                + COIN  * a random number per mask and class.
 
 Masks that look alike thus get the same wrong label; only SCENE and COIN follow no appearance. No constant is fitted
-on a Data mIoU.
+on a Data mIoU. What looks alike is decided by colour, place and shape (`mask_appearance`), or, with `looks`, by
+features of a network, as among real masks (benchmarks/look_alikes.py).
 
 Which accuracy is met: `evidence` is solved for each size bin, so that as many masks are right as among the real masks
 *whose majority is a class*: 40, 17, 34, 68, 81, 82 %. Over all real masks it is 9, 5, 15, 36, 52, 60 %, because
@@ -32,6 +33,7 @@ from scipy.ndimage import find_objects, gaussian_gradient_magnitude
 from tqdm.auto import tqdm
 
 from a2lc.datasets.base import Classes, Split
+from a2lc.instant.features import ImageFeatures
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.regions import draw_objects
 from a2lc.pseudo_labels.statistics import SIZE_EDGES
@@ -43,18 +45,22 @@ RIGHT_BY_SIZE = np.array([0.403, 0.175, 0.341, 0.680, 0.809, 0.816])  # real mas
 LOOK, SIZE, KIN, FIELD, SCENE, COIN = 0.5, 1.5, 2.0, 1.6, 0.65, 0.1
 FREQUENCIES = 256  # random Fourier features of the field
 FIELD_LENGTH = 3.0  # distance over which the field changes, in standard deviations of the features
+COMPONENTS = 32  # principal components of a network's features
 
 COLOUR_FEATURES = ("red", "green", "blue", "contrast", "edges")
 FEATURES = (*COLOUR_FEATURES, "row", "column", "log area", "log aspect", "fill", "raggedness")
 
 
-def simulate_pseudo_labels(split: Split, classes: Classes, *, seed: int = 0, progress: bool = True) -> MaskSet:
+def simulate_pseudo_labels(
+    split: Split, classes: Classes, *, seed: int = 0, looks: ImageFeatures | None = None, progress: bool = True
+) -> MaskSet:
     """Draw SAM-like masks with wrong labels over every image of a split.
 
     Args:
         split: images with ground truth.
         classes: the class list; where it has a background class, no mask is labelled so.
         seed: >= 0; the draw is a function of (seed, split name, position of the image in the split).
+        looks: what decides which masks look alike, in place of colour, place and shape.
         progress: show a bar.
 
     Returns:
@@ -63,7 +69,7 @@ def simulate_pseudo_labels(split: Split, classes: Classes, *, seed: int = 0, pro
     Raises:
         ValueError: an image has no ground truth.
     """
-    object_maps, appearance, majority = {}, [], []
+    object_maps, appearance, size, majority = {}, [], [], []
     for position, name in enumerate(tqdm(split.names, desc="simulated pseudo-labels", disable=not progress)):
         image, truth = split.image(name), split.ground_truth(name)
         if truth is None:
@@ -71,10 +77,15 @@ def simulate_pseudo_labels(split: Split, classes: Classes, *, seed: int = 0, pro
         rng = _generator(seed, split, position)
         objects = draw_objects(image, truth, rng, ignore_index=classes.ignore_index, background=classes.background)
         object_maps[name] = objects.astype(np.uint8 if objects.max() < 256 else np.uint16)  # MaskSet hands out int32
-        appearance.append(mask_appearance(image, objects))
+        here = mask_appearance(image, objects)
+        size.append(here[:, FEATURES.index("log area")])
+        appearance.append(here if looks is None else looks(image, objects.astype(np.int64) - 1, len(here)))
         majority.append(_majority(objects, truth, len(classes)))
     scene = np.repeat(np.arange(len(split.names)), [len(part) for part in majority])
-    labels = _labels(np.concatenate(appearance), np.concatenate(majority), scene, classes, _generator(seed, split, -1))
+    x = _standardised(np.concatenate(appearance))
+    x = x if looks is None else _components(x)
+    rng = _generator(seed, split, -1)
+    labels = _labels(x, np.concatenate(size), np.concatenate(majority), scene, classes, rng)
     tables = {name: dict(enumerate(labels[scene == i].tolist(), start=1)) for i, name in enumerate(split.names)}
     return MaskSet.from_maps(classes, split.names, object_maps, tables)
 
@@ -126,8 +137,23 @@ def _majority(objects: NDArray[np.int32], truth: NDArray[np.uint8], k: int) -> N
     return np.bincount(pairs, minlength=(int(objects.max()) + 1) * (k + 1)).reshape(-1, k + 1)[1:].argmax(1)
 
 
+def _standardised(appearance: NDArray) -> NDArray[np.float64]:
+    """Features (M, F) with mean 0 and deviation 1."""
+    x = appearance.astype(np.float64)
+    return (x - x.mean(0)) / np.maximum(x.std(0), 1e-9) if len(x) else x
+
+
+def _components(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(M, C) principal components of standardised features (M, F), with the total variance that `FEATURES` have."""
+    if not len(x):
+        return x
+    parts = x @ np.linalg.svd(x, full_matrices=False)[2][:COMPONENTS].T
+    return parts * np.sqrt(len(FEATURES) / max(float(parts.var(0).sum()), 1e-9))
+
+
 def _labels(
-    appearance: NDArray[np.float64],
+    x: NDArray[np.float64],
+    log_area: NDArray[np.float64],
     majority: NDArray[np.int64],
     scene: NDArray[np.int64],
     classes: Classes,
@@ -136,7 +162,8 @@ def _labels(
     """(M,) pseudo-labels: the largest score.
 
     Args:
-        appearance: (M, F) features.
+        x: (M, F) what masks look like.
+        log_area: (M,) log10 of the area share.
         majority: (M,) true class, K for void.
         scene: (M,) number of the image.
         classes: the class list.
@@ -145,9 +172,7 @@ def _labels(
     k, total = len(classes), len(majority)
     if not total:
         return np.zeros(0, dtype=np.int64)
-    x = (appearance - appearance.mean(0)) / np.maximum(appearance.std(0), 1e-9)
     look = _looks_like(x, majority, k)
-    log_area = appearance[:, FEATURES.index("log area")]
     scores = (
         LOOK * look
         + SIZE * _usual_size(log_area, majority, k)
