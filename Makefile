@@ -66,7 +66,7 @@ test: lint
 	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval --nbval-sanitize-with tests/sanitize.cfg $(QUICKSTART)
 ifneq ($(OTHER_NOTEBOOKS),)
-	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
+	$(RUN) $(QUIET) pytest -q -n 2 --dist loadfile $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
 endif
 
 # NO_MKDOCS_2_WARNING: an advertisement of the theme for the successor of MkDocs, which mkdocs<2 keeps out

@@ -20,30 +20,20 @@ import torch
 
 from a2lc.datasets import Split, load_dataset
 from a2lc.figures import save_figure
+from a2lc.instant import mask_features
 from a2lc.instant.features import image_features
 from a2lc.masks import MaskSet
 from a2lc.paper.tables import save_table
 from a2lc.pseudo_labels import error_structure, learnable, mask_records, simulate_pseudo_labels
-from a2lc.segmenter import SegmenterSettings
-from a2lc.segmenter.frozen_parts import FrozenBackbone, joined
 
+BACKBONE = "tf_efficientnet_lite0"
 NEAREST = (0.01, 0.05, 0.2, 1.0)  # the most similar share of pairs
 COMPONENTS = 32  # principal components of the looks, from which the truth is learnt
 
 
-def looks(masks: MaskSet, split: Split, backbone: FrozenBackbone) -> np.ndarray:
+def looks(masks: MaskSet, split: Split, shared: Path | None) -> np.ndarray:
     """(M, C) float32: mean features of each mask over its pixels, standardised per channel."""
-    parts = []
-    for name in masks.names:
-        maps, index = backbone.maps(split.image(name)), masks.index_map(name)
-        cells = joined(maps)[0, : -maps[-1].shape[1]].numpy()  # (C, h, w), without the mean over the image
-        rows, columns = (np.arange(side) // 8 for side in index.shape)
-        at_pixel = (rows[:, None] * cells.shape[2] + columns)[index >= 0]
-        n = int(index.max(initial=-1)) + 1
-        weights = np.zeros((n, cells.shape[1] * cells.shape[2]), np.float32)
-        np.add.at(weights, (index[index >= 0], at_pixel), 1)
-        parts.append(weights @ cells.reshape(len(cells), -1).T / np.maximum(weights.sum(1, keepdims=True), 1))
-    found = np.concatenate(parts)
+    found = mask_features(BACKBONE, masks, split, shared=shared, progress=False).astype(np.float32)
     return (found - found.mean(0)) / np.maximum(found.std(0), 1e-6)
 
 
@@ -62,9 +52,9 @@ def pairs(records: pd.DataFrame, found: np.ndarray) -> pd.DataFrame:
     return pd.concat(parts).sort_values("cosine", ascending=False, ignore_index=True)
 
 
-def measured(masks: MaskSet, split: Split, backbone: FrozenBackbone) -> tuple[dict[str, Any], pd.DataFrame]:
+def measured(masks: MaskSet, split: Split, shared: Path | None) -> tuple[dict[str, Any], pd.DataFrame]:
     """One row of the table, and its pairs."""
-    records, found = mask_records(masks, split), looks(masks, split, backbone)
+    records, found = mask_records(masks, split), looks(masks, split, shared)
     background, k = masks.classes.background, len(masks.classes)
     on_class = ~records["truth"].isin([k, background]).to_numpy()
     wrong = on_class & (records["label"] != records["truth"]).to_numpy()
@@ -93,20 +83,18 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dataset, given = load_dataset("voc2012", arguments.root / "VOCdevkit"), arguments.root / "grounded_sam_voc"
-    settings = SegmenterSettings(network="frozen", offline=True)
-    backbone = FrozenBackbone(settings, torch.device("cpu"), arguments.features)
     split, classes = dataset.train, dataset.classes
     sets = {
         "real": MaskSet.from_folders(given / "obj_jpg", given / "mask_jpg", classes, split.names),
         "simulated": simulate_pseudo_labels(split, classes, progress=False),
         "simulated, looks of a network": simulate_pseudo_labels(
-            split, classes, looks=image_features(settings.backbone, shared=arguments.features)[0], progress=False
+            split, classes, looks=image_features(BACKBONE, shared=arguments.features)[0], progress=False
         ),
     }
     rows, fig = [], plt.figure(figsize=(6, 4))
     axis = fig.add_subplot()
     for name, masks in sets.items():
-        row, similar = measured(masks, split, backbone)
+        row, similar = measured(masks, split, arguments.features)
         rows.append({"masks are": name} | row)
         share = np.arange(1, len(similar) + 1) / len(similar)
         same = similar["same"].cumsum() / np.arange(1, len(similar) + 1)
@@ -118,7 +106,7 @@ def main() -> None:
     print(table.T.to_string())
     caption = (
         f"voc2012, {len(split)} training images: wrong masks of equal truth in different images, real Grounded-SAM "
-        f"masks and simulated ones (seed 0). Looks are frozen features of {settings.backbone}."
+        f"masks and simulated ones (seed 0). Looks are frozen features of {BACKBONE}."
     )
     save_table(table, "look_alikes", arguments.out, caption)
     numbers = {"caption": caption, "rows": table.to_dict("records")}

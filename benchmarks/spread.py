@@ -5,7 +5,8 @@
 
 The first plays a profile with one precision forced and one seed, which stands for another processor: networks are small
 and rounds feed on each other, so other last bits become other masks asked about. The second reads the finished folders
-(those of other machines too) and writes ``tolerances.csv`` beside the committed results.
+(those of other machines too) and writes ``tolerances.csv`` beside the committed results; with ``--add`` for what these
+folders hold, and all else stays as it was measured before.
 
 The rule, per number:
 
@@ -14,6 +15,7 @@ The rule, per number:
 - Any other may be off by FACTOR times its range over all runs, kernels and seeds together: once other last bits have
   become other masks asked about, a run is as far off as one of another seed. A range of few runs can be small by luck,
   so it counts as at least the median range of such numbers in the same column of the same table.
+- A committed number that no run has, such as a row added since, may be off as far as the median of its column.
 - FACTOR is 2; what that means for normally distributed numbers, `a2lc.paper.comparison.reproduced` says. `write` tells
   how it holds here: every pair of runs of one seed is judged by the runs of the other seeds, and the share of numbers
   that would be called different is printed and kept with the tolerances.
@@ -119,7 +121,7 @@ def scales(values: pd.DataFrame) -> pd.Series:
     span = values.max(axis=1) - values.min(axis=1)
     span = span.where(span > ROUNDING)
     files, names = (values.index.get_level_values(level) for level in (0, 1))
-    usual = span.groupby([files, [str(name).rsplit(": ", 1)[-1] for name in names]]).transform("median")
+    usual = span.groupby([files, names.map(_column)]).transform("median")
     return span.clip(lower=usual).fillna(0.0)
 
 
@@ -147,23 +149,58 @@ def tolerances(values: pd.DataFrame) -> pd.DataFrame:
     return table.round(4).rename_axis(["file", "number"]).reset_index()
 
 
+def _column(name: str) -> str:
+    """Of a number: ``mean`` of ``alc round 1: mean``."""
+    return name.rsplit(": ", 1)[-1]
+
+
+def completed(table: pd.DataFrame, known: pd.DataFrame | None, committed: pd.Index) -> pd.DataFrame:
+    """Tolerances with those measured before, and with the median of its column for every number measured never.
+
+    Args:
+        table: `tolerances`.
+        known: those measured before, None where nothing is to be kept of them.
+        committed: file and number of all committed ones.
+    """
+    every = table.set_index(["file", "number"])
+    if known is not None:
+        before = known.set_index(["file", "number"])
+        every = pd.concat([every, before[~before.index.isin(every.index)]])
+    usual = every["tolerance"].groupby([every.index.get_level_values(0), every.index.get_level_values(1).map(_column)])
+    usual, rows = usual.median(), {}
+    for file, number in committed.difference(every.index):
+        if (file, _column(number)) in usual.index:
+            rows[file, number] = {"runs": 0, "of": 0, "tolerance": round(usual[file, _column(number)], 4)}
+    added = pd.DataFrame.from_dict(rows, orient="index")
+    return pd.concat([every, added]).rename_axis(["file", "number"]).reset_index() if rows else every.reset_index()
+
+
 def write(arguments: argparse.Namespace) -> None:
     """Read finished folders and write the tolerances beside the committed results."""
-    named = Measured.read(arguments.committed).seed
-    found = {folder: Measured.read(folder, named) for folder in arguments.folders}
+    ours, file = Measured.read(arguments.committed), arguments.committed / TOLERANCES
+    found = {folder: Measured.read(folder, ours.seed) for folder in arguments.folders}
     seeds = [measured.seed for measured in found.values()]
     if len({seeds[a] for a, _ in twins(seeds)}) < 2:
         raise SystemExit("spread: expected two or more seeds with runs on two kinds of kernels each, found fewer")
     values = pd.concat([measured.numbers for measured in found.values()], axis=1)
     judged, different = check(values, seeds)
     head = [
-        "How far a number may be from the committed one; written by benchmarks/spread.py, which states the rule.",
         *(f"{each.kernels}, seed {each.seed}: {each.versions}" for each in found.values()),
         f"FACTOR {FACTOR:g}. Of {judged} numbers of pairs of runs of one seed on two kinds of kernels, {different} "
         f"({different / max(judged, 1):.1%}) would have been called different by the runs of the other seeds.",
     ]
-    table = tolerances(values)
-    with atomic(arguments.committed / TOLERANCES) as temporary:
+    known = None
+    if arguments.add:
+        known, lines = pd.read_csv(file, comment="#"), file.read_text(encoding="utf-8").splitlines()
+        before = [line.removeprefix("# ") for line in lines if line.startswith("#")]
+        head = [*before, f"Later, {', '.join(sorted({item_of_file(name) for name, _ in values.index}))}:", *head]
+    else:
+        first = (
+            "How far a number may be from the committed one; written by benchmarks/spread.py, which states the rule."
+        )
+        head = [first, *head]
+    table = completed(tolerances(values), known, ours.numbers.index)
+    with atomic(file) as temporary:
         text = "".join(f"# {line}\n" for line in head) + table.to_csv(index=False)
         temporary.write_text(text, encoding="utf-8")
     print("\n".join(head))
@@ -185,6 +222,7 @@ def main() -> None:
     derive = commands.add_parser("write", help="tolerances.csv from finished folders")
     derive.add_argument("committed", type=Path, help="e.g. paper_figures/toy")
     derive.add_argument("folders", type=Path, nargs="+", help="e.g. spread/*/toy")
+    derive.add_argument("--add", action="store_true", help="keep what was measured before of all other numbers")
     derive.set_defaults(call=write)
     arguments = parser.parse_args()
     arguments.call(arguments)

@@ -396,6 +396,21 @@ def test_tolerances_are_written_beside_the_results_and_used(
     low, high = known["table1.csv"].loc["alc round 1: mean", ["low", "high"]]
     assert (low, high) == (50.25, 54.75)
     assert not a2lc.compare(committed, folders[1])["verdict"].isin(["differs", "missing"]).any()
+    # Another table of the same runs, measured later: what is known of the first stays.
+    for number, folder in enumerate(folders):
+        (folder / "table1.csv").unlink()
+        (folder / "table1_more.csv").write_text(f"row,mean\na,{number}\n")
+    (committed / "table1_more.csv").write_text("row,mean,n\na,1,1\nb,7,1\n")
+    monkeypatch.setattr(sys, "argv", ["spread.py", "write", "--add", str(committed), *map(str, folders)])
+    spread.main()
+    text = (committed / TOLERANCES).read_text()
+    assert text.startswith("# How far") and text.count("# float32 on X, seed 0") == 2 and "# Later, table1:\n" in text
+    later = read_tolerances(committed / TOLERANCES)
+    pd.testing.assert_frame_equal(later["table1.csv"], known["table1.csv"], check_dtype=False)
+    more = later["table1_more.csv"]
+    assert more.loc["a: mean", ["runs", "low", "high"]].tolist() == [6, 1, 5]
+    assert more.loc["b: mean", "tolerance"] == more.loc["a: mean", "tolerance"] == 8  # a row that no run has
+    assert more.loc["b: mean", ["runs", "of"]].tolist() == [0, 0]
     monkeypatch.setattr(sys, "argv", ["spread.py", "write", *map(str, folders[:3])])
     with pytest.raises(SystemExit, match="expected two or more seeds"):
         spread.main()
