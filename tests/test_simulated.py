@@ -91,31 +91,32 @@ def test_same_seed_same_masks_other_seed_other_masks() -> None:
 
 
 def test_masks_that_look_alike_to_a_network_have_the_same_wrong_label(toy: tuple[Split, MaskSet]) -> None:
-    """A network that sees four kinds of masks, which colour does not know: of two wrong masks of equal truth, those of
-    one kind share their wrong label more often."""
+    """A network that sees a number in [0, 1] which colour does not know: of two wrong masks of equal truth, those with
+    near numbers share their wrong label more often than those with far ones."""
     dataset = load_dataset("toy")
 
-    def kinds(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
+    def numbers(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
         assert index.max() == n - 1 and index.min() >= -1
-        return np.eye(4, dtype=np.float32)[np.random.default_rng(int(image[0, 0].sum()) + n).integers(0, 4, n)]
+        return np.random.default_rng(int(image[0, 0].sum()) + n).random((n, 1)).astype(np.float32)
 
-    masks = simulate_pseudo_labels(dataset.train, dataset.classes, looks=kinds, progress=False)
+    masks = simulate_pseudo_labels(dataset.train, dataset.classes, looks=numbers, progress=False)
     parts = [(dataset.train.image(name), masks.index_map(name)) for name in masks.names]
-    kind = np.concatenate([kinds(image, index, int(index.max()) + 1) for image, index in parts]).argmax(1)
+    seen = np.concatenate([numbers(image, index, int(index.max()) + 1)[:, 0] for image, index in parts])
     for name in masks.names[:5]:  # only labels differ
         assert np.array_equal(masks.object_map(name), toy[1].object_map(name))
 
     def agreement(of: MaskSet) -> tuple[float, float]:
-        """Share of pairs with the same wrong label: of one kind, of two kinds."""
-        records = mask_records(of, dataset.train).assign(kind=kind)
+        """Share of pairs with the same wrong label: of near numbers, of far ones."""
+        records = mask_records(of, dataset.train).assign(seen=seen)
         wrong = records[(records["truth"] < len(of.classes)) & (records["label"] != records["truth"])]
-        same: dict[bool, list[np.ndarray]] = {True: [], False: []}
+        near, far = [], []
         for _, group in wrong.groupby("truth"):
             one, other = np.triu_indices(len(group), 1)
-            label, seen = group["label"].to_numpy(), group["kind"].to_numpy()
-            for alike, found in same.items():
-                found.append((label[one] == label[other])[(seen[one] == seen[other]) == alike])
-        return np.concatenate(same[True]).mean(), np.concatenate(same[False]).mean()
+            label, number = group["label"].to_numpy(), group["seen"].to_numpy()
+            apart, same = np.abs(number[one] - number[other]), label[one] == label[other]
+            near.append(same[apart < 0.1])
+            far.append(same[apart > 0.7])
+        return np.concatenate(near).mean(), np.concatenate(far).mean()
 
     by_network, by_colour = agreement(masks), agreement(toy[1])
     assert by_network[0] > by_network[1] + 0.2
