@@ -166,6 +166,7 @@ DIFFERENT_HERE = {
     "test_table5_every_component_adds[toy-lcm-baseline-data_miou]": "Data mIoU 78.6 with the LCM, 82.4 without",
     "test_table5_every_component_adds[toy-lcm+abc-abc-data_miou]": "Data mIoU 88.7 with the LCM, 91.1 without",
     "test_table5_every_component_adds[toy-lcm+abc+mask-lcm+abc-data_miou]": "Data mIoU 88.58 by mask, 88.66 else",
+    "test_table4_the_lcm_adds_to_every_function[camvid-sim]": "Data mIoU 83.68 with the LCM, 83.69 without",
     "test_table5_every_component_adds[camvid-lcm-baseline-data_miou]": "Data mIoU 82.8 with the LCM, 82.9 without",
     "test_table5_every_component_adds[camvid-lcm-baseline-model_miou]": "Model mIoU 59.0 with the LCM, 60.1 without",
     "test_table5_every_component_adds[camvid-abc-baseline-model_miou]": "Model mIoU 59.4 with ABC, 60.1 without",
