@@ -133,6 +133,8 @@ def test_explanation_adds_up_to_the_score(image: tuple[np.ndarray, ...]) -> None
         ValueError, match=r"expected probs \(K, H, W\), object map \(H, W\) and label map \(H, W\), found"
     ):
         explain_mask(probs, object_map, label_map[:, 1:], 12345)
+    with pytest.raises(ValueError, match=r"probs: expected probabilities in \[0, 1\], found"):
+        explain_mask(probs - 1.5, object_map, label_map, next(iter(scores), 1))
 
 
 def test_entropy_of_even_odds_is_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -176,6 +177,15 @@ def test_no_class_is_called_as_an_answer_that_names_none(name: str) -> None:
     with pytest.raises(ValueError, match=f"classes: expected names not empty, none of .*, found '{name}'"):
         a2lc.Classes(("road", name), bit_palette(2))
     assert set(RESERVED) == set(WORDS)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0])
+def test_seconds_that_are_no_time_record_nothing(run: Run, seconds: float) -> None:
+    queue = Queue(run)
+    before = queue.table
+    with pytest.raises(ValueError, match="seconds: expected a time >= 0, found"):
+        queue.answer("confirm", seconds=seconds)
+    pd.testing.assert_frame_equal(Queue(run).table, before)
 
 
 def test_positions_and_masks_that_do_not_exist(run: Run) -> None:

@@ -103,7 +103,7 @@ def test_notebooks_refuse_them_in_their_first_cell_before_any_other_work(item: s
 def notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A table that needs no extra, and one after it that does."""
     (tmp_path / "notebooks" / "params").mkdir(parents=True)
-    parameters = 'dataset: str = "toy"\nfigures_dir: str = "f"\nruns_dir: str = "runs"'
+    parameters = 'dataset: str = "toy"\nroot: str = ""\nfigures_dir: str = "f"\nruns_dir: str = "runs"'
     for name, more in (("table1_a", ""), ("table2_b", '\nshare: float = 0.1\nrows: list[str] = ["merspx"]')):
         write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", "print()", parameters=parameters + more)
     monkeypatch.setitem(sys.modules, KNEED, None)
@@ -125,6 +125,13 @@ def test_a_missing_package_of_a_later_notebook_is_told_before_the_first(notebook
     write_profile(notebooks)
     with pytest.raises(MissingExtraError, match=r"(kneed|SEEDS).* install 'a2lc\[superpixels\]'$"):
         next(execute(plan("toy", notebooks), progress=False))
+    assert not (notebooks.parent / "f" / "executed").exists() and not (notebooks.parent / "runs").exists()
+
+
+def test_missing_data_are_told_once_before_any_notebook(notebooks: Path) -> None:
+    write_profile(notebooks, dataset="camvid", root="nowhere")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        next(execute(plan("toy", notebooks, ["table1"]), progress=False))
     assert not (notebooks.parent / "f" / "executed").exists() and not (notebooks.parent / "runs").exists()
 
 

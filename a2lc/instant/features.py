@@ -139,8 +139,17 @@ def image_features(
     device: torch.device | None = None,
     shared: Path | None = None,
 ) -> tuple[ImageFeatures, str]:
-    """What computes the features of an image's masks, and a text that changes when they do. Arguments and errors as of
-    `mask_features`."""
+    """What computes the features of one image's masks.
+
+    Args:
+        features, segmenter, device, shared: as of `mask_features`.
+
+    Returns:
+        The function, and a text that is another one where its features are others.
+
+    Raises:
+        MissingExtraError, ValueError, FileNotFoundError: as `a2lc.segmenter.frozen_parts.FrozenBackbone`.
+    """
     if features == COLOUR:
         return colour_features, COLOUR
     given = segmenter or SegmenterSettings()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from a2lc.instant.settings import COLOUR
 from a2lc.settings import Folder, Settings
 
 
@@ -38,7 +39,7 @@ class PseudoLabels(Settings):
 
     kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
     seed: int = Field(0, ge=0, strict=True)
-    looks: str = Field("colour", pattern=r"^\w[\w.-]*$")
+    looks: str = Field(COLOUR, pattern=r"^\w[\w.-]*$")
     object_maps: Folder | None = None
     labels: Folder | None = None
     superpixels: SuperpixelSettings | None = None
@@ -46,7 +47,7 @@ class PseudoLabels(Settings):
 
     @model_validator(mode="after")
     def _folders_are_given(self) -> PseudoLabels:
-        if self.looks != "colour" and self.kind != "simulated":
+        if self.looks != COLOUR and self.kind != "simulated":
             raise ValueError(f"kind: {self.kind!r} takes no looks, which the simulation has")
         if self.kind == "own_labels":
             if self.labels is not None or (self.object_maps is not None and self.superpixels is not None):

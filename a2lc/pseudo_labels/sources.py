@@ -7,6 +7,7 @@ import numpy as np
 
 from a2lc.datasets import Dataset
 from a2lc.instant.features import image_features
+from a2lc.instant.settings import COLOUR
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.own_labels import own_label_masks
 from a2lc.pseudo_labels.settings import PseudoLabels
@@ -26,8 +27,8 @@ def make_masks(given: PseudoLabels, dataset: Dataset, progress: bool = True) -> 
         A mask set of the training images, in their order.
 
     Raises:
-        MissingExtraError, FileNotFoundError: timm or the weights of `given.looks` are missing.
-        FileNotFoundError: a folder or file of masks is missing.
+        MissingExtraError: timm is missing, which `given.looks` needs.
+        FileNotFoundError: a folder or file of masks is missing, or the weights of `given.looks`.
         ValueError: masks or labels do not fit the images (`MaskSet.from_folders`, `own_label_masks`), or an image lacks
             the ground truth or the labels that masks are made from.
     """
@@ -40,7 +41,7 @@ def make_masks(given: PseudoLabels, dataset: Dataset, progress: bool = True) -> 
         return partition(train, classes, given.superpixels, progress=progress)
     if given.kind == "ground_truth":
         return true_labels(dataset)
-    looks = None if given.looks == "colour" else image_features(given.looks)[0]
+    looks = None if given.looks == COLOUR else image_features(given.looks)[0]
     return simulate_pseudo_labels(train, classes, seed=given.seed, looks=looks, progress=progress)
 
 
