@@ -15,7 +15,8 @@ The rule, per number:
 - Any other may be off by FACTOR times its range over all runs, kernels and seeds together: once other last bits have
   become other masks asked about, a run is as far off as one of another seed. A range of few runs can be small by luck,
   so it counts as at least the median range of such numbers in the same column of the same table.
-- A committed number that no run has, such as a row added since, may be off as far as the median of its column.
+- A committed number that no run has, such as a row added since, may be off as far as a number of the same name in
+  another file (a run that several tables show), else as far as the median of its column.
 - FACTOR is 2; what that means for normally distributed numbers, `a2lc.paper.comparison.reproduced` says. `write` tells
   how it holds here: every pair of runs of one seed is judged by the runs of the other seeds, and the share of numbers
   that would be called different is printed and kept with the tolerances.
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from a2lc.files import atomic, read_json
 from a2lc.notebook.parameters import item_of, parameters_of
@@ -42,20 +44,19 @@ from a2lc.paper.summary import HEADLINE, MINUTES, write_minutes
 FACTOR = 2.0  # times the range
 
 
-def forced(task: Task, precision: str, seed: int) -> Task:
-    """The same notebook with this precision and this seed alone."""
+def forced(task: Task, precision: str, seed: int, others: dict[str, Any]) -> Task:
+    """The same notebook with this precision and this seed alone, and of `others` what it knows."""
     known = parameters_of(task.notebook)
     network = task.parameters.get("segmenter", known["segmenter"].default)
-    own: dict[str, Any] = {"segmenter": {**network, "precision": precision}} | (
-        {"seeds": [seed]} if "seeds" in known else {}
-    )
-    return replace(task, parameters=task.parameters | own)
+    own = {"seeds": [seed], **others, "segmenter": {**network, "precision": precision}}
+    return replace(task, parameters=task.parameters | {name: own[name] for name in own.keys() & known.keys()})
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Play a profile; a finished notebook is not executed again."""
     tasks = plan(arguments.profile, Path("notebooks"), arguments.only)
-    tasks = [forced(task, arguments.precision, arguments.seed) for task in redirected(tasks, arguments.out)]
+    others = {name: yaml.safe_load(value) for name, value in arguments.parameter}
+    tasks = [forced(task, arguments.precision, arguments.seed, others) for task in redirected(tasks, arguments.out)]
     done = {task.folder: read_json(task.folder / MINUTES) for task in tasks if (task.folder / MINUTES).is_file()}
     tasks = [task for task in tasks if item_of(task.notebook) not in done.get(task.folder, {})]
     failed = []
@@ -155,7 +156,7 @@ def _column(name: str) -> str:
 
 
 def completed(table: pd.DataFrame, known: pd.DataFrame | None, committed: pd.Index) -> pd.DataFrame:
-    """Tolerances with those measured before, and with the median of its column for every number measured never.
+    """Tolerances with those measured before, and for every number measured never with that of its name or column.
 
     Args:
         table: `tolerances`.
@@ -166,11 +167,13 @@ def completed(table: pd.DataFrame, known: pd.DataFrame | None, committed: pd.Ind
     if known is not None:
         before = known.set_index(["file", "number"])
         every = pd.concat([every, before[~before.index.isin(every.index)]])
-    usual = every["tolerance"].groupby([every.index.get_level_values(0), every.index.get_level_values(1).map(_column)])
-    usual, rows = usual.median(), {}
+    files, names = every.index.get_level_values(0), every.index.get_level_values(1)
+    named, usual = (every["tolerance"].groupby(by).median() for by in (names, [files, names.map(_column)]))
+    rows = {}
     for file, number in committed.difference(every.index):
-        if (file, _column(number)) in usual.index:
-            rows[file, number] = {"runs": 0, "of": 0, "tolerance": round(usual[file, _column(number)], 4)}
+        found = named.get(number, usual.get((file, _column(number))))
+        if found is not None:
+            rows[file, number] = {"runs": 0, "of": 0, "tolerance": round(found, 4)}
     added = pd.DataFrame.from_dict(rows, orient="index")
     return pd.concat([every, added]).rename_axis(["file", "number"]).reset_index() if rows else every.reset_index()
 
@@ -218,6 +221,8 @@ def main() -> None:
     play.add_argument("--profile", default="toy")
     play.add_argument("--only", nargs="+", default=[], help="beginnings of notebook names")
     play.add_argument("--jobs", type=int, default=1)
+    of_notebooks = "of the notebooks that know it, e.g. rows added later alone: -p functions '[abc, instant]'"
+    play.add_argument("-p", dest="parameter", nargs=2, action="append", default=[], help=of_notebooks)
     play.set_defaults(call=run)
     derive = commands.add_parser("write", help="tolerances.csv from finished folders")
     derive.add_argument("committed", type=Path, help="e.g. paper_figures/toy")

@@ -402,6 +402,7 @@ def test_tolerances_are_written_beside_the_results_and_used(
         (folder / "table1.csv").unlink()
         (folder / "table1_more.csv").write_text(f"row,mean\na,{number}\n")
     (committed / "table1_more.csv").write_text("row,mean,n\na,1,1\nb,7,1\n")
+    (committed / "table1_other.csv").write_text("row,mean,n\na,1,1\nc,7,1\n")
     monkeypatch.setattr(sys, "argv", ["spread.py", "write", "--add", str(committed), *map(str, folders)])
     spread.main()
     text = (committed / TOLERANCES).read_text()
@@ -412,6 +413,7 @@ def test_tolerances_are_written_beside_the_results_and_used(
     assert more.loc["a: mean", ["runs", "low", "high"]].tolist() == [6, 0, 5]
     assert more.loc["b: mean", "tolerance"] == more.loc["a: mean", "tolerance"] == 10  # a row that no run has
     assert more.loc["b: mean", ["runs", "of"]].tolist() == [0, 0]
+    assert later["table1_other.csv"]["tolerance"].to_dict() == {"a: mean": 10}  # by its name
     monkeypatch.setattr(sys, "argv", ["spread.py", "write", *map(str, folders[:3])])
     with pytest.raises(SystemExit, match="expected two or more seeds"):
         spread.main()
@@ -419,6 +421,6 @@ def test_tolerances_are_written_beside_the_results_and_used(
 
 def test_a_precision_and_a_seed_are_forced(spread: ModuleType, tiny: Path) -> None:
     (task,) = plan("tiny", tiny)
-    parameters = spread.forced(task, "bfloat16", 2).parameters
-    assert parameters["seeds"] == [2]
+    parameters = spread.forced(task, "bfloat16", 2, {"methods": ["alc"], "functions": ["abc"]}).parameters
+    assert parameters["seeds"] == [2] and parameters["methods"] == ["alc"] and "functions" not in parameters
     assert parameters["segmenter"] == {"scale": 0.5, "iterations": 2, "precision": "bfloat16"}
