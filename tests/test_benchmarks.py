@@ -19,6 +19,7 @@ from a2lc.datasets import load_dataset
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.pseudo_labels.sources import make_masks
+from a2lc.runs import Run
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 ROUND = {"scored", "queried", "answered", "corrected", "trained"}
@@ -40,9 +41,10 @@ def scripts() -> Any:
     import scale_fit
     import speed
     import speed_training
+    import within_rounds
 
     every = (broken_class, find_compared, generated, instant, instant_variants, look_alikes, measuring, scale)
-    modules = {module.__name__: module for module in (*every, scale_fit, speed, speed_training)}
+    modules = {module.__name__: module for module in (*every, scale_fit, speed, speed_training, within_rounds)}
     yield modules
     sys.path[:] = before
     for name in modules:
@@ -199,6 +201,20 @@ def test_variants_of_instant_change_what_they_name(scripts: dict[str, ModuleType
     for changed in script.VARIANTS.values():
         constants = changed.keys() - {"features", "pool", "random", *script.PLAYED}
         assert constants <= vars(sys.modules[script.CONSTANTS]).keys()
+
+
+def test_a_run_is_measured_within_its_rounds(
+    scripts: dict[str, ModuleType], measured: list[dict[str, Any]], runs: list[Path]
+) -> None:
+    result = Run.open(next(runs[1].glob("0/*/config.json")).parent)
+    first, rows = result.masks(0), result.folder(1).queried_rows()
+    truth = truth_histogram(first, load_dataset(result.config.dataset, result.config.root).train)
+    found = scripts["within_rounds"].within_rounds(result, truth, 2)
+    assert len(rows) > 2 and found.index.tolist() == [*range(0, len(rows), 2), len(rows)]
+    labels = first.table["label"].to_numpy().copy()
+    labels[rows[:2]] = truth.majority[rows[:2]]
+    wanted = [first, first.relabel(np.arange(len(labels)), labels, source="annotator", round=1), result.masks(1)]
+    assert found[[0, 2, len(rows)]].tolist() == [truth.data_metrics(masks).miou for masks in wanted]
 
 
 @pytest.mark.parametrize("judge", ["ByNeighbours", "ByRidge", "Calibrated", "ByPayoff", "WithAnswersOfImage"])

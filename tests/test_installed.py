@@ -101,15 +101,15 @@ def test_version_and_help(installed: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_item_is_regenerated_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     before = names(installed)
-    ran = a2lc(installed, tmp_path, "regenerate", "--profile", "smoke", "--only", "table3")
+    ran = a2lc(installed, tmp_path, "regenerate", "--profile", "smoke", "--only", "table5")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     results = tmp_path / "paper_figures" / "smoke"
-    assert read_json(results / "table3_headline.json")["rows"]
-    assert "| table3 |" in (results / "README.md").read_text(encoding="utf-8")
+    assert read_json(results / "table5_headline.json")["rows"]
+    assert "| table5 |" in (results / "README.md").read_text(encoding="utf-8")
     assert {path.name for path in tmp_path.iterdir()} == {"paper_figures", "runs"}
     assert names(installed) == before, "nothing is written beside the package"
     listed = a2lc(installed, tmp_path, "status")
-    assert listed.returncode == 0 and re.search(r"toy-a2lc-s0-\w{8} +2/2", listed.stdout)
+    assert listed.returncode == 0 and re.search(r"toy-a2lc-s0-\w{8} +1/1", listed.stdout)
 
 
 # ---------------------------------------------------------------------------------------------------- a2lc notebooks
