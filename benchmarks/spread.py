@@ -15,8 +15,9 @@ The rule, per number:
 - Any other may be off by FACTOR times its range over all runs, kernels and seeds together: once other last bits have
   become other masks asked about, a run is as far off as one of another seed. A range of few runs can be small by luck,
   so it counts as at least the median range of such numbers in the same column of the same table.
-- A committed number that no run has, such as a row added since, may be off as far as a number of the same name in
-  another file (a run that several tables show), else as far as the median of its column.
+- A committed number that no run has, such as a row added since, may be off as far as numbers of the same name in other
+  files (a run that several tables show), or of a name that ends with it (where those name the data, too); else as far
+  as the median of its column.
 - FACTOR is 2; what that means for normally distributed numbers, `a2lc.paper.comparison.reproduced` says. `write` tells
   how it holds here: every pair of runs of one seed is judged by the runs of the other seeds, and the share of numbers
   that would be called different is printed and kept with the tolerances.
@@ -168,10 +169,10 @@ def completed(table: pd.DataFrame, known: pd.DataFrame | None, committed: pd.Ind
         before = known.set_index(["file", "number"])
         every = pd.concat([every, before[~before.index.isin(every.index)]])
     files, names = every.index.get_level_values(0), every.index.get_level_values(1)
-    named, usual = (every["tolerance"].groupby(by).median() for by in (names, [files, names.map(_column)]))
-    rows = {}
+    usual, rows = every["tolerance"].groupby([files, names.map(_column)]).median(), {}
     for file, number in committed.difference(every.index):
-        found = named.get(number, usual.get((file, _column(number))))
+        alike = every["tolerance"][(names == number) | names.str.endswith(f" {number}")]
+        found = alike.max() if len(alike) else usual.get((file, _column(number)))
         if found is not None:
             rows[file, number] = {"runs": 0, "of": 0, "tolerance": round(found, 4)}
     added = pd.DataFrame.from_dict(rows, orient="index")

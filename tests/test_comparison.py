@@ -403,6 +403,7 @@ def test_tolerances_are_written_beside_the_results_and_used(
         (folder / "table1_more.csv").write_text(f"row,mean\na,{number}\n")
     (committed / "table1_more.csv").write_text("row,mean,n\na,1,1\nb,7,1\n")
     (committed / "table1_other.csv").write_text("row,mean,n\na,1,1\nc,7,1\n")
+    (committed / "table1_short.csv").write_text("round,mean\n1,50\n")
     monkeypatch.setattr(sys, "argv", ["spread.py", "write", "--add", str(committed), *map(str, folders)])
     spread.main()
     text = (committed / TOLERANCES).read_text()
@@ -414,6 +415,8 @@ def test_tolerances_are_written_beside_the_results_and_used(
     assert more.loc["b: mean", "tolerance"] == more.loc["a: mean", "tolerance"] == 10  # a row that no run has
     assert more.loc["b: mean", ["runs", "of"]].tolist() == [0, 0]
     assert later["table1_other.csv"]["tolerance"].to_dict() == {"a: mean": 10}  # by its name
+    longer = later["table1.csv"]["tolerance"].filter(regex=" round 1: mean$")
+    assert later["table1_short.csv"]["tolerance"].to_dict() == {"round 1: mean": longer.max()}
     monkeypatch.setattr(sys, "argv", ["spread.py", "write", *map(str, folders[:3])])
     with pytest.raises(SystemExit, match="expected two or more seeds"):
         spread.main()
