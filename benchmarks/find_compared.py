@@ -38,7 +38,6 @@ the mean over present labels) and a figure. Means over seeds of θ, of folds and
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -51,7 +50,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from profiles import profile_masks
+from profiles import profile_arguments, profile_masks
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -332,13 +331,7 @@ def drawn(numbers: list[dict[str, Any]], title: str) -> Figure:
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("profile", help="toy, camvid or voc")
-    parser.add_argument("root", nargs="?", default=None, help="of the data")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where masks, features and θ are kept")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = profile_arguments(__doc__).parse_args()
     import cleanlab  # noqa: F401  missing: said before minutes of work
 
     torch.set_num_threads(1)

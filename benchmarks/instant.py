@@ -8,17 +8,15 @@ seeds of the folds. All constants were chosen on PASCAL VOC; CamVid and toy judg
 
 from __future__ import annotations
 
-import argparse
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from instant_variants import LITE0, VARIANTS, pooled
-from profiles import profile_masks
+from profiles import profile_arguments, profile_masks
 
 from a2lc.instant import Instant, mask_features
 from a2lc.machine import MissingExtraError
@@ -86,12 +84,7 @@ def variant(masks: MaskSet, truth: TruthHistogram, features: np.ndarray, seed: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("profile", help="toy, camvid or voc")
-    parser.add_argument("root", nargs="?", default=None, help="of the data")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where masks and features are kept")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = profile_arguments(__doc__)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
     arguments = parser.parse_args()
     config, dataset, masks, kept = profile_masks(arguments.profile, arguments.root, arguments.runs, method="instant")

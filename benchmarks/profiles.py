@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +22,14 @@ def profile_masks(
     config = Experiment.from_file(f"notebooks/params/{profile}.yaml", **fields)
     dataset = load_dataset(config.dataset, config.root)
     return config, dataset, *initial_masks(config, dataset, runs, True)
+
+
+def profile_arguments(about: str | None) -> argparse.ArgumentParser:
+    """What every benchmark of a profile is told: which, where data and runs are, where results go, how many seeds."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("profile", help="toy, camvid or voc")
+    parser.add_argument("root", nargs="?", default=None, help="of the data")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where masks, features and models are kept")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    return parser

@@ -8,16 +8,12 @@ and prints the smallest margin from 3 % of the masks on.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from instant import play
-from profiles import profile_masks
+from profiles import profile_arguments, profile_masks
 
 from a2lc.instant import mask_features
-from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
 from a2lc.paper.origin import origin
 from a2lc.paper.tables import save_table
@@ -39,24 +35,15 @@ def within_rounds(result: Run, truth: TruthHistogram, every: int) -> pd.Series:
     for number in range(1, result.finished_rounds + 1):
         before, rows = result.masks(number - 1), result.folder(number).queried_rows()
         for count in range(0, len(rows), every):
-            found[given + count] = truth.data_metrics(_answered(before, rows[:count], truth)).miou
+            answered = before.relabel(rows[:count], truth.majority[rows[:count]], source="annotator", round=number)
+            found[given + count] = truth.data_metrics(answered).miou
         given += len(rows)
     found[given] = truth.data_metrics(result.masks(result.finished_rounds)).miou
     return pd.Series(found)
 
 
-def _answered(masks: MaskSet, rows: np.ndarray, truth: TruthHistogram) -> MaskSet:
-    return masks.relabel(rows, truth.majority[rows], source="annotator", round=1)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("profile", help="toy, camvid or voc")
-    parser.add_argument("root", nargs="?", default=None, help="of the data")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs, masks and features are kept")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=1)
-    arguments = parser.parse_args()
+    arguments = profile_arguments(__doc__).parse_args()
     config, dataset, masks, kept = profile_masks(arguments.profile, arguments.root, arguments.runs, method="a2lc")
     truth = truth_histogram(masks, dataset.train)
     features = mask_features(config.instant.features, masks, dataset.train, shared=kept.parent, kept=kept)
