@@ -15,7 +15,7 @@ RUN := PATH="$(ROOT)/.venv/bin:$$PATH"
 QUICKSTART := notebooks/00_quickstart.ipynb
 OTHER_NOTEBOOKS := $(filter-out $(QUICKSTART),$(sort $(wildcard notebooks/*.ipynb)))
 # nbval runs under its own warning rules: deprecations inside Jupyter's packages are not ours to fail on.
-NBVAL := -W default --nbval-cell-timeout 300 -p no:cacheprovider
+NBVAL := -W default --nbval-cell-timeout 1200 -p no:cacheprovider
 # nbval reads a cell's messages when the cell has ended; a minute of progress bars is more than the socket keeps.
 # Two processes of one thread take half the time of one process of two threads; a file's tests share its runs.
 # Kernels of two threads each beside other work wait for one another: one thread is faster for networks this small.
@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints lint test docs notebooks reproduce clean
+.PHONY: help setup constraints lint test test-quickstart test-notebooks docs notebooks reproduce clean
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
@@ -64,10 +64,14 @@ lint: $(STAMP)
 
 test: lint
 	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile
+	$(MAKE) --no-print-directory --jobs 2 test-quickstart test-notebooks
+
+# Side by side: runs that both need are played by one, and the other waits for them.
+test-quickstart:
 	$(RUN) $(QUIET) pytest -q $(NBVAL) --nbval --nbval-sanitize-with tests/sanitize.cfg $(QUICKSTART)
-ifneq ($(OTHER_NOTEBOOKS),)
+
+test-notebooks:
 	$(RUN) $(QUIET) pytest -q -n 2 --dist loadfile $(NBVAL) --nbval-lax $(OTHER_NOTEBOOKS)
-endif
 
 # NO_MKDOCS_2_WARNING: an advertisement of the theme for the successor of MkDocs, which mkdocs<2 keeps out
 docs: $(STAMP)

@@ -89,7 +89,8 @@ def run(
     places = {"weights": weights, "offline": offline or None}
     if chosen := {name: value for name, value in places.items() if value is not None}:
         fields["segmenter"] = {**fields.get("segmenter", {}), **chosen}
-    result = a2lc.run(a2lc.Experiment(**fields), runs_dir, device=device)
+    config = a2lc.Experiment(**fields)  # before PyTorch is imported: a wrong word is answered at once
+    result = a2lc.run(config, runs_dir, device=device)
     typer.echo(_summary(result.summary))
     typer.echo(result.status)
     typer.echo(result.path)

@@ -15,8 +15,8 @@ from torchvision.transforms import v2
 from a2lc.correction import LabelCorrectionModule, LCMSettings
 from a2lc.datasets import Split
 from a2lc.segmenter import SegmenterSettings
+from a2lc.segmenter.augmentation import RandomRescale
 from a2lc.segmenter.recipes import RECIPES
-from a2lc.segmenter.samples import RandomRescale
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:

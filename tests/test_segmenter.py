@@ -17,13 +17,14 @@ from torch import nn
 
 from a2lc.datasets import Split
 from a2lc.segmenter import SegmenterSettings, build_segmenter, from_released_checkpoint, resolve_device
+from a2lc.segmenter.augmentation import augmentation
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 from a2lc.segmenter.head import CosineClassifier
 from a2lc.segmenter.light import LightNetwork
 from a2lc.segmenter.model import TorchSegmenter
 from a2lc.segmenter.muon import Float32Muon, orthogonalised
 from a2lc.segmenter.recipes import SgdPoly
-from a2lc.segmenter.samples import Samples, augmentation, load_batches
+from a2lc.segmenter.samples import Samples, load_batches
 from a2lc.segmenter.training import normalise, pixel_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")

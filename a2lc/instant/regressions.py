@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from a2lc.correction import Corrections
 from a2lc.masks import MaskSet
+
+if TYPE_CHECKING:  # takes a second, which methods that train a network need not wait
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
 FOLDS = 3  # of images; masks are judged by what others than their own image teach
 PRESENT, ANSWERED = 0.01, 0.02  # C, inverse strength of the prior, of suspicion and of corrections
@@ -261,6 +263,9 @@ class _Regression:
 
     def fit(self, inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray | None) -> None:
         """Learn (n,) labels from (n, d) inputs with (n,) weights."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
         classes = np.unique(labels)
         if self._model is None or not np.array_equal(classes, self.classes):
             self._model = None
@@ -295,6 +300,8 @@ class _Regression:
 
 def _fitted_scaler(features: np.ndarray) -> StandardScaler:
     """What standardises the features (M, C), learnt from a part at a time."""
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler(copy=False)
     for start in range(0, len(features), AT_ONCE):
         part = features[start : start + AT_ONCE].astype(np.float64)

@@ -5,15 +5,18 @@ Parameter names follow VainF's DeepLabV3Plus-Pytorch, so that its checkpoints lo
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models import get_model
-from torchvision.models.mobilenetv2 import InvertedResidual, MobileNetV2
-from torchvision.models.resnet import ResNet
 
 from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.head import last_layer
+
+if TYPE_CHECKING:
+    from torchvision.models.mobilenetv2 import InvertedResidual, MobileNetV2
+    from torchvision.models.resnet import ResNet
 
 ATROUS_RATES = (6, 12, 18)
 LOW_LEVEL_CHANNELS = {"resnet18": 64, "resnet50": 256, "resnet101": 256, "mobilenet_v2": 24}
@@ -39,6 +42,9 @@ class DeepLabV3Plus(nn.Module):
         if isinstance(backbone, Backbone):
             self.backbone, (low, high) = backbone, backbone.channels
         else:
+            from torchvision.models import get_model  # takes seconds, which networks of other packages need not wait
+            from torchvision.models.resnet import ResNet
+
             trunk = get_model(backbone, weights="IMAGENET1K_V1" if pretrained else None)
             self.backbone = ResNetBackbone(trunk) if isinstance(trunk, ResNet) else MobileNetBackbone(trunk)
             low, high = LOW_LEVEL_CHANNELS[backbone], HIGH_LEVEL_CHANNELS[backbone]

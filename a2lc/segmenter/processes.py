@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import nn
 
 from a2lc.segmenter.settings import SegmenterSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would name the precision of every new network
 
@@ -60,6 +60,11 @@ def make_fabric(device: torch.device, bfloat16: bool) -> Fabric:
         device: where to run; of several processes, each takes a device of this type.
         bfloat16: whether convolutions run in bfloat16; weights are float32 always.
     """
+    # importing it takes seconds, which what trains nothing need not wait
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
     processes = world_size()
     precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if bfloat16 else "32-true"
     if processes == 1:  # whatever a cluster says about jobs: this is one process

@@ -1,4 +1,7 @@
-"""Training samples: images at training size with their labels, augmented together, in batches."""
+"""Training samples: images at training size with their labels, augmented together, in batches.
+
+torchvision is imported where an image is resized: it takes seconds, which what trains nothing need not wait.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from a2lc.datasets import Classes, Split
 from a2lc.segmenter.settings import SegmenterSettings
@@ -26,7 +26,6 @@ BATCHES_AHEAD = 2
 
 Labels = Callable[[str], np.ndarray]
 Sample = tuple[torch.Tensor, torch.Tensor]  # (3, h, w) and (h, w), uint8
-Steps = list[tuple[v2.Transform, dict[str, Any]]]  # transforms with the random numbers drawn for them
 
 
 def scaled_size(size: Sequence[int], scale: float) -> list[int]:
@@ -59,8 +58,10 @@ def scaled_pixels(image: np.ndarray, scale: float, device: torch.device) -> torc
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
+    from torchvision.transforms.v2.functional import resize
+
     pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(device)  # (3, H, W)
-    return v2.functional.resize(pixels, scaled_size(image.shape[:2], scale))[None]
+    return resize(pixels, scaled_size(image.shape[:2], scale))[None]
 
 
 class Samples:
@@ -118,10 +119,13 @@ class Samples:
         return self.sizes[index]
 
     def _read(self, name: str) -> Sample:
+        from torchvision.transforms.v2.functional import resize
+        from torchvision.tv_tensors import Image, Mask
+
         pixels, classes = read_sample(self.split, self.labels, name, self.num_classes)
         size = scaled_size(pixels.shape[:2], self.settings.scale)
-        image = v2.functional.resize(tv_tensors.Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
-        return image, v2.functional.resize(tv_tensors.Mask(torch.from_numpy(classes.copy())), size)
+        image = resize(Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
+        return image, resize(Mask(torch.from_numpy(classes.copy())), size)
 
 
 def ignoring_void(labels: Labels, classes: Classes) -> Labels:
@@ -194,13 +198,15 @@ def _begin(samples: Samples, batch: list[int], mine: slice, pin: bool) -> Callab
 
     Smaller images than others of the batch are padded at the right and bottom with black pixels that are ignored.
     """
+    from a2lc.segmenter.augmentation import augment, draw
+
     drawn = [draw(samples.settings, samples.size(index)) for index in batch]
     height, width = (max(sides) for sides in zip(*(size for _, size in drawn), strict=True))
     taken = [samples.take(index) for index in batch[mine]]
     images = torch.zeros(len(taken), 3, height, width, dtype=torch.uint8, pin_memory=pin)
     labels = torch.full((len(taken), height, width), IGNORE, dtype=taken[0][1].dtype, pin_memory=pin)
     places = zip(taken, drawn[mine], images, labels, strict=True)
-    jobs = [samples.workers.submit(_augment, sample, steps, *place) for sample, (steps, _), *place in places]
+    jobs = [samples.workers.submit(augment, sample, steps, *place) for sample, (steps, _), *place in places]
     return partial(_wait, jobs, (images, labels))
 
 
@@ -208,56 +214,3 @@ def _wait(jobs: list[Future[None]], batch: Sample) -> Sample:
     for job in jobs:
         job.result()
     return batch
-
-
-def draw(settings: SegmenterSettings, size: tuple[int, int]) -> tuple[Steps, tuple[int, int]]:
-    """The random transform of an image of this size, and the size that comes out.
-
-    The numbers are those that ``v2.Compose`` of the same transforms would draw.
-    """
-    image, steps = tv_tensors.Image(torch.empty(3, *size, device="meta")), []  # has a size only
-    for transform in augmentation(settings, settings.crop or size):
-        if not isinstance(transform, v2.RandomHorizontalFlip) or torch.rand(1) < transform.p:
-            steps.append((transform, transform.make_params([image])))
-            image = transform.transform(image, steps[-1][1])
-    return steps, (image.shape[-2], image.shape[-1])
-
-
-def _augment(sample: Sample, steps: Steps, images: torch.Tensor, labels: torch.Tensor) -> None:
-    """Transform an image and its labels, and write them to their place in the batch."""
-    image, classes = sample
-    for transform, numbers in steps:
-        image, classes = transform.transform(image, numbers), transform.transform(classes, numbers)
-    height, width = classes.shape
-    images[:, :height, :width] = image
-    labels[:height, :width] = classes
-
-
-class RandomRescale(v2.Transform):
-    """Resize images and masks by one factor drawn uniformly from `low`..`high`."""
-
-    def __init__(self, low: float, high: float) -> None:
-        super().__init__()
-        self.low, self.high = low, high
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """Draw the factor; one for image and labels."""
-        factor = torch.empty(()).uniform_(self.low, self.high).item()
-        return {"size": scaled_size(v2.functional.get_size(flat_inputs[0]), factor)}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Bilinear for images, nearest for masks."""
-        return v2.functional.resize(inpt, params["size"])
-
-
-def augmentation(settings: SegmenterSettings, crop: tuple[int, int]) -> list[v2.Transform]:
-    """Joint random transforms of an image and its labels; what lies outside the image is black and ignored."""
-    steps: list[v2.Transform] = []
-    if settings.flip:
-        steps.append(v2.RandomHorizontalFlip())
-    if settings.rescale != (1.0, 1.0):
-        steps.append(RandomRescale(*settings.rescale))
-    steps.append(v2.RandomCrop(crop, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: IGNORE}))
-    if settings.colour_jitter:
-        steps.append(v2.ColorJitter(*[settings.colour_jitter] * 3))
-    return steps

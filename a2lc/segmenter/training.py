@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -22,6 +22,9 @@ from a2lc.segmenter.processes import distributed, kernels, mean_over_processes
 from a2lc.segmenter.recipes import RECIPES, Recipe
 from a2lc.segmenter.samples import BATCHES_AHEAD, IGNORE, Labels, Sample, load_batches
 from a2lc.segmenter.settings import SegmenterSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 LOG_POINTS = 50
