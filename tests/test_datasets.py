@@ -14,6 +14,7 @@ from PIL import Image
 
 from a2lc.datasets import DATASETS, Classes, Dataset, Split, load_dataset
 from a2lc.datasets.base import bit_palette
+from a2lc.datasets.class_list import read_classes
 
 SIZE = (6, 8)  # (H, W) of the images in the small trees
 
@@ -430,6 +431,20 @@ def test_a_folder_inside_a_dataset_is_told_from_it(tmp_path: Path) -> None:
         ("classes.txt", "", ValueError, "classes.txt: classes: expected 1 to 255 names, found 0"),
         ("classes.txt", "cat\ncat\n", ValueError, "classes.txt: .*distinct names"),
         ("classes.txt", "cat 1 2 256\n", ValueError, r"classes.txt: expected a colour .*found \[1, 2, 256\]"),
+        (
+            "classes.txt",
+            "name\ncat\ndog\n",
+            ValueError,
+            "found what looks like a heading, 'name'; remove it",
+        ),
+        (
+            "classes.txt",
+            "1 cat\n2 dog\n",
+            ValueError,
+            "expected ids 0, 1, 2 .* found 1 'cat' as number 0",
+        ),
+        ("classes.txt", "2 wheeler\n4 wheeler\n", ValueError, r"part of the name, .* in classes\.json as \["),
+        ("classes.txt", "a:300,0,0::\n", ValueError, r"classes.txt: expected a colour .*found \[300, 0, 0\]"),
         ("classes.json", "[]", ValueError, "expected one class list, found classes.txt and classes.json"),
         ("train.txt", "one\nthree\n", FileNotFoundError, "three.*train.txt lists it"),
         ("val.txt", "one\ntwo\n", ValueError, "val.txt: lists every image"),
@@ -445,6 +460,34 @@ def test_a_damaged_folder_is_refused(
         write_text(root / file, text)
     with pytest.raises(error, match=message):
         load_dataset("folder", root)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "colour"),
+    [
+        ("# mine\ncat\ngarden chair\n", ("cat", "garden chair"), None),
+        ("\ufeffcat\r\ngarden  chair\r\n", ("cat", "garden chair"), None),  # Windows' Notepad
+        ("0 cat\n1: garden chair\n", ("cat", "garden chair"), None),
+        ("id name\n0,cat\n1,garden chair\n", ("cat", "garden chair"), None),
+        ("name,r,g,b\ncat,1,2,3\ngarden chair, 10, 20, 30\n", ("cat", "garden chair"), (1, 2, 3)),
+        ("1 2 3\tcat\n10 20 30\tgarden chair\n", ("cat", "garden chair"), (1, 2, 3)),  # CamVid's label_colors.txt
+        ("0 cat 1 2 3\n1 garden chair 10 20 30\n", ("cat", "garden chair"), (1, 2, 3)),
+        (
+            "# label:color_rgb\ncat:1,2,3::\ntraffic light: red:::\n",
+            ("cat", "traffic light: red"),
+            (1, 2, 3),
+        ),
+        ("2 wheeler\ncat\n", ("2 wheeler", "cat"), None),
+        ("b\ng\n", ("b", "g"), None),
+    ],
+)
+def test_a_class_list_as_others_write_it(
+    text: str, names: tuple[str, ...], colour: tuple[int, int, int] | None, tmp_path: Path
+) -> None:
+    (tmp_path / "classes.txt").write_bytes(text.encode())
+    classes = read_classes(tmp_path)
+    assert classes.names == names
+    assert classes.palette[0].tolist() == list(colour or (128, 0, 0))
 
 
 def test_stray_and_ambiguous_files_are_refused(tmp_path: Path) -> None:
