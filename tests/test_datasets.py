@@ -17,6 +17,7 @@ from a2lc.datasets.base import bit_palette
 from a2lc.datasets.class_list import read_classes
 
 SIZE = (6, 8)  # (H, W) of the images in the small trees
+ORIENTATION = 0x112  # the EXIF field
 
 
 def write_image(path: Path, size: tuple[int, int] = SIZE) -> None:
@@ -488,6 +489,41 @@ def test_a_class_list_as_others_write_it(
     classes = read_classes(tmp_path)
     assert classes.names == names
     assert classes.palette[0].tolist() == list(colour or (128, 0, 0))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("width", [6, 8])  # square, and not
+def test_a_photograph_is_read_upright(orientation: int, width: int, tmp_path: Path) -> None:
+    """As browsers, OpenCV and labelling tools show it, where the label is drawn."""
+    root, exif = folder_tree(tmp_path, (".png", ".png")), Image.Exif()
+    upright = np.random.default_rng(0).integers(0, 256, (6, width, 3), dtype=np.uint8)
+    exif[ORIENTATION] = orientation
+    stored = stored_as(upright, orientation)
+    Image.fromarray(stored).save(root / "images" / "one.png", exif=exif)
+    for folder in ("labels", "ground_truth"):
+        Image.fromarray(np.zeros((6, width), np.uint8)).save(root / folder / "one.png")
+    split = load_dataset("folder", root).train
+    assert (split.image("one") == upright).all()
+    if stored.shape != upright.shape:
+        Image.fromarray(np.zeros(stored.shape[:2], np.uint8)).save(root / "labels" / "one.png")
+        with pytest.raises(ValueError, match=r"the same size: .* shown turned \(EXIF orientation\), turn the label"):
+            split.image("one")
+
+
+def stored_as(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """What a camera stores: turned and mirrored so that a viewer who follows the field sees `upright`. Rows and columns
+    of the field's table (EXIF 2.32, 4.6.4) name where row 0 and column 0 of the stored picture are seen."""
+    ways = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }
+    return np.ascontiguousarray(ways[orientation])
 
 
 def test_stray_and_ambiguous_files_are_refused(tmp_path: Path) -> None:

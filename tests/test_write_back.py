@@ -26,7 +26,9 @@ from a2lc.files import read_label_png
 from a2lc.human import Queue, next_round
 from a2lc.human.cli import app
 from a2lc.human.exports import export_coco, export_voc, run_lengths
-from a2lc.human.png import read_ids, with_ids
+from a2lc.human.png import SIGNATURE, read_ids, with_ids
+from a2lc.human.png import _chunks as chunks
+from a2lc.human.png import _packed as packed
 from a2lc.human.write_back import CHANGES, apply_changes, revert_changes, write_back, write_changes
 from a2lc.pseudo_labels.own_labels import cut, own_label_masks
 
@@ -414,10 +416,13 @@ IDS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=19)
 
 
 @settings(deadline=None)
-@given(ids=IDS, mode=st.sampled_from(["1", "L", "P", "P1", "P2", "P4", "I;16"]), seed=st.integers(0, 99))
+@given(ids=IDS, mode=st.sampled_from(["1", "L", "L2", "L4", "P", "P1", "P2", "P4", "I;16"]), seed=st.integers(0, 99))
 def test_any_ids_in_any_kind_of_png(ids: np.ndarray, mode: str, seed: int) -> None:
     """What is written is read again; mode, depth and all other chunks stay where the ids fit."""
-    rng, bits = np.random.default_rng(seed), {"1": 1, "P1": 1, "P2": 2, "P4": 4, "I;16": 16}.get(mode, 8)
+    rng, bits = (
+        np.random.default_rng(seed),
+        {"1": 1, "P1": 1, "L2": 2, "P2": 2, "L4": 4, "P4": 4, "I;16": 16}.get(mode, 8),
+    )
     old = rng.integers(0, min(2**bits, 256), ids.shape).astype(np.uint8)
     data = encoded(old, mode, bits)
     if bits < 8 and seed % 2:
@@ -441,6 +446,11 @@ def encoded(ids: np.ndarray, mode: str, bits: int) -> bytes:
     file = io.BytesIO()
     if mode == "1":
         Image.fromarray(ids.astype(bool)).save(file, "PNG")
+    elif mode in ("L2", "L4"):  # grey, which Pillow writes with 8 bits only: a palette taken away
+        kept = [chunk for chunk in chunks(encoded(ids, "P", bits)) if chunk[0] not in (b"PLTE", b"tRNS")]
+        (kind, content), *others = kept
+        grey = (kind, content[:9] + b"\0" + content[10:])
+        file.write(SIGNATURE + b"".join(packed(*chunk) for chunk in (grey, *others)))
     elif mode.startswith("P"):
         picture = Image.fromarray(ids)
         picture.putpalette(list(range(3 * 2**bits)) if bits < 8 else [*range(256)] * 3)

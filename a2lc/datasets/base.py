@@ -212,10 +212,14 @@ class FileSplit(Split):
         picture = read_image(self._images[name])
         for files in (self._ground_truth, self._pseudo_labels):
             if name in files and picture.shape[:2] != (size := _image_size(files[name])):
-                raise ValueError(
-                    f"image and label must have the same size: {self._images[name]} is "
-                    f"{picture.shape[0]}x{picture.shape[1]}, {files[name]} is {size[0]}x{size[1]} (height x width)"
-                )
+                found = [
+                    f"{path} is {h}x{w}"
+                    for path, (h, w) in ((self._images[name], picture.shape[:2]), (files[name], size))
+                ]
+                turned = size == picture.shape[1::-1] and size == _image_size(self._images[name])  # as it is stored
+                meant = "; the picture is to be shown turned (EXIF orientation), turn the label too" if turned else ""
+                expected = "image and label must have the same size"
+                raise ValueError(f"{expected}: {', '.join(found)} (height x width){meant}")
         return picture
 
     def ground_truth(self, name: str) -> np.ndarray | None:

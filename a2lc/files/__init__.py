@@ -2,7 +2,7 @@
 sentences that say what is wrong."""
 
 from a2lc.files.append_log import AppendLog, Record, timestamp
-from a2lc.files.images import FORMATS, decoded, pixel_ids, read_image, read_label_png, write_label_png
+from a2lc.files.images import FORMATS, decoded, label_ids, read_image, read_label_png, write_label_png
 from a2lc.files.io import (
     atomic,
     atomic_folder,
@@ -38,10 +38,10 @@ __all__ = [
     "differences",
     "fingerprint",
     "is_whole",
+    "label_ids",
     "locked",
     "missing",
     "nearest",
-    "pixel_ids",
     "read_arrays",
     "read_image",
     "read_json",

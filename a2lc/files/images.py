@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from a2lc.files.io import atomic, damaged
 
@@ -15,13 +15,13 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, Po
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an RGB image, (H, W, 3) uint8.
+    """Read an RGB image, (H, W, 3) uint8, upright: turned as its EXIF orientation says, as browsers and OpenCV show it.
 
     Raises:
         FileNotFoundError: the file is missing.
         ValueError: the file is truncated or no image, or has 32 bits per channel; the message names it.
     """
-    return np.asarray(_decoded(path, rgb=True), dtype=np.uint8)
+    return np.asarray(decoded(_data(path), path, rgb=True), dtype=np.uint8)
 
 
 def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
@@ -31,18 +31,21 @@ def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
         FileNotFoundError: the file is missing.
         ValueError: the file is truncated, no image, or has colour channels instead of one id per pixel.
     """
-    return pixel_ids(_decoded(path), path)
+    return label_ids(_data(path), path)
 
 
-def pixel_ids(image: Image.Image, name: object) -> np.ndarray:
-    """(H, W) uint8 or int32 ids of an open image, see `read_label_png`.
+def label_ids(data: bytes, name: object) -> np.ndarray:
+    """(H, W) uint8 or int32 ids of an image file's content, see `read_label_png`.
 
     Raises:
-        ValueError: it has colour channels instead of one id per pixel; the message begins with `name`.
+        ValueError: damaged, or colour channels instead of one id per pixel; the message begins with `name`.
     """
+    image = decoded(data, name)
     if image.mode not in ("L", "P", "1", "I", "I;16"):
         raise ValueError(f"{name}: expected one id per pixel (grey or palette PNG), found mode {image.mode}")
     values = np.asarray(image)
+    if image.format == "PNG" and (depth := data[24]) in (2, 4) and data[25] == 0:  # grey: Pillow stretches it to 0..255
+        values = values // (255 // (2**depth - 1))
     return values.astype(np.uint8 if values.dtype in (np.uint8, np.bool_) else np.int32)
 
 
@@ -70,7 +73,7 @@ def write_label_png(path: str | os.PathLike[str], values: np.ndarray, palette: n
 
 
 def decoded(data: bytes, name: object, rgb: bool = False) -> Image.Image:
-    """An image with its pixels, converted to 8 bits of red, green and blue where asked for.
+    """An image with its pixels; upright and converted to 8 bits of red, green and blue where asked for.
 
     Raises:
         ValueError: damaged, truncated or no image; the message begins with `name`.
@@ -80,7 +83,7 @@ def decoded(data: bytes, name: object, rgb: bool = False) -> Image.Image:
             image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.load()
-            return _as_rgb(image) if rgb else image
+            return _as_rgb(ImageOps.exif_transpose(image)) if rgb else image
     except UnidentifiedImageError as error:  # whose text is an address in memory
         raise damaged(str(name), f"damaged or truncated image (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
@@ -95,7 +98,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _decoded(path: str | os.PathLike[str], rgb: bool = False) -> Image.Image:
+def _data(path: str | os.PathLike[str]) -> bytes:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    return decoded(Path(path).read_bytes(), path, rgb)
+    return Path(path).read_bytes()

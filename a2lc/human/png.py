@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from a2lc.files import decoded, pixel_ids
+from a2lc.files import label_ids
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE = 0, 3  # colour types
@@ -24,14 +24,14 @@ def read_ids(data: bytes) -> np.ndarray:
     Raises:
         ValueError: damaged, or not one id per pixel.
     """
-    return pixel_ids(decoded(data, "label PNG"), "label PNG")
+    return label_ids(data, "label PNG")
 
 
 def with_ids(data: bytes, ids: np.ndarray) -> bytes:
     """The PNG with other ids in it.
 
-    The bit depth stays, unless an id does not fit (16 colours, and 255 for void) or the pixels are grey of 2 or 4 bits,
-    which Pillow stretches: then it becomes 8. A palette that is too short is continued with white.
+    The bit depth stays, unless an id does not fit (16 colours, and 255 for void): then it becomes 8. A palette that is
+    too short is continued with white.
 
     Args:
         data: a grey or palette PNG.
@@ -47,7 +47,7 @@ def with_ids(data: bytes, ids: np.ndarray) -> bytes:
     if colour_type not in (GREY, PALETTE):
         raise ValueError(f"expected a grey or palette PNG, found colour type {colour_type}")
     largest = int(ids.max(initial=0))
-    if largest >= 2**depth or (colour_type == GREY and depth in (2, 4)):  # which Pillow stretches to 0..255
+    if largest >= 2**depth:
         depth = max(depth, 8)
     if largest >= 2**depth:
         raise ValueError(f"id {largest} does not fit into {depth} bits")
