@@ -22,10 +22,10 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Classes, Experiment, Run, load_dataset
-from a2lc.files import read_label_png
+from a2lc.files import read_label_png, write_text
 from a2lc.human import Queue, next_round
 from a2lc.human.cli import app
-from a2lc.human.exports import export_coco, export_voc, run_lengths
+from a2lc.human.exports import export_coco, export_png, export_voc, run_lengths
 from a2lc.human.png import SIGNATURE, read_ids, with_ids
 from a2lc.human.png import _chunks as chunks
 from a2lc.human.png import _packed as packed
@@ -510,6 +510,22 @@ def test_coco(answered: Run, tmp_path: Path) -> None:
         assert annotation["bbox"] == box and annotation["area"] == row.area and annotation["iscrowd"] == 0
         assert (names[annotation["image_id"]], annotation["mask_id"]) == (row.image, row.mask_id)
         assert (annotation["category_id"], annotation["source"]) == (row.label + 1, row.source)
+
+
+@pytest.mark.parametrize(
+    ("export", "out", "there"),
+    [
+        (export_coco, "mine.json", "mine.json"),
+        (export_voc, "mine", "mine/ImageSets/Segmentation/train.txt"),
+        (export_png, "mine", "mine/notes.txt"),
+    ],
+)
+def test_files_of_a_person_are_never_replaced(export: Any, out: str, there: str, answered: Run, tmp_path: Path) -> None:
+    write_text(tmp_path / there, "mine")
+    with pytest.raises(FileExistsError, match=f"{out}: is there already, expected a new"):
+        export(answered.masks(), tmp_path / out)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / there]
+    assert (tmp_path / there).read_text() == "mine"
 
 
 def test_voc(answered: Run, tmp_path: Path) -> None:

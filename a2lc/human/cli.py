@@ -215,7 +215,7 @@ def write_back(
 @app.command()
 def export(
     run_folder: RunFolder,
-    out: Annotated[Path, typer.Argument(help="A folder; with --format coco a JSON file.")],
+    out: Annotated[Path, typer.Argument(help="A new folder; with --format coco a new JSON file.")],
     round: Round = None,
     format: Annotated[
         Format, typer.Option(help="png: mask_jpg/ and obj_jpg/; voc: SegmentationClass/ and lists; coco: run lengths.")

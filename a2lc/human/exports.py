@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.base import Split
-from a2lc.files import atomic, write_json, write_label_png, write_text
+from a2lc.files import atomic, atomic_folder, write_json, write_label_png, write_text
 from a2lc.masks import MaskSet
 
 VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
@@ -25,14 +25,16 @@ def export_png(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
 
     Args:
         masks: what to write.
-        folder: made where it is missing.
+        folder: new or empty; it is whole or not there.
 
     Raises:
+        FileExistsError: there is something already, which may be a person's.
         ValueError: a mask id > 65535, which no PNG holds.
     """
-    for name in masks.names:
-        write_label_png(Path(folder) / "obj_jpg" / f"{name}.png", masks.object_map(name))
-        write_label_png(Path(folder) / "mask_jpg" / f"{name}.png", masks.label_map(name), masks.classes.palette)
+    with atomic_folder(folder) as target:
+        for name in masks.names:
+            write_label_png(target / "obj_jpg" / f"{name}.png", masks.object_map(name))
+            write_label_png(target / "mask_jpg" / f"{name}.png", masks.label_map(name), masks.classes.palette)
 
 
 def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
@@ -42,23 +44,25 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
 
     Args:
         masks: what to write.
-        folder: made where it is missing.
+        folder: new or empty; it is whole or not there.
 
     Raises:
+        FileExistsError: there is something already, which may be a person's.
         ValueError: a mask id > 65535, which no PNG holds.
     """
-    target, classes = Path(folder), masks.classes
-    for name in masks.names:
-        labels = masks.label_map(name)
-        labels[labels == classes.ignore_index] = VOC_VOID
-        write_label_png(target / "SegmentationClass" / f"{name}.png", labels, classes.palette)
-        write_label_png(target / "SegmentationObject" / f"{name}.png", masks.object_map(name))
+    classes = masks.classes
     colours = (",".join(map(str, colour)) for colour in classes.palette.tolist())
     lines = ["# label:color_rgb:parts:actions"]
     lines += [f"{name}:{colour}::" for name, colour in zip(classes.names, colours, strict=True)]
     texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
-    for path, content in texts.items():
-        write_text(target / path, "\n".join(content) + "\n")
+    with atomic_folder(folder) as target:
+        for name in masks.names:
+            labels = masks.label_map(name)
+            labels[labels == classes.ignore_index] = VOC_VOID
+            write_label_png(target / "SegmentationClass" / f"{name}.png", labels, classes.palette)
+            write_label_png(target / "SegmentationObject" / f"{name}.png", masks.object_map(name))
+        for path, content in texts.items():
+            write_text(target / path, "\n".join(content) + "\n")
 
 
 def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) -> None:
@@ -95,12 +99,17 @@ def export_coco(
 
     Args:
         masks: what to write.
-        path: the JSON file.
+        path: the JSON file, a new one.
         file_names: image name -> file name; the image name with ``.png`` where it is not given.
 
     Returns:
         The numbers of images and annotations.
+
+    Raises:
+        FileExistsError: there is a file already, which may be a person's.
     """
+    if Path(path).exists():
+        raise FileExistsError(f"{path}: is there already, expected a new file")
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     labels, table = masks.table["label"].to_numpy(), masks.table
