@@ -9,7 +9,6 @@ import shutil
 import sys
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,6 +162,7 @@ def regenerate(
     Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
     profile are relative to the project, which holds the notebooks' folder, wherever this is typed.
     """
+    names = _parts("only", only)
     from a2lc.notebook import notebooks_of, project_folder
     from a2lc.notebook.parameters import item_of
     from a2lc.paper.regenerate import execute, plan, redirected
@@ -171,7 +171,6 @@ def regenerate(
 
     if scheduler is not None:
         import a2lc.paper.cluster  # noqa: F401 (where it is missing, nothing is begun)
-    names = [] if only is None else [name.strip() for name in only.split(",")]
     failures: dict[Path, dict[str, str]] = {}
     tasks = plan(profile, notebooks or notebooks_of(project_folder()), names)
     if out is not None:
@@ -196,6 +195,9 @@ def regenerate(
 def compare(
     committed: Annotated[Path, typer.Argument(help="Folder of results to compare with, e.g. paper_figures/toy.")],
     now: Annotated[Path, typer.Argument(help="The other folder, e.g. reproduced/toy.")],
+    only: Annotated[
+        str | None, typer.Option(help="Comma-separated beginnings of items, e.g. table1,figure5; none: all.")
+    ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Show every number and file, not only what matters most.")
     ] = False,
@@ -211,13 +213,19 @@ def compare(
     from a2lc.paper.comparison_report import report
 
     table = a2lc.compare(committed, now)
+    names = _parts("only", only)
+    for name in names:
+        if not table["item"].str.startswith(name).any():
+            raise ValueError(f"--only {name}: expected one of {', '.join(table['item'].unique())}")
+    if names:
+        table = table[table["item"].str.startswith(tuple(names))]
     typer.echo(report(table, every))
     made = made_differently(committed, now)
     for part, sentences in made.items():
         if sentences:
             typer.echo(f"{'made with' if part == 'computed' else 'other settings'}: {'; '.join(sentences)}")
     yes, words = reproduced(table, elsewhere=bool(made["computed"]))
-    typer.echo(f"{now}: {committed} is {words}")
+    typer.echo(f"{now}: {f'{only} of ' if only else ''}{committed} is {words}")
     raise typer.Exit(int(not yes))
 
 
@@ -241,15 +249,13 @@ def doctor(
     """Say what this machine has: packages, device, cores, memory, disk, optional parts, pretrained weights."""
     import torch
 
-    from a2lc.machine import OPTIONAL, accelerators, missing
+    from a2lc.machine import OPTIONAL, accelerators, missing, versions_of
     from a2lc.pseudo_labels.label_images import grounded_sam_status
     from a2lc.segmenter import resolve_device
     from a2lc.segmenter.pretrained import backbone_status
 
     rows = {"python": platform.python_version()}
-    rows |= {
-        name: version(name) for name in ("a2lc", "torch", "torchvision", "numpy", "pandas", "papermill", "jupyterlab")
-    }
+    rows |= versions_of(("a2lc", "torch", "torchvision", "numpy", "pandas", "papermill", "jupyterlab"))
     device = resolve_device("auto")
     rows |= {"device": f"{device} (what auto takes)", **accelerators()}
     rows["cores"] = f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads"
@@ -260,6 +266,14 @@ def doctor(
     width = max(map(len, rows))
     for name, value in rows.items():
         typer.echo(f"{name:{width}} {value}")
+
+
+def _parts(option: str, text: str | None) -> list[str]:
+    """What stands between the commas of an option; nothing where it is not given."""
+    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and not parts:
+        raise ValueError(f"--{option}: expected names with commas between them, found {text!r}")
+    return parts
 
 
 def _number(text: str) -> int | float:
@@ -294,7 +308,10 @@ def main() -> None:
             warnings.showwarning = _warn
             app(prog_name="a2lc")
     except (ValueError, OSError, MissingExtraError) as error:
-        typer.echo(f"a2lc: {error}", err=True)
+        told = str(error)
+        if isinstance(error, OSError) and error.filename is not None:  # the system's own words
+            told = f"{error.filename}: cannot be read or written ({error.strerror})"
+        typer.echo(f"a2lc: {told}", err=True)
         raise SystemExit(2) from None
 
 

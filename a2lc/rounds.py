@@ -19,7 +19,7 @@ from a2lc.config import Experiment
 from a2lc.correction import Corrections, Evidence, Waiting, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import load_dataset
 from a2lc.files import locked, remove_leftovers, write_arrays
-from a2lc.machine import require, show_bars
+from a2lc.machine import require, show_bars, surroundings
 from a2lc.masks import MaskSet
 from a2lc.runs import SHARED, STAGES, RoundFolder, Run
 from a2lc.runs.decisions import labels_after, vetoed
@@ -36,7 +36,13 @@ from a2lc.stages.context import (
     round_seeds,
     select_queries,
 )
-from a2lc.stages.initial import initial_masks, initial_model, run_provenance, start_without_model
+from a2lc.stages.initial import (
+    initial_masks,
+    initial_model,
+    note_surroundings,
+    run_provenance,
+    start_without_model,
+)
 from a2lc.stages.instant import ask_instantly, instant_of, propose_instantly, score_instantly
 from a2lc.stages.proposals import approved_corrections
 
@@ -93,8 +99,9 @@ def run(
     context = Context(config, dataset, truth, annotator, new_model, progress, instant)
     with locked(result.path):
         remove_leftovers(result.path)
+        note_surroundings(result, surroundings())
         if config.trains(0):
-            initial_model(model, context, masks, shared, result.folder(0))
+            initial_model(model, context, masks, shared, result)
         else:
             start_without_model(masks, context, result.folder(0))
         play_rounds(context, masks, model, result)

@@ -52,7 +52,7 @@ def _explained(problem: Any, known: list[str]) -> list[str]:
         return [f"{where}.{line}" for line in inside.lines]
     if problem["type"] == "extra_forbidden":
         return [f"{where}: no such field{nearest(where, known)} (known: {', '.join(known)})"]
-    message = problem["msg"].removeprefix("Value error, ")
+    message = re.sub("^Input should be", "expected", problem["msg"].removeprefix("Value error, "))
     found = "" if "found" in message else f", found {problem['input']!r}"
     if problem["type"] == "float_type" and re.fullmatch(r"\d+e[+-]?\d+", str(problem["input"])):
         found += "; YAML reads 1e-4 as text, 1.0e-4 as a number"

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from small_runs import files_of
 from typer.testing import CliRunner
 
@@ -39,13 +40,17 @@ table1_flows.csv,road car: n,2,6,1,2,1
 """
 
 
+def picture(path: Path, shade: float) -> None:
+    Image.new("L", (2, 2), round(shade)).save(path)
+
+
 def result(folder: Path, mean: float = 50.25, flows: str = "car,road,7\nroad,car,1\n", **computed: str) -> Path:
     """A small folder of results, tolerances with it."""
     folder.mkdir()
     (folder / "table1.csv").write_text(TABLE.replace("50.25", str(mean)))
     (folder / "table1_flows.csv").write_text(f"old,new,n\n{flows}")
     (folder / "table1_curves.json").write_text(f'{{"plotted": {mean}}}')
-    (folder / "table1.png").write_bytes(str(mean).encode())
+    picture(folder / "table1.png", mean)
     save_headline("table1", folder, "Simulated.", {"ALC, round 1 (%)": (mean, 67.0), "none": (nan, None)})
     proof = {
         "minutes": mean,
@@ -171,11 +176,49 @@ def test_a_table_without_any_number_has_to_be_the_same(beside: bool, tmp_path: P
         (folder / "table1_words.csv").write_text("old,new\ncar,road\n")
     assert verdicts(here, now)["table1_words.csv"] == "identical"
     (now / "table1_words.csv").write_text("old,new\nroad,car\n")
-    (now / "table1.png").write_bytes(b"other")
-    (here / "table1.png").write_bytes(b"one")
+    picture(now / "table1.png", 2)
+    picture(here / "table1.png", 1)
     found = verdicts(here, now)
     assert (found["table1_words.csv"], found["table1.png"]) == ("differs", "other bytes" if beside else "differs")
     assert CliRunner().invoke(app, ["compare", str(here), str(now)]).exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["table1.png", "table1.pdf", "table1.md"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"\x89PNG half of one"])
+def test_a_picture_or_text_that_nobody_can_look_at_is_missing(name: str, content: bytes, tmp_path: Path) -> None:
+    here, now = result(tmp_path / "a"), result(tmp_path / "b")
+    for folder in (here, now):
+        (folder / "table1.pdf").write_bytes(b"%PDF-1.4 " + folder.name.encode())
+        (folder / "table1.md").write_text(folder.name)
+    assert verdicts(here, now)[name] in ("identical", "other bytes")
+    (now / name).write_bytes(content)
+    wanted = "other bytes" if name.endswith("md") and content.strip() else "missing"
+    assert verdicts(here, now)[name] == wanted
+
+
+def test_some_items_alone(tmp_path: Path) -> None:
+    here, now = result(tmp_path / "a"), result(tmp_path / "b")
+    (here / "table2.csv").write_text("method,mean\nalc,1\n")
+
+    def compared(*options: str) -> Any:
+        return CliRunner().invoke(app, ["compare", str(here), str(now), *options])
+
+    assert compared().exit_code == 1
+    alone = compared("--only", "table1,")
+    assert alone.exit_code == 0 and alone.output.splitlines()[-1] == f"{now}: table1, of {here} is reproduced"
+    assert compared("--only", "table2").exit_code == 1
+    assert "--only figure9: expected one of table1, table2" in str(compared("--only", "figure9").exception)
+    assert "--only: expected names with commas between them, found ','" in str(compared("--only", ",").exception)
+
+
+@pytest.mark.parametrize("tolerance", ["inf", "-1", "nan"])
+def test_a_tolerance_that_allows_everything_is_damaged(tolerance: str, tmp_path: Path) -> None:
+    here = result(tmp_path / "a")
+    table = pd.read_csv(here / TOLERANCES, comment="#").astype({"tolerance": object})
+    table.loc[0, "tolerance"] = tolerance
+    table.to_csv(here / TOLERANCES, index=False)
+    with pytest.raises(ValueError, match=r"tolerances\.csv: damaged tolerances \(expected finite numbers >= 0\)"):
+        a2lc.compare(here, here)
 
 
 def test_nothing_to_compare_is_no_reproduction(tmp_path: Path) -> None:

@@ -603,6 +603,13 @@ def test_every_bad_row_of_a_csv_is_named_and_nothing_is_taken(run: Run, tmp_path
         strict=True,
     ):
         assert re.search(rf"line {number}: .*{what}|line {number}: {what}", line), line
+    other = table.assign(mask_id="4096").head(9)
+    other.to_csv(path, index=False)
+    with pytest.raises(
+        ValueError, match="none of its 9 masks is in the queue of round 1; is it the table of another"
+    ) as raised:
+        read_queue(queue, path)
+    assert "\n" not in str(raised.value)
     assert queue.answered == 0 and not log_of(run).exists()
     path.write_text("image,mask_id\n")
     with pytest.raises(ValueError, match="misses the columns label, answer, expected image, mask_id, label, answer"):
@@ -616,6 +623,9 @@ def test_the_queue_on_the_command_line(run: Run, tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["queue", str(run.path), "--export", str(path)])
     assert shown.exit_code == 0 and "12 masks in" in shown.output and "0 answered, 0 skipped, 12 left" in shown.output
     assert len(list((tmp_path / "queue_pictures").glob("*.png"))) == 12
+    nothing = CliRunner().invoke(app, ["next", str(run.path), "--enough"])
+    assert "round 1: expected an answer or a skipped mask, found none" in str(nothing.exception)
+    assert Run.open(run.path).waits_for == "answers"
     fill(path, _0="road", _1="car")
     taken = CliRunner().invoke(app, ["queue", str(run.path), "--import", str(path)])
     assert "answers taken from" in taken.output and "2 answered" in taken.output

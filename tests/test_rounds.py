@@ -23,7 +23,7 @@ from a2lc import Experiment
 from a2lc.acquisition import ACQUISITION_FUNCTIONS, acquisition_function
 from a2lc.files import write_label_png
 from a2lc.masks import MaskSet
-from a2lc.paper.tables import beside_paper, caption, rounds_table, save_table
+from a2lc.paper.tables import beside_paper, caption, provenance, rounds_table, save_table
 from a2lc.pseudo_labels import simulate_pseudo_labels
 from a2lc.rounds import select_queries
 from a2lc.runs import STAGES, RoundFolder, Run, StageFolder, find_runs
@@ -65,6 +65,32 @@ def test_summary_and_files(runs_dir: Path) -> None:
         *("segmenter.safetensors", "lcm.safetensors"),
     }
     assert json.loads((run.path / "config.json").read_text())["method"] == "a2lc"
+
+
+def test_a_part_that_was_computed_elsewhere_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model of round 0 that another run trained, and rounds that are played by another number of threads."""
+
+    def threads(count: int) -> None:
+        for module in ("a2lc.rounds", "a2lc.stages.initial"):
+            monkeypatch.setattr(f"{module}.surroundings", lambda: {"python": "3.14.0", "threads": count})
+
+    def noted(run: Run) -> dict[str, Any]:
+        found = json.loads((run.path / "provenance.json").read_text())
+        return {name: found[name] for name in ("threads", "also") if name in found}
+
+    first, second = {"method": "alc", "rounds": 0}, {"method": "a2lc", "rounds": 0}
+    threads(1)
+    assert noted(small_run(tmp_path, **first)) == {"threads": 1}
+    threads(2)
+    other = small_run(tmp_path, **second)
+    assert noted(other) == {"threads": 2, "also": [{"threads": 1}]}
+    assert provenance([other], "")["computed"]["also"] == [{"threads": 1}], "so that a comparison says it"
+    threads(4)
+    for _ in range(2):  # nothing is noted twice
+        assert noted(small_run(tmp_path, **second | {"rounds": 1})) == {
+            "threads": 2,
+            "also": [{"threads": 1}, {"threads": 4}],
+        }
 
 
 def test_metrics_agree_with_the_masks_on_disk(runs_dir: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from small_runs import hand_made_run
 
 from a2lc.cli import main
-from a2lc.files import write_json
+from a2lc.files import locked, write_json
 from a2lc.runs import find_runs
 
 
@@ -40,18 +40,25 @@ def test_bad_runs_hide_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         shutil.copytree(run.path, runs_dir / name)
         (runs_dir / name / file).write_text(content, encoding="utf-8")
     shutil.copytree(run.path, runs_dir / "f-provenance", ignore=shutil.ignore_patterns("provenance.json"))
+    shutil.copytree(run.path, runs_dir / "g-no-config", ignore=shutil.ignore_patterns("config.json"))
     code, lines = status(runs_dir, monkeypatch, capsys)
     assert code == 0 and lines[:2] == [f"runs in {runs_dir}:", "run rounds clicks data_miou model_miou state"]
-    bad = ["a-config", "b-field", "c-state", "d-metrics", "d-text", "e-format", "f-provenance"]
+    bad = ["a-config", "b-field", "c-state", "d-metrics", "d-text", "e-format", "f-provenance", "g-no-config"]
     assert [line for line in lines if "unreadable -" in line] == [f"{name} unreadable - - - -" for name in bad]
     (good,) = [line for line in lines if line.startswith(run.path.name)]
     assert good == f"{run.path.name} 2/2 4 0.5000 - finished"
     reasons = [line for line in lines if line.startswith("unreadable: ")]
-    assert len(reasons) == 7 and all(name in reason for name, reason in zip(bad, reasons, strict=True))
+    assert len(reasons) == 8 and all(name in reason for name, reason in zip(bad, reasons, strict=True))
     assert "damaged JSON" in reasons[0] and "expected one of" in reasons[1] and "expected numbers" in reasons[4]
     assert "format 99" in reasons[5] and "remove the folder" not in reasons[6]  # which may hold a person's answers
     with pytest.raises(ValueError, match="a-config"):
         find_runs(runs_dir)
+
+
+def test_a_run_is_no_folder_of_runs(tmp_path: Path) -> None:
+    run = hand_made_run(tmp_path)
+    with pytest.raises(ValueError, match=f"expected a folder of runs, found a run; did you mean {run.path.parent}"):
+        find_runs(run.path)
 
 
 def test_what_a_run_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -61,6 +68,9 @@ def test_what_a_run_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.chdir(tmp_path)
     _, lines = status(Path("runs"), monkeypatch, capsys)
     assert lines[0] == f"runs in {tmp_path / 'runs'}:" and lines[2].endswith("1/2 2 - - goes on when started again")
+    with locked(run.path):
+        assert status(Path("runs"), monkeypatch, capsys)[1][2].endswith("1/2 2 - - is being played")
+    assert "goes on when started again" in status(Path("runs"), monkeypatch, capsys)[1][2]
     folder = run.folder(2)
     folder.write_table("scores.parquet", pd.DataFrame({"score": np.ones(12, np.float32)}))
     folder.write_queries(np.arange(3))

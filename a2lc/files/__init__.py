@@ -21,7 +21,7 @@ from a2lc.files.io import (
     write_parquet,
     write_text,
 )
-from a2lc.files.locks import locked
+from a2lc.files.locks import is_locked, locked
 from a2lc.files.wording import check_whole, differences, is_whole, nearest
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "decoded",
     "differences",
     "fingerprint",
+    "is_locked",
     "is_whole",
     "label_ids",
     "locked",

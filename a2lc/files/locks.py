@@ -23,6 +23,22 @@ def lock_of(path: Path) -> FileLock:
     return FileLock(folder / f"{path.name}.lock", poll_interval=0.01)
 
 
+def is_locked(folder: str | os.PathLike[str]) -> bool:
+    """Whether another process works on `folder`, or this one does; nothing is written."""
+    path = Path(folder).parent / ".locks" / f"{Path(folder).name}.lock"
+    if not path.is_file():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # it cannot be opened, so nobody here works
+        return False
+    lock.release()
+    return False
+
+
 @contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes from working on `folder`; where one already does, say so and wait for it.

@@ -115,6 +115,10 @@ def next_round(
 
     run = _open(run_folder, runs_dir)
     queue = Queue(run) if run.waits_for == "answers" else None
+    if queue is not None and enough and not queue.answered and not queue.skipped:
+        raise ValueError(
+            f"round {queue.round}: expected an answer or a skipped mask, found none: nothing would come of it"
+        )
     run = go_on(run, enough, device=device)
     if queue is not None and queue.pending:
         typer.echo(f"{len(queue.pending)} of {len(queue)} masks had no answer and are back in the pool")

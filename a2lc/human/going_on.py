@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from a2lc.files import is_locked
 from a2lc.human.approval import UNDECIDED, Approval
 from a2lc.human.queue import Queue
 from a2lc.runs import Run
@@ -66,4 +67,6 @@ def state_of(run: Run) -> str:
         approval = Approval(run)
         decided = int((approval.table["decision"] != UNDECIDED).sum())
         return f"approval of round {approval.round}: {decided} of {len(approval.table)}"
-    return "finished" if run.finished else "goes on when started again"
+    if run.finished:
+        return "finished"
+    return "is being played" if is_locked(run.path) else "goes on when started again"

@@ -85,7 +85,7 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
     Raises:
         FileNotFoundError, ValueError: as `read_checked`; rows are bad that name an unknown image, mask or class, a mask
             that is not in the queue, another current label than the queue's (a file of another round), or two answers
-            for one mask. Nothing is recorded then.
+            for one mask. Nothing is recorded then. A table of another queue is refused as a whole.
         PermissionError: the run's folder cannot be written.
     """
     names = label_names(queue.classes)
@@ -107,7 +107,19 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
                 raise ValueError(f"two answers for image {image!r}, mask {mask_id}")
         return query, row["answer"]
 
-    given = read_checked(path, ("image", "mask_id", "label", "answer"), check)
+    known: list[bool] = []  # of each row, whether its mask may be answered
+
+    def checked(row: Row) -> tuple[Query, str]:
+        known.append(row["mask_id"].isdecimal() and queue.find(row["image"], int(row["mask_id"])) is not None)
+        return check(row)
+
+    try:
+        given = read_checked(path, ("image", "mask_id", "label", "answer"), checked)
+    except ValueError as error:
+        if len(known) < 2 or any(known):
+            raise
+        of = f"none of its {len(known)} masks is in the queue of round {queue.round}"
+        raise ValueError(f"{path}: {of}; is it the table of another?") from error
     new: dict[Query, str] = {}
     for query, said in given:
         stands = queue.answer_to(query)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from math import isnan, nan
@@ -19,7 +20,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from a2lc.files import damaged, read_json
+from a2lc.files import damaged, decoded, read_json
 from a2lc.paper.summary import HEADLINE, MINUTES
 
 TOLERANCES = "tolerances.csv"
@@ -48,7 +49,7 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
         - ``reproduced``: the difference is within the tolerance, or the numbers are equal;
         - ``differs``: neither; or a table without any number has other bytes, or another file whose item has no
           numbers to judge by;
-        - ``missing``: one of the folders does not have it;
+        - ``missing``: one of the folders does not have it, or `now` has an empty or damaged file in its place;
         - ``varies``: the same, of a row of a table that only some of the measured runs had;
         - ``other bytes``: of a picture or text whose item has numbers with verdicts of their own.
 
@@ -70,6 +71,9 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
             rows.append(about | {"number": "", "verdict": "missing"})
             continue
         same = here[name].read_bytes() == there[name].read_bytes()
+        if not same and not _is_whole(there[name]):
+            rows.append(about | {"number": "", "verdict": "missing"})
+            continue
         if any(numbers.get(name, [])):
             found = _numbers(numbers[name][0], numbers[name][1], tolerances.get(name))
             rows += [about | row | ({"verdict": "identical"} if same else {}) for row in found]
@@ -88,6 +92,17 @@ def _files(folder: Path) -> dict[str, Path]:
     if not any(path.suffix in (".csv", ".json") for path in found.values()):
         raise ValueError(f"{folder}: expected results such as table1.csv or table1{HEADLINE}, found none")
     return found
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a picture or a text can be looked at; tables are read anyway."""
+    data = file.read_bytes()
+    if file.suffix == ".png":
+        try:
+            decoded(data, file)
+        except ValueError:
+            return False
+    return data.startswith(b"%PDF") if file.suffix == ".pdf" else bool(data.strip())
 
 
 def _made(folder: Path) -> set[str]:
@@ -130,7 +145,7 @@ def read_numbers(file: Path) -> dict[str, float]:
             return {name: float(row["ours"]) for name, row in named if row["ours"] is not None}
         table = pd.read_csv(file)
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged(file, f"damaged results ({error})") from error
+        raise damaged(file, f"damaged results ({' '.join(str(error).split())})") from error
     plain = {name for name in table if is_numeric_dtype(table[name]) or is_bool_dtype(table[name])}
     keys = [name for name in table if name in _KEYS or name not in plain]
     found: dict[str, float] = {}
@@ -169,7 +184,9 @@ def read_tolerances(file: Path) -> dict[str, pd.DataFrame]:
             ["file", "number", "runs", "of", "low", "high", "tolerance"]
         ]
     except (ValueError, KeyError) as error:
-        raise damaged(file, f"damaged tolerances ({error})") from error
+        raise damaged(file, f"damaged tolerances ({' '.join(str(error).split())})") from error
+    if not table["tolerance"].between(0, sys.float_info.max).all():
+        raise damaged(file, "damaged tolerances (expected finite numbers >= 0)")
     return {str(name): part.set_index("number") for name, part in table.groupby("file")}
 
 

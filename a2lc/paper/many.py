@@ -35,7 +35,10 @@ class FailedRuns(RuntimeError):
     """
 
     def __init__(self, errors: dict[str, Exception], total: int) -> None:
-        reasons = "; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in errors.items())
+        names: dict[str, list[str]] = {}  # what went wrong -> the runs
+        for name, error in errors.items():
+            names.setdefault(f"{type(error).__name__}: {error}", []).append(name)
+        reasons = "; ".join(f"{', '.join(of)}: {reason}" for reason, of in names.items())
         super().__init__(f"{len(errors)} of {total} runs failed: {reasons}")
         self.errors = errors
 

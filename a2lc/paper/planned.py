@@ -87,8 +87,12 @@ def check_parameters(item: str, namespace: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: as `planned_runs`.
+        FileNotFoundError: there is no folder ``root``.
     """
-    planned_runs(item, current_parameters(namespace))
+    values = current_parameters(namespace)
+    planned_runs(item, values)
+    if (root := values.get("root")) and not Path(root).is_dir():
+        raise FileNotFoundError(f"root: {root}: no such folder (in {Path.cwd()})")
 
 
 def check_extras(item: str, values: Mapping[str, Any], project: Path) -> None:
@@ -131,6 +135,11 @@ def _check_values(item: str, values: Mapping[str, Any]) -> None:
                 raise ValueError(f"{key}: expected names of {', '.join(rows)}, found {name!r}{nearest(name, rows)}")
     if not 0 < values.get("share", 0.5) < 1:
         raise ValueError(f"share: expected a share of the superpixels in (0, 1), found {values['share']!r}")
+    seeds = values.get("seeds", [0])
+    if len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
+        raise ValueError(f"seeds: expected different whole numbers >= 0, found {seeds}")
+    if values.get("dataset") == "toy" and values.get("root"):
+        raise ValueError(f"root: dataset 'toy' is drawn, not read, so expected none, found {values['root']!r}")
     if item == "figure_instant" and (told := values["methods"][-1]) not in INSTANT_ROWS:
         raise ValueError(f"methods: expected one of {', '.join(INSTANT_ROWS)} last, which is told, found {told!r}")
     if item in ASKING and values.get("rounds", 1) < 1:

@@ -81,7 +81,8 @@ def profile_files(folder: Path, profile: str) -> list[Path]:
     Raises:
         FileNotFoundError: there is none; the nearest name is suggested.
     """
-    found = [*folder.glob(f"{profile}.yaml")] or sorted(folder.glob(f"{profile}_*.yaml"))
+    found = [path for path in sorted(folder.glob("*.yaml")) if path.stem == profile]
+    found = found or [path for path in sorted(folder.glob("*.yaml")) if path.stem.startswith(f"{profile}_")]
     if not found:
         known = sorted({name for path in folder.glob("*.yaml") for name in (path.stem, path.stem.split("_")[0])})
         raise FileNotFoundError(

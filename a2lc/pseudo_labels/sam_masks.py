@@ -110,6 +110,8 @@ def sam_object_maps(
         RuntimeError: memory does not suffice for a single point.
     """
     split = as_split(images)
+    if model is None:
+        require_packages(SAM_ONLY)
     settings = GridSettings(sam, points_per_side, min_score, min_stability, precision)
     with locked(out):
         folder = MaskFolder(out, settings.identity(model), UNLABELLED)

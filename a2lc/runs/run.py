@@ -298,15 +298,20 @@ def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:
         FileNotFoundError: no such folder.
         ValueError: one cannot be read.
     """
-    return [Run.open(folder) for folder in run_folders(runs_dir)]
+    return [Run.open(folder) for folder in run_folders(runs_dir) if (folder / "config.json").exists()]
 
 
 def run_folders(runs_dir: str | os.PathLike[str]) -> list[Path]:
-    """The folders of all runs below a folder, by name, readable or not.
+    """The folders of all runs below a folder, by name, readable or not: those with a configuration or with rounds.
 
     Raises:
         FileNotFoundError: no such folder.
+        ValueError: it is a run itself.
     """
     if not Path(runs_dir).is_dir():
         raise FileNotFoundError(f"{runs_dir}: no such folder of runs")
-    return sorted((path.parent for path in Path(runs_dir).glob("*/config.json")), key=lambda folder: folder.name)
+    if (Path(runs_dir) / "config.json").is_file():
+        above = Path(runs_dir).absolute().parent
+        raise ValueError(f"{runs_dir}: expected a folder of runs, found a run; did you mean {above}?")
+    marks = [path for name in ("config.json", "round_[0-9]*") for path in Path(runs_dir).glob(f"*/{name}")]
+    return sorted({path.parent for path in marks}, key=lambda folder: folder.name)

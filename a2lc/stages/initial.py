@@ -14,7 +14,7 @@ from a2lc.files import damaged, differences, fingerprint, locked, read_json, rem
 from a2lc.machine import MissingExtraError, surroundings
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.sources import make_masks
-from a2lc.runs import SHARED, RoundFolder, StageFolder
+from a2lc.runs import SHARED, RoundFolder, Run, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
 from a2lc.segmenter.settings import PLACES
 from a2lc.stages.context import Context, evaluate
@@ -43,15 +43,15 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
     return MaskSet.load(folder), folder
 
 
-def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Path, folder: RoundFolder) -> None:
+def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Path, run: Run) -> None:
     """Bring `model` to round 0: train it on the initial labels, or load what another run of the same dataset and seed
-    has trained.
+    has trained, with a note where that was elsewhere.
 
     Raises:
         ValueError: the kept model was trained with other settings or started from other weights, or a file of it is
             damaged.
     """
-    config, dataset = context.config, context.dataset
+    config, dataset, folder = context.config, context.dataset, run.folder(0)
     training = {"segmenter": config.identity()["segmenter"], "class": type(model).__qualname__, "seed": config.seed}
     chosen = {
         **training,
@@ -61,9 +61,10 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
         training["weights"] = sha256
     path = shared / f"model-s{config.seed}-{fingerprint(chosen)}"
     with locked(path):
-        kept, settings = StageFolder(path), path / "training.json"
+        kept, settings, made_with = StageFolder(path), path / "training.json", surroundings()
         if settings.is_file():
             found = read_json(settings, "segmenter")
+            made_with = found.pop("made_with", made_with)
             try:
                 found["segmenter"] = SegmenterSettings(**found["segmenter"]).model_dump(mode="json", exclude=PLACES)
             except (TypeError, ValueError) as error:  # no object, or of other fields
@@ -72,7 +73,7 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
                 raise ValueError(f"{path}: holds another model: {'; '.join(wrong)}. Remove it to train it again.")
         if kept.begin("trained"):
             remove_leftovers(path)
-            write_json(settings, training)
+            write_json(settings, training | {"made_with": (made_with := surroundings())})
             seed = int(np.random.SeedSequence([config.seed, 0]).generate_state(1)[0])
             labels = ignoring_void(masks.label_map, dataset.classes)
             model.fit(dataset.train, labels, seed=seed, progress=context.progress)
@@ -81,6 +82,7 @@ def initial_model(model: Segmenter, context: Context, masks: MaskSet, shared: Pa
             kept.write_metrics(round=0, clicks=0, queried=0, **scores)
             kept.end("trained")
     model.load(path / "segmenter.safetensors")
+    note_surroundings(run, made_with)
     if not folder.done("trained"):
         masks.save_state(folder.path / "masks.parquet")
         folder.take_over(kept)
@@ -94,6 +96,16 @@ def start_without_model(masks: MaskSet, context: Context, folder: RoundFolder) -
         data = None if context.config.from_superpixels else context.data_metrics(masks)
         folder.write_metrics(round=0, clicks=0, queried=0, data=data, model=None)
         folder.end("trained")
+
+
+def note_surroundings(run: Run, made_with: dict[str, Any]) -> None:
+    """Note in a run's provenance, under ``also``, in what a part of it was computed otherwise than the provenance says:
+    a model that it took over, rounds that were played when it was continued elsewhere."""
+    file = run.path / "provenance.json"
+    proof = read_json(file, "data")
+    other = {name: value for name, value in made_with.items() if value != proof.get(name)}
+    if other and other not in (noted := proof.get("also", [])):
+        write_json(file, proof | {"also": [*noted, other]})
 
 
 def _backbone(model: Segmenter) -> dict[str, Any]:
