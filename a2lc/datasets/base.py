@@ -87,7 +87,7 @@ class Classes:
 
         Args:
             table: file id, 0..255 -> class id or ignore index, for datasets whose files use other ids; None: files hold
-                class ids.
+                class ids. An id that it does not have is forbidden, but for the ignore index.
 
         Raises:
             ValueError: an id outside these.
@@ -99,9 +99,9 @@ class Classes:
             if not (is_whole(class_id) and (0 <= class_id < len(self) or class_id == void)):
                 raise ValueError(f"table: expected classes 0..{len(self) - 1} or {void}, found {class_id!r}")
         values = np.full(256, FORBIDDEN, dtype=np.int16)
+        values[void] = void
         for file_id, class_id in (table or {k: k for k in range(len(self))}).items():
             values[file_id] = class_id
-        values[void] = void
         return values
 
 
@@ -182,6 +182,10 @@ class FileSplit(Split):
         ground_truth: name -> label PNG.
         pseudo_labels: name -> label PNG.
         lookup: (256,) int16 from `Classes.lookup`; None: files hold class ids.
+        colours: of classes whose colour somebody has written down; a label PNG with a palette must not contradict them.
+
+    Attributes:
+        ids_are_told: whether a `lookup` was given.
 
     Raises:
         ValueError: an image name occurs twice.
@@ -196,13 +200,16 @@ class FileSplit(Split):
         ground_truth: Mapping[str, Path],
         pseudo_labels: Mapping[str, Path] | None = None,
         lookup: np.ndarray | None = None,
+        colours: Mapping[int, tuple[int, int, int]] | None = None,
     ) -> None:
         super().__init__(name, names)
         self._classes = classes
         self._images = images
         self._ground_truth = ground_truth
         self._pseudo_labels = pseudo_labels or {}
+        self.ids_are_told = lookup is not None
         self._lookup = classes.lookup() if lookup is None else lookup
+        self._colours = dict(colours or {})
 
     def image(self, name: str) -> np.ndarray:
         """Read the picture; see `Split.image`. Raises `FileNotFoundError` where there are labels only, too."""
@@ -236,7 +243,24 @@ class FileSplit(Split):
             return None
         path = files[name]
         ids = read_label_png(path)  # (H, W)
-        return self._to_classes(ids, path)
+        labels = self._to_classes(ids, path)
+        if self._colours:
+            self._check_palette(path, ids)
+        return labels
+
+    def _check_palette(self, path: Path, ids: np.ndarray) -> None:
+        """Where a file draws an id in the colour that belongs to another class, one of the two is wrong."""
+        with Image.open(path, formats=FORMATS) as image:
+            palette = image.getpalette() if image.mode == "P" else None
+        class_of = {colour: k for k, colour in self._colours.items()}
+        for file_id in np.unique(ids).tolist() if palette else []:
+            k, drawn = int(self._lookup[file_id]), tuple(palette[3 * file_id : 3 * file_id + 3]) if palette else ()
+            if k in self._colours and drawn != self._colours[k] and drawn in class_of:
+                name, other = self._classes.names[k], self._classes.names[class_of[drawn]]
+                raise ValueError(
+                    f"{path}: id {file_id}, {name!r}, is drawn in {drawn}, which the class list gives to {other!r}; "
+                    "put the classes in the order of the ids, or leave their colours out"
+                )
 
     def _to_classes(self, ids: np.ndarray, path: Path) -> np.ndarray:
         """File ids (H, W) -> class ids (H, W) uint8."""
@@ -253,7 +277,8 @@ class FileSplit(Split):
         allowed = np.flatnonzero(self._lookup != FORBIDDEN)
         runs = np.split(allowed, np.flatnonzero(np.diff(allowed) > 1) + 1)
         ranges = [f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-        return f"{', '.join(ranges)} ({len(self._classes)} classes, void {self._classes.ignore_index})"
+        void = "" if self.ids_are_told else f", void {self._classes.ignore_index}"
+        return f"{', '.join(ranges)} ({len(self._classes)} classes{void})"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
                               lists of other programs are read as well: `a2lc.datasets.class_list`
       or classes.json         ["name", ...] or {"name": [r, g, b], ...}, or {"classes": either, "ignore_index": 200}
                               where label files have another value than 255 for no label
+    root/dataset.yaml         optional: what the values in label files mean, "ids: {0: background, 255: object}"
     root/images/              *.jpg, *.png
     root/labels/              optional: PNGs of class ids, of the image's size, the ignore index (255) = no label: the
                               labels to correct (`Split.pseudo_labels`)
@@ -18,7 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from a2lc.datasets.base import Dataset, FileSplit
-from a2lc.datasets.class_list import read_classes
+from a2lc.datasets.class_list import given_colours, read_classes, read_ids
 from a2lc.datasets.listing import (
     LABEL_SUFFIXES,
     Root,
@@ -55,12 +56,13 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
         train = tuple(name for name in images if name not in set(val))
         if not train:
             raise ValueError(f"{folder / 'val.txt'}: lists every image, expected some left to train on")
-    return Dataset(
-        "folder",
-        classes,
-        FileSplit("train", train, classes, images, ground_truth, labels),
-        FileSplit("val", val, classes, images, ground_truth, labels),
-    )
+    ids = read_ids(folder, classes)
+    lookup, colours = None if ids is None else classes.lookup(ids), given_colours(folder)
+
+    def split(name: str, names: tuple[str, ...]) -> FileSplit:
+        return FileSplit(name, names, classes, images, ground_truth, labels, lookup, colours)
+
+    return Dataset("folder", classes, split("train", train), split("val", val))
 
 
 def _label_files(folder: Path, images: dict[str, Path]) -> dict[str, Path]:

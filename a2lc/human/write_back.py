@@ -28,6 +28,7 @@ import pandas as pd
 
 from a2lc.datasets import Classes, load_dataset
 from a2lc.datasets.base import bit_palette
+from a2lc.datasets.class_list import DATASET, written_values
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files
 from a2lc.files import atomic, atomic_folder, below, read_json, read_label_png, write_json, write_label_png, write_text
 from a2lc.human.boxes import boxes_of
@@ -81,7 +82,13 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
                 overlay.save(temporary)
         about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
         about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
-        classes = {"classes": list(masks.classes.names), "void": masks.classes.ignore_index}
+        values = written_values(root, masks.classes)
+        classes: dict[str, object] = {"classes": list(masks.classes.names), "void": values.get(VOID)}
+        of_classes = [values[name] for name in masks.classes.names]
+        if of_classes != [*range(len(of_classes))]:
+            classes["values"] = of_classes
+        if VOID not in values and (changes["after"] == VOID).any():
+            raise ValueError(f"{root / DATASET}: ids: expected a value for void, the answer to some masks, found none")
         write_json(partial / "about.json", about | classes)
         changes["sha256"] = changes["image"].map(hashes)
         write_text(partial / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
@@ -198,10 +205,15 @@ def _versions(source: Path) -> Iterator[tuple[str, bytes, bytes]]:
     """Name and content, before and after, of every label file in the list."""
     about = read_json(source / "about.json", "classes", "void")
     try:
-        classes = Classes(tuple(map(str, about["classes"])), bit_palette(len(about["classes"])), about["void"])
+        void = 255 if "values" in about else about["void"]  # beside values, what stands for void may be any
+        classes = Classes(tuple(map(str, about["classes"])), bit_palette(len(about["classes"])), void)
+        values = about.get("values", [*range(len(classes))])
+        labels = dict(zip(classes.names, map(int, values), strict=True))
+        labels |= {} if about["void"] is None else {VOID: int(about["void"])}
+        if not all(0 <= value <= 255 for value in labels.values()):
+            raise ValueError(f"expected values in 0..255, found {values}")
     except (TypeError, ValueError) as error:  # no list, no number
         raise ValueError(f"{source / 'about.json'}: {error}") from error
-    labels = {name: label for label, name in enumerate(classes.names)} | {VOID: classes.ignore_index}
     wanted: dict[str, dict[int, int]] = defaultdict(dict)
     hashes: dict[str, str] = {}
 

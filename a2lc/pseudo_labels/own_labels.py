@@ -40,7 +40,8 @@ def own_label_masks(
         progress: show a bar.
 
     Raises:
-        ValueError: an image has no labels, or its object map has another size; or a file is damaged.
+        ValueError: an image has no labels, or its object map has another size; a file is damaged; of two classes only
+            the first occurs, and nobody has told what the values in the files mean.
         FileNotFoundError: an object map, or an image that is cut, is missing.
         ImportError: as `superpixels`.
     """
@@ -58,9 +59,26 @@ def own_label_masks(
         maps[name], labels[name] = cut(given, objects, classes, min_area)
     if not any(labels.values()):
         raise ValueError(f"{split.names[0]} and all others: expected labels to correct, found none but void")
+    if not getattr(split, "ids_are_told", True) and only_background(labels, classes):
+        (first, second), void = classes.names, classes.ignore_index
+        found = f"the labels hold nothing but 0, {first!r}, and {void}, void"
+        meant = f"where {void} is {second!r}, 'ids: {{0: {first}, {void}: {second}}}'"
+        other = f"'ids: {{0: {first}, 1: {second}, {void}: void}}'"
+        raise ValueError(f"{found}. Say in dataset.yaml, beside the class list, what is meant: {meant}, else {other}")
     masks = MaskSet.from_maps(classes, split.names, maps, labels)
     masks.uncovered = classes.ignore_index
     return masks
+
+
+def only_background(labels: dict[str, dict[int, int]], classes: Classes) -> bool:
+    """Whether two classes are all there are, and masks carry the first alone: black and white masks are often 0 and
+    255.
+
+    Args:
+        labels: image name -> mask id -> label.
+        classes: the class list.
+    """
+    return len(classes) == 2 and {label for own in labels.values() for label in own.values()} == {0}
 
 
 def cut(
