@@ -528,6 +528,25 @@ def test_files_of_a_person_are_never_replaced(export: Any, out: str, there: str,
     assert (tmp_path / there).read_text() == "mine"
 
 
+@pytest.mark.parametrize(("format", "folder"), [("png", "mask_jpg"), ("voc", "SegmentationClass")])
+def test_what_nobody_was_asked_about_is_exported_as_it_came(format: str, folder: str, tmp_path: Path) -> None:
+    """Regions too small to be a mask: in a corrected copy they stay, and so they do in other formats."""
+    root = draw(tmp_path / "data")
+    label = root / "labels" / "s2.png"
+    ids = read_label_png(label).astype(np.uint8)
+    ids[2:5, 2:6], ids[44, 60] = 1, 255
+    Image.fromarray(ids).save(label)
+    run = a2lc.run(Experiment(**FIELDS, root=root), tmp_path / "runs", device="cpu", progress=False)
+    for query in (queue := Queue(run)).queries:
+        queue.answer("confirm", query.position)
+    run = next_round(run, device="cpu", progress=False)
+    done = CliRunner().invoke(app, ["export", str(run.path), str(tmp_path / "out"), "--format", format])
+    assert done.exit_code == 0, done.exception
+    for name in run.masks().names:
+        exported = read_label_png(tmp_path / "out" / folder / f"{name}.png")
+        assert (exported == read_label_png(root / "labels" / f"{name}.png")).all()
+
+
 def test_voc(answered: Run, tmp_path: Path) -> None:
     masks = answered.masks()
     export_voc(masks, tmp_path)

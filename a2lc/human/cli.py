@@ -230,7 +230,7 @@ def export(
 
     Of superpixels without labels only those have one that were answered with one class.
     """
-    from a2lc.human.exports import export_coco, export_png, export_voc
+    from a2lc.human.exports import export_coco, export_png, export_voc, labels_of_run
 
     run = _open(run_folder, runs_dir)
     masks = run.masks(round)
@@ -238,10 +238,10 @@ def export(
         counts = export_coco(masks, out, _file_names(run))
         typer.echo(f"{counts['annotations']} masks of {counts['images']} images in {out}")
     elif format is Format.voc:
-        export_voc(masks, out)
+        export_voc(masks, out, labels_of_run(run, masks))
         typer.echo(f"{len(masks.names)} label maps in {out / 'SegmentationClass'}")
     else:
-        export_png(masks, out)
+        export_png(masks, out, labels_of_run(run, masks))
         typer.echo(f"{len(masks.names)} label maps in {out / 'mask_jpg'}, object maps in {out / 'obj_jpg'}")
 
 

@@ -5,39 +5,65 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from a2lc.datasets import load_dataset
 from a2lc.datasets.base import Split
 from a2lc.files import atomic, atomic_folder, write_json, write_label_png, write_text
 from a2lc.masks import MaskSet
+from a2lc.pseudo_labels.own_labels import labels_of
+from a2lc.runs import Run
 
 VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
 
 
-def export_png(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
+Labels = Callable[[str], np.ndarray]
+"""Image name -> (H, W) uint8 labels."""
+
+
+def labels_of_run(run: Run, masks: MaskSet) -> Labels:
+    """The labels of a run's masks; pixels that no mask covers, such as regions too small to be asked about, keep the
+    label that they came with where the run corrects one's own labels.
+
+    Raises:
+        FileNotFoundError, ValueError: the labels that the run began with are missing or damaged.
+    """
+    if run.config.pseudo_labels.kind != "own_labels":
+        return masks.label_map
+    split = load_dataset(run.config.dataset, run.config.root).train
+
+    def labels(name: str) -> np.ndarray:
+        return np.where(masks.object_map(name) > 0, masks.label_map(name), labels_of(split, name))
+
+    return labels
+
+
+def export_png(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> None:
     """Write ``mask_jpg/`` (label PNGs with the palette) and ``obj_jpg/`` (object maps, 16 bits where ids exceed 255),
     the layout of the released code, which `MaskSet.from_folders` reads.
 
     Args:
         masks: what to write.
         folder: new or empty; it is whole or not there.
+        labels: in place of those of the masks alone, see `labels_of_run`.
 
     Raises:
         FileExistsError: there is something already, which may be a person's.
         ValueError: a mask id > 65535, which no PNG holds.
     """
+    label_map = labels or masks.label_map
     with atomic_folder(folder) as target:
         for name in masks.names:
             write_label_png(target / "obj_jpg" / f"{name}.png", masks.object_map(name))
-            write_label_png(target / "mask_jpg" / f"{name}.png", masks.label_map(name), masks.classes.palette)
+            write_label_png(target / "mask_jpg" / f"{name}.png", label_map(name), masks.classes.palette)
 
 
-def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
+def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> None:
     """Write label maps as PASCAL VOC has them: ``SegmentationClass/<name>.png`` with the palette (255 = no label),
     ``SegmentationObject/<name>.png`` with the mask ids, ``ImageSets/Segmentation/train.txt``, and ``labelmap.txt``, the
     class list with colours as CVAT and Datumaro read it.
@@ -45,11 +71,13 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     Args:
         masks: what to write.
         folder: new or empty; it is whole or not there.
+        labels: as for `export_png`.
 
     Raises:
         FileExistsError: there is something already, which may be a person's.
         ValueError: a mask id > 65535, which no PNG holds.
     """
+    label_map = labels or masks.label_map
     classes = masks.classes
     colours = (",".join(map(str, colour)) for colour in classes.palette.tolist())
     lines = ["# label:color_rgb:parts:actions"]
@@ -57,9 +85,9 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str]) -> None:
     texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
     with atomic_folder(folder) as target:
         for name in masks.names:
-            labels = masks.label_map(name)
-            labels[labels == classes.ignore_index] = VOC_VOID
-            write_label_png(target / "SegmentationClass" / f"{name}.png", labels, classes.palette)
+            of_image = label_map(name)
+            of_image[of_image == classes.ignore_index] = VOC_VOID
+            write_label_png(target / "SegmentationClass" / f"{name}.png", of_image, classes.palette)
             write_label_png(target / "SegmentationObject" / f"{name}.png", masks.object_map(name))
         for path, content in texts.items():
             write_text(target / path, "\n".join(content) + "\n")
