@@ -66,6 +66,20 @@ def test_black_and_white_masks_are_asked_about(tmp_path: Path) -> None:
     assert set(begun(root, "others").masks(0).table["label"]) == {0}, "where nothing but background is what was meant"
 
 
+def test_void_in_the_class_list_is_no_class(tmp_path: Path) -> None:
+    """As class 0 it was written back as 255. What the message says to write is right."""
+    root = dataset(tmp_path / "data", (0, 1, 2), "void\nroad\ncar\n")
+    with pytest.raises(
+        ValueError, match=r"classes\.txt: void, no label, is no class: take it out .* ids: \{.*\}$"
+    ) as told:
+        load_dataset("folder", root)
+    (root / "classes.txt").write_text("road\ncar\n")
+    (root / "dataset.yaml").write_text(str(told.value)[str(told.value).index("ids: ") :])
+    write_back(answered(root, {"road": "car", "car": "void"}), tmp_path / "out")
+    before, after = (read_label_png(folder / "labels" / "s0.png") for folder in (root, tmp_path / "out"))
+    assert (after == np.array([0, 2, 0])[before]).all()
+
+
 def test_values_are_read_and_written_back_as_they_were(tmp_path: Path) -> None:
     """Several values may mean one class; those of masks that nobody changed stay."""
     ids = "ids: {7: road, 8: road, 26: car, 0: void}"

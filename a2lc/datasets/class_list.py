@@ -42,7 +42,8 @@ def read_classes(root: Path, background: str | None = None) -> Classes:
     """The class list of `root`: classes.txt or classes.json.
 
     Raises:
-        ValueError: the list is damaged, or both files exist, or `background` is none of the classes.
+        ValueError: the list is damaged or has a class void, or both files exist, or `background` is none of the
+            classes.
         FileNotFoundError: neither file exists.
     """
     text, as_json = root / "classes.txt", root / "classes.json"
@@ -54,6 +55,12 @@ def read_classes(root: Path, background: str | None = None) -> Classes:
         raise FileNotFoundError(f"{text}: no such file; expected a class list, there or in classes.json{meant}")
     path = text if text.is_file() else as_json
     entries, ignore_index = (_from_text(path), 255) if path == text else _from_json(path)
+    if VOID in (listed := [name for name, _ in entries]):
+        ids = ", ".join(f"{k}: {name}" for k, name in enumerate(listed))
+        what = "void, no label, is no class: take it out of the list"
+        raise ValueError(
+            f"{path}: {what}, and say in {DATASET} beside it what the values in the files mean: ids: {{{ids}}}"
+        )
     palette = bit_palette(len(entries) + 1)[1:]  # colour 0 is black, which would look like nothing
     for k, (_, colour) in enumerate(entries):
         if colour is not None:
