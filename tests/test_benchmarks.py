@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from a2lc.acquisition import class_weights, gather_statistics
 from a2lc.config import Experiment
-from a2lc.datasets import load_dataset
+from a2lc.datasets import Dataset, load_dataset
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.pseudo_labels.sources import make_masks
 from a2lc.runs import Run
+from a2lc.segmenter import SegmenterSettings
+from a2lc.segmenter.frozen_parts import FrozenBackbone
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 ROUND = {"scored", "queried", "answered", "corrected", "trained"}
@@ -33,6 +35,7 @@ def scripts() -> Any:
     import broken_class
     import find_compared
     import generated
+    import heads
     import instant
     import instant_variants
     import look_alikes
@@ -43,7 +46,7 @@ def scripts() -> Any:
     import speed_training
     import within_rounds
 
-    every = (broken_class, find_compared, generated, instant, instant_variants, look_alikes, measuring, scale)
+    every = (broken_class, find_compared, generated, heads, instant, instant_variants, look_alikes, measuring, scale)
     modules = {module.__name__: module for module in (*every, scale_fit, speed, speed_training, within_rounds)}
     yield modules
     sys.path[:] = before
@@ -215,6 +218,42 @@ def test_a_run_is_measured_within_its_rounds(
     labels[rows[:2]] = truth.majority[rows[:2]]
     wanted = [first, first.relabel(np.arange(len(labels)), labels, source="annotator", round=1), result.masks(1)]
     assert found[[0, 2, len(rows)]].tolist() == [truth.data_metrics(masks).miou for masks in wanted]
+
+
+HEADS = ["as it is", "mean of the 3×3 cells around", "mirrored images too", "whole images, 3×3 depthwise"]
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_is_judged_by_the_masks_that_it_finds(scripts: dict[str, ModuleType], name: str, tmp_path: Path) -> None:
+    script, whole = scripts["heads"], load_dataset("toy")
+    dataset = Dataset(
+        "toy", whole.classes, whole.train.subset(whole.train.names[:2]), whole.val.subset(whole.val.names[:1])
+    )
+    masks = make_masks(Experiment(dataset="toy").pseudo_labels, whole, False)
+    wrong = truth_histogram(masks, whole.train).majority != masks.table["label"].to_numpy()
+    settings = SegmenterSettings(network="frozen", iterations=2)
+    backbone = FrozenBackbone(settings, torch.device("cpu"), tmp_path)
+    how = script.HEADS[name] | {"steps": 2}
+    model, seconds = script.trained(backbone, dataset, masks.label_map, 0, **how)
+    assert seconds > 0 and model.predict(dataset.val.image(dataset.val.names[0])).sum(0).allclose(torch.ones(96, 128))
+    measured = script.found(model, masks, dataset.train, wrong)
+    doubt, mine = [], []
+    for image in dataset.train.names:
+        labels, probabilities = masks.label_map(image), model.predict(dataset.train.image(image)).numpy()
+        for row in range(*masks.rows(image).indices(len(masks))):
+            inside = masks.object_map(image) == masks.table["mask_id"].iloc[row]
+            if (label := labels[inside][0]) < len(masks.classes):
+                doubt.append(1 - probabilities[label][inside].mean())
+                mine.append(wrong[row])
+    assert measured["AUROC of wrong masks (%)"] == pytest.approx(100 * roc_auc_score(mine, doubt), abs=0.5)
+
+
+def test_mirrored_images_have_mirrored_labels(scripts: dict[str, ModuleType]) -> None:
+    script, split = scripts["heads"], load_dataset("toy").train.subset(["train_0000"])
+    both = script.Both(split)
+    assert list(both.names) == ["train_0000", "train_0000 flipped"]
+    assert (both.image("train_0000 flipped") == both.image("train_0000")[:, ::-1]).all()
+    assert (both.image("train_0000") == split.image("train_0000")).all()
 
 
 @pytest.mark.parametrize("judge", ["ByNeighbours", "ByRidge", "Calibrated", "ByPayoff", "WithAnswersOfImage"])
