@@ -8,7 +8,8 @@ Writes frozen_heads.{csv,md,tex}; means over seeds, processor seconds of one tra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -27,8 +28,8 @@ from a2lc.datasets import Dataset, Split
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
 from a2lc.paper.tables import save_table
-from a2lc.segmenter import resolve_device
-from a2lc.segmenter.frozen import FrozenSegmenter
+from a2lc.segmenter import frozen, resolve_device
+from a2lc.segmenter.frozen import FrozenSegmenter, _shuffled
 from a2lc.segmenter.frozen_parts import FrozenBackbone, FrozenHead
 from a2lc.segmenter.training import pixel_loss
 from a2lc.stages.context import evaluate
@@ -102,13 +103,28 @@ HEADS: dict[str, dict[str, Any]] = {
     "mean of the image": {"maps": with_image},
     "the image at half its size": {"maps": with_half},
     "mirrored images too": {"flip": True},
+    "100 steps": {"steps": 100},
     "900 steps": {"steps": 900},
+    "cells of 16 images in a step": {"images": 16},
+    "cells of 8 images in a step": {"images": 8},
+    "cells of 4 images in a step": {"images": 4},
+    "cells of 2 images in a step": {"images": 2},
     "whole images": {"whole": True},
     "whole images, 100 steps": {"whole": True, "steps": 100},
     "whole images, 3×3 depthwise": {"whole": True, "head": DepthwiseHead},
 }
 """Row of the table -> what differs: `width` of the head, `maps` that it sees, the `head`; whether a step sees four
-`whole` images instead of cells of all; the number of `steps`; whether it learns from mirrored images too."""
+`whole` images instead of cells of all; the number of `steps`; of how many `images` the cells of a
+step are; whether it learns from mirrored images too."""
+
+
+def of_few_images(count: int, steps: int, size: int, generator: torch.Generator, images: int) -> Iterator[torch.Tensor]:
+    """As `frozen._shuffled`, but each batch has rows that follow one another in `images` places: cells lie image by
+    image, those of an image in random order."""
+    length = size // images
+    starts = torch.arange(0, count - length + 1, length)
+    for places in _shuffled(len(starts), steps, images, generator):
+        yield (starts[places][:, None] + torch.arange(length)).flatten()
 
 
 def trained(
@@ -126,8 +142,10 @@ def trained(
         split, read = Both(split), lambda name: _mirrored(labels, name)
         for name in split.names:
             backbone.maps(split.image(name))  # computed once, as those of the images are
+    batches = frozen._shuffled if "images" not in how else partial(of_few_images, images=how["images"])
     start = clock()
     with (
+        patch("a2lc.segmenter.frozen._shuffled", batches),
         patch("a2lc.segmenter.frozen_parts.WIDTH", how.get("width", 192)),
         patch("a2lc.segmenter.frozen.FrozenHead", how.get("head", FrozenHead)),
     ):
