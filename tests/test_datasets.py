@@ -536,6 +536,24 @@ def test_stray_and_ambiguous_files_are_refused(tmp_path: Path) -> None:
         load_dataset("folder", root)
 
 
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    """Files of other kinds and folders in images/ and labels/ took no part without a word."""
+    root = folder_tree(tmp_path)
+    for name in ("images/.DS_Store", "images/Thumbs.db", "labels/.gitkeep"):
+        write_text(root / name, "")
+    (root / "images" / "empty").mkdir()
+    load_dataset("folder", root)  # a warning would be an error
+    for name in ("three.tif", "four.TIFF", "five.bmp", "six.webp", "night/seven.jpg"):
+        write_text(root / "images" / name, "")
+    told = r"images: left out, as they are no jpg .* files in this folder: five\.bmp, four\.TIFF, night/ and 2 more$"
+    with pytest.warns(UserWarning, match=told):
+        assert set(load_dataset("folder", root).train.names) == {"one", "two"}
+    for name in ("one.jpg", "two.png"):
+        (root / "images" / name).unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"at least one jpg or png image, found none; .*images: left out"):
+        load_dataset("folder", root)
+
+
 def test_a_wrong_json_class_list_is_refused(tmp_path: Path) -> None:
     root = folder_tree(tmp_path)
     (root / "classes.txt").unlink()

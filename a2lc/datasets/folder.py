@@ -16,16 +16,19 @@ Without train.txt, all images that val.txt does not list are for training; witho
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from a2lc.datasets.base import Dataset, FileSplit
 from a2lc.datasets.class_list import given_colours, read_classes, read_ids
 from a2lc.datasets.listing import (
+    IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
     Root,
     check_listed,
     check_root,
     index_files,
+    left_out,
     read_names,
 )
 
@@ -47,8 +50,13 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
     folder = check_root(root, "folder", LAYOUT)
     classes = read_classes(folder, background)
     images = index_files(folder / "images")
+    kinds = {"images": IMAGE_SUFFIXES, "labels": LABEL_SUFFIXES, "ground_truth": LABEL_SUFFIXES}
+    notes = [note for name, suffixes in kinds.items() if (note := left_out(folder / name, suffixes))]
     if not images:
-        raise ValueError(f"{folder / 'images'}: expected at least one jpg or png image, found none")
+        found = f"; {notes[0]}" if notes else ""
+        raise ValueError(f"{folder / 'images'}: expected at least one jpg or png image, found none{found}")
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     ground_truth = _label_files(folder / "ground_truth", images)
     labels = _label_files(folder / "labels", images)
     train, val = _listed(folder, "train", images), _listed(folder, "val", images) or ()

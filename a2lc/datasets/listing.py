@@ -9,6 +9,7 @@ from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 LABEL_SUFFIXES = (".png",)
+JUNK = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 Root = str | os.PathLike[str] | None
 
@@ -46,6 +47,22 @@ def index_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[
             raise ValueError(f"{path}: expected one file per name, found {files[path.stem].name} as well")
         files[path.stem] = path
     return files
+
+
+def left_out(folder: Path, suffixes: Sequence[str]) -> str | None:
+    """What `index_files` takes no notice of, as a sentence: files of other kinds, and folders with files in them; None
+    where there is nothing but what systems leave behind."""
+    if not folder.is_dir():
+        return None
+    others = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.name not in JUNK]
+    others = [path for path in others if path.suffix.lower() not in suffixes or path.is_dir()]
+    others = [path for path in others if not path.is_dir() or any(path.rglob("*.*"))]
+    if not others:
+        return None
+    names = ", ".join(path.name + "/" * path.is_dir() for path in others[:3])
+    kinds = " or ".join(suffix.removeprefix(".") for suffix in suffixes)
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    return f"{folder}: left out, as they are no {kinds} files in this folder: {names}{more}"
 
 
 def read_lines(path: Path, what: str) -> list[str]:
