@@ -37,6 +37,7 @@ from a2lc.stages.context import (
     select_queries,
 )
 from a2lc.stages.initial import (
+    check_truth,
     initial_masks,
     initial_model,
     note_surroundings,
@@ -81,6 +82,9 @@ def run(
     progress = show_bars(progress)
     check_packages([config], runs_dir)
     dataset = load_dataset(config.dataset, config.root)
+    if len(dataset.classes) < 2:
+        where, one = config.root or config.dataset, dataset.classes.names[0]
+        raise ValueError(f"{where}: expected at least two classes, found {one!r} alone; name what is not {one!r}, too")
     if segmenter is None and config.trains(config.rounds) and not Run(Path(runs_dir) / config.name, config).finished:
         check_network(config.segmenter)
     new_model = model_factory(config, dataset, device, segmenter, Path(runs_dir) / SHARED)
@@ -99,6 +103,7 @@ def run(
     context = Context(config, dataset, truth, annotator, new_model, progress, instant)
     with locked(result.path):
         remove_leftovers(result.path)
+        check_truth(result, truth)
         note_surroundings(result, surroundings())
         if config.trains(0):
             initial_model(model, context, masks, shared, result)

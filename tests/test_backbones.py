@@ -169,6 +169,22 @@ def test_weights_of_another_architecture_and_damaged_ones(tmp_path: Path) -> Non
                 pretrained.find_backbone(NAME, file).state()
 
 
+def test_files_that_hold_no_weights_are_named(tmp_path: Path) -> None:
+    good = in_order(save_weights(tmp_path))
+    name = next(iter(good))
+    torch.save([*good.values()], tmp_path / "list.pth")
+    torch.save(good | {name: torch.full_like(good[name], float("nan"))}, tmp_path / "nan.pth")
+    (tmp_path / "pointer.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    for file, told in (
+        ("list.pth", "expected named tensors, found list"),
+        ("nan.pth", f"expected finite numbers, found NaN or infinity in {name}"),
+        ("pointer.pth", "a Git LFS pointer in place of the weights: git lfs pull brings them"),
+    ):
+        with pytest.raises(ValueError, match=f"{file}: {told}") as refused:
+            pretrained.find_backbone(NAME, tmp_path / file).state()
+        assert "weights_only" not in str(refused.value), "no advice to unpickle"
+
+
 def test_weights_under_other_names_fit_in_their_order(tmp_path: Path) -> None:
     good = in_order(save_weights(tmp_path))
     torch.save({f"_{number}": tensor for number, tensor in enumerate(good.values())}, tmp_path / "renamed.pth")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from small_runs import network, seeded
+from typer.testing import CliRunner
 
 import a2lc
+from a2lc.cli import app
 from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
 from a2lc.files import read_label_png
@@ -136,6 +139,50 @@ def test_a_value_that_nobody_explained_is_named(tmp_path: Path) -> None:
     root = dataset(tmp_path / "data", (0, 255, 3), ids="ids: {0: background, 255: object}")
     with pytest.raises(ValueError, match=r"s0\.png: expected label ids in 0, 255 \(2 classes\), found 3"):
         load_dataset("folder", root).train.pseudo_labels("s0")
+
+
+def test_labels_in_a_lossy_format_are_refused(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "data", (0, 1, 0))
+    Image.open(root / "labels" / "s0.png").save(root / "labels" / "s0.png", "JPEG")
+    with pytest.raises(ValueError, match=r"s0\.png: expected ids, found a JPEG picture, which blurs them"):
+        load_dataset("folder", root).train.pseudo_labels("s0")
+
+
+def test_one_class_alone_is_refused(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "data", (0, 0, 0), "car\n")
+    with pytest.raises(ValueError, match=rf"{root}: expected at least two classes, found 'car' alone"):
+        begun(root)
+
+
+def test_permissions_of_label_files_stay(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "data", (0, 1, 0))
+    for file in (root / "labels").iterdir():
+        file.chmod(0o600)
+    write_back(answered(root, {"object": "background"}), tmp_path / "out")
+    apply_changes(tmp_path / "out" / "changes", root)
+    modes = {
+        file.stat().st_mode & 0o777 for folder in (root, tmp_path / "out") for file in (folder / "labels").iterdir()
+    }
+    assert modes == {0o600}
+
+
+def test_another_run_of_the_dataset_is_told(tmp_path: Path) -> None:
+    """`a2lc correct` with other options begins a new run; answers lie in the other one."""
+    root, runs = dataset(tmp_path / "data", (0, 1, 0)), tmp_path / "runs"
+
+    def correct(*options: str) -> Any:
+        typed = ["correct", str(root), "--runs-dir", str(runs), "--device", "cpu", *options]
+        done = CliRunner().invoke(app, typed)
+        assert done.exit_code == 0, done.exception
+        return done.output
+
+    assert "a new run" not in correct("--budget", "3")
+    (first,) = (path for path in runs.iterdir() if (path / "config.json").is_file())
+    assert "a new run" not in correct("--budget", "3")
+    told = (
+        f"a new run; {first} of this dataset has other settings and is not finished: a2lc next {first} goes on with it"
+    )
+    assert told in " ".join(correct("--budget", "2").split())
 
 
 def test_a_palette_that_contradicts_the_class_list_is_refused(tmp_path: Path) -> None:

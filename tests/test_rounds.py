@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,24 @@ def test_a_part_that_was_computed_elsewhere_is_noted(tmp_path: Path, monkeypatch
             "threads": 2,
             "also": [{"threads": 1}, {"threads": 4}],
         }
+
+
+def test_another_ground_truth_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds measured by two truths would stand beside each other without a word."""
+    small_run(tmp_path, method="alc", rounds=0)
+    known = a2lc.rounds.known_truth
+
+    def changed(*about: Any) -> Any:
+        found = known(*about)
+        return replace(found, counts=found.counts[:, ::-1].copy())
+
+    monkeypatch.setattr("a2lc.rounds.known_truth", changed)
+    with pytest.raises(
+        ValueError, match="its ground truth has changed since it began .*: put it back, or choose another"
+    ):
+        small_run(tmp_path, method="alc", rounds=1)
+    monkeypatch.undo()
+    assert small_run(tmp_path, method="alc", rounds=1).finished
 
 
 def test_metrics_agree_with_the_masks_on_disk(runs_dir: Path) -> None:

@@ -128,16 +128,25 @@ def _from_text(path: Path) -> list[tuple[str, Colour | None]]:
     lines = [line for line in lines if not line.startswith("#")]
     words = set(re.findall(r"[a-z]+", lines[0].lower())) if lines else set()
     heading = bool(words & HEADING) and words <= HEADING | BESIDE
+    remedy = 'remove it, or use classes.json: ["name", ...]'
     for form in FORMS:
         found = [form.fullmatch(line) for line in lines]
+        if len(lines) > 2 and not found[0] and not heading and all(found[1:]):
+            why = "found one that is written otherwise than all others"
+            raise ValueError(f"{path}: expected the first class in the first line, {why}, {lines[0]!r}: {remedy}")
         if lines[heading:] and all(found[heading:]):
             return [_entry(match.groupdict(), number, path) for number, match in enumerate(found[heading:]) if match]
     if heading:
-        expected, meant = (
-            "expected the name of class 0 in the first line",
-            'remove it, or use classes.json: ["name", ...]',
-        )
-        raise ValueError(f"{path}: {expected}, found what looks like a heading, {lines[0]!r}; {meant}")
+        expected = "expected the name of class 0 in the first line"
+        raise ValueError(f"{path}: {expected}, found what looks like a heading, {lines[0]!r}; {remedy}")
+    for line in lines:
+        if re.search(r"[,;\[\]{}]|(?: \d+){4}$|^names:|^nc:", line):
+            what = "expected a class a line, as 'name' or 'name r g b'"
+            raise ValueError(f'{path}: {what}, found {line!r}; names with commas go into classes.json: ["name", ...]')
+    numbers = [int(found[1]) for line in lines if (found := re.fullmatch(r"\D.*? (\d{1,3})", line))]
+    if len(numbers) == len(lines) > 1 and sorted(numbers) == [*range(len(lines))] != numbers:
+        wrong = f"found {lines[0]!r} as number 0"
+        raise ValueError(f"{path}: expected the classes in the order of the ids behind them, {wrong}: sort the lines")
     return [_plain(line, path) for line in lines]
 
 

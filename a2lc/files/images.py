@@ -38,9 +38,11 @@ def label_ids(data: bytes, name: object) -> np.ndarray:
     """(H, W) uint8 or int32 ids of an image file's content, see `read_label_png`.
 
     Raises:
-        ValueError: damaged, or colour channels instead of one id per pixel; the message begins with `name`.
+        ValueError: damaged, a JPEG, or colour channels instead of one id per pixel; the message begins with `name`.
     """
     image = decoded(data, name)
+    if image.format == "JPEG":
+        raise ValueError(f"{name}: expected ids, found a JPEG picture, which blurs them: save labels as PNG")
     if image.mode not in ("L", "P", "1", "I", "I;16"):
         raise ValueError(f"{name}: expected one id per pixel (grey or palette PNG), found mode {image.mode}")
     values = np.asarray(image)

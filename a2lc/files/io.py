@@ -46,7 +46,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_UMASK)  # safetensors makes files that only their owner may read
+        # safetensors makes files that only their owner may read; a file that is replaced keeps its permissions
+        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_UMASK)
         os.replace(temporary, target)
     except FileNotFoundError:  # of another file, which `path` is made from
         raise

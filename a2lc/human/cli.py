@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -255,10 +256,16 @@ def _file_names(run: Run) -> dict[str, str]:
 
 def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
     """The configuration; of a run that is there, with its number of rounds where none was asked for. More are told,
-    fewer are refused: `a2lc next` would not keep to them."""
-    from a2lc.runs import Run
+    fewer are refused: `a2lc next` would not keep to them. Where another run of the dataset is not finished, that is
+    told: it may be the one that was meant."""
+    from a2lc.runs import Run, run_folders
 
     if not ((folder := runs_dir / config.name) / "config.json").is_file():
+        for other in run_folders(runs_dir) if runs_dir.is_dir() else []:
+            with suppress(ValueError, OSError):
+                if (found := Run.open(other)).config.root == config.root and not found.finished:
+                    how = f"has other settings and is not finished: a2lc next {other} goes on with it"
+                    typer.echo(f"a new run; {other} of this dataset {how}", err=True)
         return config
     before = Run.open(folder).config.rounds
     if not asked:

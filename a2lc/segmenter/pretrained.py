@@ -100,11 +100,17 @@ class BackboneWeights:
         import torch
 
         state = load_state(self.path)
+        if not isinstance(state, dict):
+            raise ValueError(f"{self.path}: expected named tensors, found {type(state).__name__}")
         state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
         with torch.device("meta"):
             wanted = _timm().create_model(self.backbone).state_dict()
         from_hub = self.path.name in HUB_FILES  # timm itself renames what it keeps there
-        return state if from_hub and len(state) != len(wanted) else _renamed(state, wanted, self)
+        state = state if from_hub and len(state) != len(wanted) else _renamed(state, wanted, self)
+        for tensor_name, tensor in state.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise ValueError(f"{self.path}: expected finite numbers, found NaN or infinity in {tensor_name}")
+        return state
 
 
 def known_backbone(name: str) -> Any:

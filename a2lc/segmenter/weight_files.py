@@ -31,6 +31,9 @@ def _file_hash(path: Path, size: int, modified: int) -> str:
     return str(pooch.file_hash(str(path), "sha256"))
 
 
+POINTER = 1024  # bytes that a file has at most which only says where the weights are
+
+
 def load_state(path: Path) -> dict[str, Any]:
     """What a weights file holds, on the CPU; nothing but tensors and plain values is ever unpickled.
 
@@ -45,5 +48,7 @@ def load_state(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: damaged, or holds more than tensors, and is not loaded ({reason})") from error
+        what = "damaged, or holds more than tensors, and is not loaded"
+        if path.stat().st_size < POINTER and path.read_bytes().startswith(b"version https://git-lfs"):
+            what = "a Git LFS pointer in place of the weights: git lfs pull brings them"
+        raise ValueError(f"{path}: {what} ({type(error).__name__}, {path.stat().st_size} bytes)") from error

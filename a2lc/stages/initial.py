@@ -13,6 +13,7 @@ from a2lc.datasets import Dataset
 from a2lc.files import damaged, differences, fingerprint, locked, read_json, remove_leftovers, write_json
 from a2lc.machine import MissingExtraError, surroundings
 from a2lc.masks import MaskSet
+from a2lc.metrics import TruthHistogram
 from a2lc.pseudo_labels.sources import make_masks
 from a2lc.runs import SHARED, RoundFolder, Run, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
@@ -106,6 +107,23 @@ def note_surroundings(run: Run, made_with: dict[str, Any]) -> None:
     other = {name: value for name, value in made_with.items() if value != proof.get(name)}
     if other and other not in (noted := proof.get("also", [])):
         write_json(file, proof | {"also": [*noted, other]})
+
+
+def check_truth(run: Run, truth: TruthHistogram | None) -> None:
+    """Note by which ground truth a run is measured, and refuse another one later.
+
+    Raises:
+        ValueError: the ground truth is not the one that the run began with.
+    """
+    file = run.path / "truth.json"
+    digest = None
+    if truth is not None:
+        digest = hashlib.sha256(truth.counts.tobytes() + truth.uncovered.tobytes()).hexdigest()[:16]
+    if not file.is_file():
+        write_json(file, {"counts": digest})
+    elif (began := read_json(file, "counts")["counts"]) != digest:
+        found = f"its ground truth has changed since it began (wanted {began}, found {digest})"
+        raise ValueError(f"{run.path}: {found}: put it back, or choose another runs_dir")
 
 
 def _backbone(model: Segmenter) -> dict[str, Any]:

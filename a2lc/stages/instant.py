@@ -13,6 +13,7 @@ from a2lc.correction import Corrections, Evidence
 from a2lc.datasets import Dataset
 from a2lc.files import read_json, write_json
 from a2lc.instant import Instant, Suspicion, features_key, mask_features
+from a2lc.instant.settings import COLOUR
 from a2lc.masks import MaskSet
 from a2lc.runs import RoundFolder, Run
 from a2lc.runs.decisions import vetoed
@@ -52,7 +53,8 @@ def instant_of(run: Run, dataset: Dataset, masks: MaskSet, device: str, shared: 
         write_json(file, proof | {"features": key})
     elif proof["features"] != key:
         what = f"it began with features {proof['features']} of {config.instant.features}, and these are {key}"
-        raise ValueError(f"{run.path}: {what}: put the former weights back, or choose another runs_dir")
+        former = "images" if config.instant.features == COLOUR else "images and weights"
+        raise ValueError(f"{run.path}: {what}: put the former {former} back, or choose another runs_dir")
     return Instant(features, masks, config.seed)
 
 
