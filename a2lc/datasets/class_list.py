@@ -143,7 +143,7 @@ def _from_text(path: Path) -> list[tuple[str, Colour | None]]:
         if re.search(r"[,;\[\]{}]|(?: \d+){4}$|^names:|^nc:", line):
             what = "expected a class a line, as 'name' or 'name r g b'"
             raise ValueError(f'{path}: {what}, found {line!r}; names with commas go into classes.json: ["name", ...]')
-    numbers = [int(found[1]) for line in lines if (found := re.fullmatch(r"\D.*? (\d{1,3})", line))]
+    numbers = [int(last[1]) for line in lines if (last := re.fullmatch(r"\D.*? (\d{1,3})", line))]
     if len(numbers) == len(lines) > 1 and sorted(numbers) == [*range(len(lines))] != numbers:
         wrong = f"found {lines[0]!r} as number 0"
         raise ValueError(f"{path}: expected the classes in the order of the ids behind them, {wrong}: sort the lines")
