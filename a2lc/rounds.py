@@ -127,7 +127,9 @@ def play_rounds(context: Context, masks: MaskSet, model: Segmenter, result: Run)
     with bar:
         for number in range(1, config.rounds + 1):
             if config.non_redundant and masks.queried.all():
-                warnings.warn(f"every mask was queried: the run ends after round {number - 1}", stacklevel=3)
+                untrained = config.trains(config.rounds) and not config.trains(number - 1)
+                last = f", without a model: `rounds: {number - 1}` in another runs_dir trains one" if untrained else ""
+                warnings.warn(f"every mask was queried: the run ends after round {number - 1}{last}", stacklevel=3)
                 result.folder(number - 1).change(exhausted=True)
                 break
             folder = result.folder(number)

@@ -389,6 +389,14 @@ def test_the_last_round_may_train(tmp_path: Path) -> None:
     assert again.path == run.path and again.summary["model_miou"].notna().tolist() == [False, False, True, True]
 
 
+def test_a_run_that_ends_before_its_last_round_says_that_no_model_is_trained(tmp_path: Path) -> None:
+    fields = TOY | {"instant": {"features": "colour", "train": "last"}, "budget": 9_999, "segmenter": {"iterations": 2}}
+    ends = "the run ends after round 1, without a model: `rounds: 1` in another runs_dir trains one"
+    with pytest.warns(UserWarning, match=ends), pytest.warns(UserWarning, match="are left: all of them are queried"):
+        run = a2lc.run(Experiment(**fields), tmp_path, progress=False)
+    assert run.finished and run.summary["model_miou"].isna().all()
+
+
 def test_without_a_round_the_first_labels_are_the_last(tmp_path: Path) -> None:
     fields = TOY | {"instant": {"features": "colour", "train": "last"}, "rounds": 0, "segmenter": {"iterations": 2}}
     run = a2lc.run(Experiment(**fields), tmp_path, progress=False)
