@@ -418,7 +418,7 @@ def test_a_run_goes_on_with_the_features_that_it_began_with(waiting: Run, monkey
         queue.answer("confirm")
     monkeypatch.setattr("a2lc.instant.features.VERSION", 0)  # as with other weights: another key
     with pytest.raises(
-        ValueError, match=f"began with features {kept} of colour, and these are .*put the former weights"
+        ValueError, match=f"began with features {kept} of colour, and these are .*put the former images"
     ):
         next_round(waiting, progress=False)
     monkeypatch.undo()
@@ -657,11 +657,18 @@ def test_features_that_are_gone_are_made_anew(asked: Run) -> None:
     file = asked.initial / "mask_features-colour.safetensors"
     kept = file.read_bytes()
     file.unlink()
-    with pytest.raises(FileNotFoundError, match="features of masks are gone: start the run again"):
+    with pytest.raises(
+        FileNotFoundError, match="features of masks are gone: a2lc next RUN or a2lc.run makes them anew"
+    ):
         AnnotatorState(asked)
     a2lc.run(asked.config, asked.path.parent, progress=False)
     assert file.read_bytes() == kept
     AnnotatorState(asked)
+    arrays = read_arrays(file)
+    write_arrays(file, arrays | {"key": arrays["key"][::-1].copy()})  # another run has made them of other pictures
+    with pytest.raises(ValueError, match="began with features .* and these are .* put the former images back"):
+        AnnotatorState(asked)
+    file.write_bytes(kept)
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,16 @@ class LiveOrder:
         outlook: what is expected of all labels by these answers; None while they are fewer than `FEWEST`.
 
     Raises:
-        FileNotFoundError, ValueError: the features of the masks are gone or damaged; `a2lc.run` makes them anew.
+        FileNotFoundError, ValueError: the features of the masks are gone or damaged; `a2lc.run` makes them anew. They
+            are not those that the run began with.
     """
 
     def __init__(self, queue: Queue) -> None:
         from a2lc.instant import Instant, Outlook, kept_features  # needs PyTorch, which a look at a queue does not
+        from a2lc.stages.instant import check_features  # as above
 
         config = queue.run.config
+        check_features(queue.run, queue.run.initial)
         self._queue = queue
         self._answers = self._given()
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)

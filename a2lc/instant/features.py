@@ -97,7 +97,7 @@ def _array(kept: Path, features: str, name: str) -> np.ndarray:
     try:
         arrays = read_arrays(file := _file(kept, features))
     except FileNotFoundError:
-        what = "features of masks are gone: start the run again (a2lc correct, a2lc.run), which makes them anew"
+        what = "features of masks are gone: a2lc next RUN or a2lc.run makes them anew"
         raise FileNotFoundError(f"{file}: {what}") from None
     if name not in arrays:
         raise damaged(file, f"expected an array {name!r}, found {', '.join(arrays)}")

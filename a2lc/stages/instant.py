@@ -47,15 +47,29 @@ def instant_of(run: Run, dataset: Dataset, masks: MaskSet, device: str, shared: 
         kept=shared,
         progress=progress,
     )
-    file, key = run.path / "provenance.json", features_key(shared, config.instant.features)
-    proof = read_json(file, "data")
+    check_features(run, shared)
+    return Instant(features, masks, config.seed)
+
+
+def check_features(run: Run, shared: Path) -> None:
+    """Note from which features a run's masks are judged, and refuse others later: those of changed images or weights.
+
+    Args:
+        run: its provenance says, or is going to say, from which.
+        shared: where they are kept.
+
+    Raises:
+        FileNotFoundError: they are gone.
+        ValueError: they are others, or a file is damaged.
+    """
+    file, features = run.path / "provenance.json", run.config.instant.features
+    key, proof = features_key(shared, features), read_json(file, "data")
     if "features" not in proof:
         write_json(file, proof | {"features": key})
     elif proof["features"] != key:
-        what = f"it began with features {proof['features']} of {config.instant.features}, and these are {key}"
-        former = "images" if config.instant.features == COLOUR else "images and weights"
+        what = f"it began with features {proof['features']} of {features}, and these are {key}"
+        former = "images" if features == COLOUR else "images and weights"
         raise ValueError(f"{run.path}: {what}: put the former {former} back, or choose another runs_dir")
-    return Instant(features, masks, config.seed)
 
 
 def score_instantly(instant: Instant, masks: MaskSet, folder: RoundFolder) -> None:
