@@ -63,7 +63,8 @@ def find(
     typer.echo(f"{len(found)} masks of {len(found_masks.names)} images, features: {features}")
     typer.echo(f"{likely} labels are likelier wrong than right; the most suspicious:")
     columns = ["image", "mask_id", "label", "suggestion", "wrong", "area"]
-    typer.echo(found.head(min(top, 10))[columns].to_string(index=False, float_format="{:.2f}".format))
+    if top:
+        typer.echo(found.head(min(top, 10))[columns].to_string(index=False, float_format="{:.2f}".format))
     typer.echo(f"{out / 'index.html'} shows {len(shown)}, {out / 'masks.csv'} lists all")
     if fail_from is not None and (worst := int((found["wrong"] >= fail_from).sum())):
         typer.echo(f"{worst} masks are wrong with at least {fail_from:g}: status 1", err=True)
