@@ -103,12 +103,12 @@ def run(
     context = Context(config, dataset, truth, annotator, new_model, progress, instant)
     with locked(result.path):
         remove_leftovers(result.path)
-        check_truth(result, truth)
         note_surroundings(result, surroundings())
         if config.trains(0):
             initial_model(model, context, masks, shared, result)
         else:
             start_without_model(masks, context, result.folder(0))
+        check_truth(result, truth)
         play_rounds(context, masks, model, result)
     return result
 

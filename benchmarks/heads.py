@@ -27,6 +27,7 @@ from torch import nn
 from a2lc.datasets import Dataset, Split
 from a2lc.masks import MaskSet
 from a2lc.metrics import truth_histogram
+from a2lc.paper.origin import origin
 from a2lc.paper.tables import save_table
 from a2lc.segmenter import frozen, resolve_device
 from a2lc.segmenter.frozen import FrozenSegmenter, _shuffled
@@ -197,8 +198,8 @@ def main() -> None:
         print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
     caption = (
         f"Heads on frozen features of {config.segmenter.backbone}: {arguments.profile}, {len(dataset.train)} training "
-        f"and {len(dataset.val or ())} other images, mean of {arguments.seeds} seeds, {machine(device)}. "
-        "From the ground truth: val mIoU; from the pseudo-labels: which of their masks are wrong."
+        f"and {len(dataset.val or ())} other images, pseudo-labels {origin(config)}, mean of {arguments.seeds} seeds, "
+        f"{machine(device)}. From the ground truth: val mIoU; from the pseudo-labels: which of their masks are wrong."
     )
     save_table(pd.DataFrame(rows), "frozen_heads", arguments.out, caption)
 

@@ -2,7 +2,7 @@
 twice.
 
     runs/<dataset>-<method>-s<seed>-<hash8>/
-        config.json  provenance.json  truth.json
+        config.json  provenance.json
         round_00/  masks.parquet  segmenter.safetensors  metrics.json  state.json
         round_01/  scores.parquet  queries.parquet  answers.jsonl  lcm.safetensors  masks.parquet
         segmenter.safetensors ...

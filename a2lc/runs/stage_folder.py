@@ -29,12 +29,14 @@ class State:
         waits_for: what a person has to do before the next stage can be finished; None where nobody is waited for.
         approved: whether a person is done with the corrections that were laid before them.
         exhausted: whether every mask has been queried, so that no round follows.
+        truth: of round 0, a hash of the ground truth by which the run is measured; None: not noted, or there is none.
     """
 
     finished: dict[str, float] = field(default_factory=dict)
     waits_for: WaitsFor | None = None
     approved: bool = False
     exhausted: bool = False
+    truth: str | None = None
 
     @classmethod
     def read(cls, path: Path) -> State:
@@ -57,6 +59,8 @@ class State:
         for name in ("approved", "exhausted"):
             if not isinstance(getattr(state, name), bool):
                 raise damaged(path, f"{name}: expected true or false, found {getattr(state, name)!r}")
+        if not isinstance(state.truth, str | None):
+            raise damaged(path, f"truth: expected a text or null, found {state.truth!r}")
         return state
 
 

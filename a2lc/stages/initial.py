@@ -115,13 +115,13 @@ def check_truth(run: Run, truth: TruthHistogram | None) -> None:
     Raises:
         ValueError: the ground truth is not the one that the run began with.
     """
-    file = run.path / "truth.json"
-    digest = None
-    if truth is not None:
-        digest = hashlib.sha256(truth.counts.tobytes() + truth.uncovered.tobytes()).hexdigest()[:16]
-    if not file.is_file():
-        write_json(file, {"counts": digest})
-    elif (began := read_json(file, "counts")["counts"]) != digest:
+    if truth is None:
+        return
+    digest = hashlib.sha256(truth.counts.tobytes() + truth.uncovered.tobytes()).hexdigest()[:16]
+    began = (folder := run.folder(0)).state.truth
+    if began is None:
+        folder.change(truth=digest)
+    elif began != digest:
         found = f"its ground truth has changed since it began (wanted {began}, found {digest})"
         raise ValueError(f"{run.path}: {found}: put it back, or choose another runs_dir")
 
