@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,10 @@ import pytest
 import yaml
 from small_notebooks import write_notebook
 from small_runs import network, seeded
+from typer.testing import CliRunner
 
 from a2lc.acquisition import ACQUISITION_FUNCTIONS
+from a2lc.cli import app
 from a2lc.config import Experiment
 from a2lc.notebook import project_folder
 from a2lc.notebook.parameters import item_of, parameters_by_item, parameters_of, profile_for, read_profile, settle
@@ -163,6 +167,19 @@ def test_errors_are_one_line(arguments: list[str], message: str, tmp_path: Path)
 def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
     told = a2lc_command("doctor", cwd=tmp_path).stdout
     assert "torch" in told and "device" in told and "groundingdino" in told
+
+
+def test_doctor_lists_a_package_without_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "papermill":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr("a2lc.machine.version", version)
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0 and re.search(r"papermill +not installed", done.output)
 
 
 @pytest.mark.parametrize("shape", ["profile", "fields"])

@@ -24,6 +24,7 @@ from a2lc.cli import app
 from a2lc.datasets import load_dataset
 from a2lc.datasets.listing import index_files
 from a2lc.files import read_image, read_json, read_label_png, read_parquet
+from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import mask_folder
 from a2lc.pseudo_labels.mask_folder import UNLABELLED, MaskFolder
 from a2lc.pseudo_labels.own_labels import own_label_masks
@@ -342,3 +343,12 @@ def test_from_images_to_masks_of_ones_own_labels(stored: Path, images: Path, mad
     call = ["sam-masks", images, tmp_path / "other", "--weights", tmp_path, "--offline"]
     result = CliRunner().invoke(app, [str(word) for word in call])
     assert "Put sam_vit_h_4b8939.pth there (2.39 GiB" in str(result.exception)
+
+
+def test_a_missing_package_is_told_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "images" / "a.png")
+    monkeypatch.setitem(sys.modules, "segment_anything", None)
+    with pytest.raises(MissingExtraError, match=r"a2lc\[grounded-sam\]"):
+        sam_object_maps(tmp_path / "images", tmp_path / "out" / "masks", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
