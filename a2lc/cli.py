@@ -162,7 +162,7 @@ def regenerate(
     Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
     profile are relative to the project, which holds the notebooks' folder, wherever this is typed.
     """
-    names = _parts("only", only)
+    names = _names(only)
     from a2lc.notebook import notebooks_of, project_folder
     from a2lc.notebook.parameters import item_of
     from a2lc.paper.regenerate import execute, plan, redirected
@@ -213,7 +213,7 @@ def compare(
     from a2lc.paper.comparison_report import report
 
     table = a2lc.compare(committed, now)
-    names = _parts("only", only)
+    names = _names(only)
     for name in names:
         if not table["item"].str.startswith(name).any():
             raise ValueError(f"--only {name}: expected one of {', '.join(table['item'].unique())}")
@@ -268,12 +268,12 @@ def doctor(
         typer.echo(f"{name:{width}} {value}")
 
 
-def _parts(option: str, text: str | None) -> list[str]:
-    """What stands between the commas of an option; nothing where it is not given."""
-    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
-    if text is not None and not parts:
-        raise ValueError(f"--{option}: expected names with commas between them, found {text!r}")
-    return parts
+def _names(only: str | None) -> list[str]:
+    """The names in the option ``--only``; nothing where it is not given."""
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    if only is not None and not names:
+        raise ValueError(f"--only: expected names with commas between them, found {only!r}")
+    return names
 
 
 def _number(text: str) -> int | float:
@@ -298,7 +298,9 @@ for _more in (cli_masks, cli_find, cli_human):
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     """In place of `warnings.showwarning`: one line, above the progress bars."""
-    tqdm.write(f"warning: {' '.join(str(message).split())}", sys.stderr)
+    from a2lc.files import one_line
+
+    tqdm.write(f"warning: {one_line(message)}", sys.stderr)
 
 
 def main() -> None:

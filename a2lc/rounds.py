@@ -69,9 +69,9 @@ def run(
         progress: whether to show progress bars; the environment variable ``TQDM_DISABLE=1`` hides them all the same.
 
     Raises:
-        ValueError: the run folder belongs to another configuration or other data; the segmenter lacks a method that
-            the configuration needs; this machine lacks the device; the backbone is unknown, or its weights damaged or
-            of another architecture.
+        ValueError: the run folder belongs to another configuration, other data or another ground truth; there is one
+            class only; the segmenter lacks a method that the configuration needs; this machine lacks the device; the
+            backbone is unknown, or its weights damaged or of another architecture.
         TypeError: `config` is no `Experiment`, or `device` no text.
         MissingExtraError: a package that the configuration needs is missing; nothing is begun.
         FileNotFoundError: the weights of the backbone are nowhere (`a2lc.segmenter.pretrained`), and nothing is begun;

@@ -514,9 +514,9 @@ def test_a_class_list_as_others_write_it(
     text: str, names: tuple[str, ...], colour: tuple[int, int, int] | None, tmp_path: Path
 ) -> None:
     (tmp_path / "classes.txt").write_bytes(text.encode())
-    classes = read_classes(tmp_path)
+    classes, colours = read_classes(tmp_path)
     assert classes.names == names
-    assert classes.palette[0].tolist() == list(colour or (128, 0, 0))
+    assert classes.palette[0].tolist() == list(colour or (128, 0, 0)) and colours.get(0) == colour
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -105,6 +105,15 @@ def test_values_are_read_and_written_back_as_they_were(tmp_path: Path) -> None:
     assert (root / "labels" / "s0.png").read_bytes() == content
 
 
+def test_a_value_for_void_may_belong_to_a_class(tmp_path: Path) -> None:
+    """Classes have their usual values, and 255 means one of them, too."""
+    root = dataset(tmp_path / "data", (0, 255, 1), ids="ids: {0: background, 1: object, 255: object}")
+    write_back(answered(root, {"object": "background"}), tmp_path / "out")
+    for name in ("s0", "s1"):
+        assert (read_label_png(tmp_path / "out" / "labels" / f"{name}.png") == 0).all()
+    assert apply_changes(tmp_path / "out" / "changes", root) == 2
+
+
 def test_void_needs_a_value_where_it_is_the_answer(tmp_path: Path) -> None:
     root = dataset(tmp_path / "data", (0, 255, 0), ids="ids: {0: background, 255: object}")
     run = answered(root, {"object": "void"})

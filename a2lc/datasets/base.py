@@ -14,7 +14,9 @@ from PIL import Image
 from a2lc.files import FORMATS, is_whole, nearest, read_image, read_label_png
 
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
-RESERVED = ("confirm", "void", "skip")  # answers that name no class: see `a2lc.human.Queue`
+VOID = "void"
+"""What people read and write where a label is no class."""
+RESERVED = ("confirm", VOID, "skip")  # answers that name no class: see `a2lc.human.Queue`
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,13 @@ class Split(ABC):
     Attributes:
         name: "train" or "val".
         names: image names, in the order of the dataset's list.
+        ids_are_told: whether somebody has said what the values in its label files mean, or there are no such files.
 
     Raises:
         ValueError: an image name occurs twice.
     """
+
+    ids_are_told = True
 
     def __init__(self, name: str, names: Sequence[str]) -> None:
         self.name = name
@@ -183,9 +188,6 @@ class FileSplit(Split):
         pseudo_labels: name -> label PNG.
         lookup: (256,) int16 from `Classes.lookup`; None: files hold class ids.
         colours: of classes whose colour somebody has written down; a label PNG with a palette must not contradict them.
-
-    Attributes:
-        ids_are_told: whether a `lookup` was given.
 
     Raises:
         ValueError: an image name occurs twice.

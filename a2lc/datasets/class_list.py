@@ -16,11 +16,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from a2lc.datasets.base import Classes, bit_palette
+from a2lc.datasets.base import VOID, Classes, bit_palette
 from a2lc.datasets.listing import read_lines
 from a2lc.files import nearest, read_json, read_yaml
 
-DATASET, VOID = "dataset.yaml", "void"
+DATASET = "dataset.yaml"
 WITH_VOID = ("classes", "ignore_index")  # fields of a classes.json that says what void is
 Colour = tuple[int, int, int]
 RGB = r"(?P<r>\d+)%s(?P<g>\d+)%s(?P<b>\d+)"
@@ -38,8 +38,15 @@ HEADING = {"name", "names", "class", "classes", "label", "labels", "category"}  
 BESIDE = {"id", "rgb", "color", "colour", "r", "g", "b"}
 
 
-def read_classes(root: Path, background: str | None = None) -> Classes:
+def read_classes(root: Path, background: str | None = None) -> tuple[Classes, dict[int, Colour]]:
     """The class list of `root`: classes.txt or classes.json.
+
+    Args:
+        root: the dataset's folder.
+        background: name of the class of pixels that no mask covers; None: they have no label.
+
+    Returns:
+        The classes; and class id -> (r, g, b), each in 0..255, of those whose colour stands in the list.
 
     Raises:
         ValueError: the list is damaged or has a class void, or both files exist, or `background` is none of the
@@ -61,29 +68,28 @@ def read_classes(root: Path, background: str | None = None) -> Classes:
         raise ValueError(
             f"{path}: {what}, and say in {DATASET} beside it what the values in the files mean: ids: {{{ids}}}"
         )
+    given = {k: colour for k, (_, colour) in enumerate(entries) if colour is not None}
     palette = bit_palette(len(entries) + 1)[1:]  # colour 0 is black, which would look like nothing
-    for k, (_, colour) in enumerate(entries):
-        if colour is not None:
-            palette[k] = colour
+    for k, colour in given.items():
+        palette[k] = colour
     try:
         names = tuple(name for name, _ in entries)
         "".join(names).encode()  # JSON can hold half characters, which no file can
         classes = Classes(names, palette, ignore_index)
-        return classes if background is None else replace(classes, background=classes.index(background))
+        if background is not None:
+            classes = replace(classes, background=classes.index(background))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def given_colours(root: Path) -> dict[int, Colour]:
-    """Class id -> colour, of the classes whose colour stands in the list. Raises as `read_classes`."""
-    text = root / "classes.txt"
-    entries = _from_text(text) if text.is_file() else _from_json(root / "classes.json")[0]
-    return {k: colour for k, (_, colour) in enumerate(entries) if colour is not None}
+    return classes, given
 
 
 def read_ids(root: Path, classes: Classes) -> dict[int, int] | None:
     """What the values in label files mean, from dataset.yaml: value -> class id or ignore index; None: they are class
     ids.
+
+    Args:
+        root: the dataset's folder.
+        classes: its class list.
 
     Raises:
         ValueError: the file is damaged, has another field than ``ids``, a value outside 0..255, an unknown class, or a
@@ -111,6 +117,10 @@ def read_ids(root: Path, classes: Classes) -> dict[int, int] | None:
 def written_values(root: Path, classes: Classes) -> dict[str, int]:
     """Name of a class, or void -> the value that stands for it in label files. Void has none where dataset.yaml gives
     its usual value, the ignore index, to a class and no other to void.
+
+    Args:
+        root: the dataset's folder.
+        classes: its class list.
 
     Raises:
         ValueError: as `read_ids`.

@@ -20,7 +20,7 @@ import warnings
 from pathlib import Path
 
 from a2lc.datasets.base import Dataset, FileSplit
-from a2lc.datasets.class_list import given_colours, read_classes, read_ids
+from a2lc.datasets.class_list import read_classes, read_ids
 from a2lc.datasets.listing import (
     IMAGE_SUFFIXES,
     LABEL_SUFFIXES,
@@ -48,7 +48,7 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
         FileNotFoundError: root, the class list, images/ or a listed image is missing.
     """
     folder = check_root(root, "folder", LAYOUT)
-    classes = read_classes(folder, background)
+    classes, colours = read_classes(folder, background)
     images = index_files(folder / "images")
     kinds = {"images": IMAGE_SUFFIXES, "labels": LABEL_SUFFIXES, "ground_truth": LABEL_SUFFIXES}
     notes = [note for name, suffixes in kinds.items() if (note := left_out(folder / name, suffixes))]
@@ -65,7 +65,7 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
         if not train:
             raise ValueError(f"{folder / 'val.txt'}: lists every image, expected some left to train on")
     ids = read_ids(folder, classes)
-    lookup, colours = None if ids is None else classes.lookup(ids), given_colours(folder)
+    lookup = None if ids is None else classes.lookup(ids)
 
     def split(name: str, names: tuple[str, ...]) -> FileSplit:
         return FileSplit(name, names, classes, images, ground_truth, labels, lookup, colours)

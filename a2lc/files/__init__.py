@@ -22,7 +22,7 @@ from a2lc.files.io import (
     write_text,
 )
 from a2lc.files.locks import is_locked, locked
-from a2lc.files.wording import check_whole, differences, is_whole, nearest
+from a2lc.files.wording import check_whole, differences, is_whole, nearest, one_line
 
 __all__ = [
     "FORMATS",
@@ -43,6 +43,7 @@ __all__ = [
     "locked",
     "missing",
     "nearest",
+    "one_line",
     "read_arrays",
     "read_image",
     "read_json",

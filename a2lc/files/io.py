@@ -25,6 +25,8 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from a2lc.files.wording import one_line
+
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -165,7 +167,7 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
             raise ValueError("expected values, found an alias, *name")  # a few of these can mean billions of values
     except Exception as error:  # PyYAML raises KeyError, AttributeError, RecursionError ... for some texts
-        raise ValueError(f"{path}: damaged YAML ({' '.join(str(error).split())})") from error
+        raise ValueError(f"{path}: damaged YAML ({one_line(error)})") from error
     if not (isinstance(values, dict) and all(isinstance(name, str) for name in values)):
         raise ValueError(f"{path}: expected a mapping of names to values, found {type(values).__name__}")
     return values

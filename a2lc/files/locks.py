@@ -18,17 +18,20 @@ def lock_of(path: Path) -> FileLock:
     Raises:
         OSError: nothing can be written there.
     """
-    folder = path.parent / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{path.name}.lock", poll_interval=0.01)
+    file = _file(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(file, poll_interval=0.01)
+
+
+def _file(path: Path) -> Path:
+    return path.parent / ".locks" / f"{path.name}.lock"
 
 
 def is_locked(folder: str | os.PathLike[str]) -> bool:
     """Whether another process works on `folder`, or this one does; nothing is written."""
-    path = Path(folder).parent / ".locks" / f"{Path(folder).name}.lock"
-    if not path.is_file():
+    if not (file := _file(Path(folder))).is_file():
         return False
-    lock = FileLock(path)
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -24,6 +24,11 @@ def nearest(name: object, options: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
+def one_line(message: object) -> str:
+    """A message without line breaks: other libraries' are of several lines."""
+    return " ".join(str(message).split())
+
+
 def is_whole(value: object) -> bool:
     """Whether it is a whole number, of Python or NumPy; True and False are none."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))

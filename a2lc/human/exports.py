@@ -30,6 +30,13 @@ def labels_of_run(run: Run, masks: MaskSet) -> Labels:
     """The labels of a run's masks; pixels that no mask covers, such as regions too small to be asked about, keep the
     label that they came with where the run corrects one's own labels.
 
+    Args:
+        run: where the labels came from.
+        masks: of one of its rounds.
+
+    Returns:
+        Image name -> (H, W) uint8, 0..K-1 or the ignore index.
+
     Raises:
         FileNotFoundError, ValueError: the labels that the run began with are missing or damaged.
     """

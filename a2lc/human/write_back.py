@@ -85,7 +85,7 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
         values = written_values(root, masks.classes)
         classes: dict[str, object] = {"classes": list(masks.classes.names), "void": values.get(VOID)}
         of_classes = [values[name] for name in masks.classes.names]
-        if of_classes != [*range(len(of_classes))]:
+        if VOID not in values or of_classes != [*range(len(of_classes))]:
             classes["values"] = of_classes
         if VOID not in values and (changes["after"] == VOID).any():
             raise ValueError(f"{root / DATASET}: ids: expected a value for void, the answer to some masks, found none")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from a2lc.datasets.base import Classes
+from a2lc.datasets.base import VOID, Classes
 from a2lc.files import below, damaged, is_whole, missing, read_json, read_parquet, write_json
 
 SOURCES = ("initial", "annotator", "lcm", "overruled")
@@ -31,9 +31,6 @@ LAST_ROUND = 32767  # the largest int16
 
 STATE = ("label", "source", "round", "confidence")
 """The columns that change from round to round."""
-
-VOID = "void"
-"""What people read where a label is no class."""
 
 
 def label_names(classes: Classes) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from a2lc.files import damaged, decoded, read_json
+from a2lc.files import damaged, decoded, one_line, read_json
 from a2lc.paper.summary import HEADLINE, MINUTES
 
 TOLERANCES = "tolerances.csv"
@@ -145,7 +145,7 @@ def read_numbers(file: Path) -> dict[str, float]:
             return {name: float(row["ours"]) for name, row in named if row["ours"] is not None}
         table = pd.read_csv(file)
     except (ValueError, KeyError, TypeError) as error:
-        raise damaged(file, f"damaged results ({' '.join(str(error).split())})") from error
+        raise damaged(file, f"damaged results ({one_line(error)})") from error
     plain = {name for name in table if is_numeric_dtype(table[name]) or is_bool_dtype(table[name])}
     keys = [name for name in table if name in _KEYS or name not in plain]
     found: dict[str, float] = {}
@@ -184,7 +184,7 @@ def read_tolerances(file: Path) -> dict[str, pd.DataFrame]:
             ["file", "number", "runs", "of", "low", "high", "tolerance"]
         ]
     except (ValueError, KeyError) as error:
-        raise damaged(file, f"damaged tolerances ({' '.join(str(error).split())})") from error
+        raise damaged(file, f"damaged tolerances ({one_line(error)})") from error
     if not table["tolerance"].between(0, sys.float_info.max).all():
         raise damaged(file, "damaged tolerances (expected finite numbers >= 0)")
     return {str(name): part.set_index("number") for name, part in table.groupby("file")}

@@ -81,10 +81,11 @@ def profile_files(folder: Path, profile: str) -> list[Path]:
     Raises:
         FileNotFoundError: there is none; the nearest name is suggested.
     """
-    found = [path for path in sorted(folder.glob("*.yaml")) if path.stem == profile]
-    found = found or [path for path in sorted(folder.glob("*.yaml")) if path.stem.startswith(f"{profile}_")]
+    every = sorted(folder.glob("*.yaml"))
+    found = [path for path in every if path.stem == profile]
+    found = found or [path for path in every if path.stem.startswith(f"{profile}_")]
     if not found:
-        known = sorted({name for path in folder.glob("*.yaml") for name in (path.stem, path.stem.split("_")[0])})
+        known = sorted({name for path in every for name in (path.stem, path.stem.split("_")[0])})
         raise FileNotFoundError(
             f"{folder}: no profile {profile!r}{nearest(profile, known)} (known: {', '.join(known) or 'none'})"
         )

@@ -57,9 +57,11 @@ def own_label_masks(
         else:
             objects = connected_regions(given, background=classes.ignore_index, connectivity=2).astype(np.int32)
         maps[name], labels[name] = cut(given, objects, classes, min_area)
-    if not any(labels.values()):
+    carried = {label for of_image in labels.values() for label in of_image.values()}
+    if not carried:
         raise ValueError(f"{split.names[0]} and all others: expected labels to correct, found none but void")
-    if not getattr(split, "ids_are_told", True) and only_background(labels, classes):
+    if not split.ids_are_told and len(classes) == 2 and carried == {0}:
+        # black and white masks are often 0 and 255
         (first, second), void = classes.names, classes.ignore_index
         found = f"the labels hold nothing but 0, {first!r}, and {void}, void"
         meant = f"where {void} is {second!r}, 'ids: {{0: {first}, {void}: {second}}}'"
@@ -68,17 +70,6 @@ def own_label_masks(
     masks = MaskSet.from_maps(classes, split.names, maps, labels)
     masks.uncovered = classes.ignore_index
     return masks
-
-
-def only_background(labels: dict[str, dict[int, int]], classes: Classes) -> bool:
-    """Whether two classes are all there are, and masks carry the first alone: black and white masks are often 0 and
-    255.
-
-    Args:
-        labels: image name -> mask id -> label.
-        classes: the class list.
-    """
-    return len(classes) == 2 and {label for own in labels.values() for label in own.values()} == {0}
 
 
 def cut(

@@ -108,7 +108,7 @@ class BackboneWeights:
         from_hub = self.path.name in HUB_FILES  # timm itself renames what it keeps there
         state = state if from_hub and len(state) != len(wanted) else _renamed(state, wanted, self)
         for tensor_name, tensor in state.items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
+            if isinstance(tensor, torch.Tensor) and not tensor.isfinite().all():
                 raise ValueError(f"{self.path}: expected finite numbers, found NaN or infinity in {tensor_name}")
         return state
 
