@@ -17,6 +17,7 @@ from a2lc.config import Experiment
 from a2lc.datasets import load_dataset
 from a2lc.files import read_label_png
 from a2lc.human import Queue, next_round
+from a2lc.human.own_dataset import own_experiment
 from a2lc.human.write_back import apply_changes, revert_changes, write_back
 from a2lc.runs import Run
 
@@ -211,3 +212,26 @@ def test_a_palette_that_contradicts_the_class_list_is_refused(tmp_path: Path) ->
     (root / "classes.txt").write_text("red\nblue\n")
     Image.fromarray(ids).save(root / "labels" / "s1.png")
     assert load_dataset("folder", root).train.pseudo_labels("s0") is not None, "only colours that somebody wrote down"
+
+
+@pytest.mark.parametrize("method", ["a2lc", "instant"])
+def test_an_area_without_a_label_is_given_one(method: str, tmp_path: Path) -> None:
+    """Only where it was asked for: areas without a label belong to no mask otherwise."""
+    root = dataset(tmp_path / "data", (0, 1, 255))
+    assert set(begun(root).masks(0).table["label"]) == {0, 1}
+    fields: dict[str, Any] = {"budget": 0.99, "rounds": 1, "pseudo_labels": {"kind": "own_labels", "void": True}}
+    if method == "instant":
+        fields["instant"] = {"features": "colour"}
+    else:
+        fields |= {"method": method, "segmenter": network(iterations=1, batch_size=2), "lcm": False}
+    run = a2lc.run(own_experiment(root, **fields), tmp_path / "runs", device="cpu", progress=False)
+    assert sorted(run.masks(0).table["label"]) == [0, 0, 1, 1, 255, 255]
+    queue = Queue(run)
+    for query in [query for query in queue.queries if query.label == 255]:
+        queue.answer("object" if query.image == "s0" else "confirm", query)
+    run = next_round(run, enough=True, device="cpu", progress=False)
+    run = next_round(run, enough=True, device="cpu", progress=False) if run.waits_for else run
+    write_back(run, tmp_path / "out")
+    before, after = (read_label_png(folder / "labels" / "s0.png") for folder in (root, tmp_path / "out"))
+    assert (after == np.where(before == 255, 1, before)).all()
+    assert (root / "labels/s1.png").read_bytes() == (tmp_path / "out/labels/s1.png").read_bytes()

@@ -139,6 +139,28 @@ def test_small_regions_belong_to_no_mask(tmp_path: Path) -> None:
     assert cut(labels, blocks, classes)[1][1] == 1, "ties go to the lower class"
 
 
+def test_areas_without_a_label_are_masks_where_wanted(answered: Run) -> None:
+    """Then every pixel belongs to a mask, and the others are cut as before."""
+    data = load_dataset("folder", answered.config.root)
+    plain, every = (
+        own_label_masks(data.train, data.classes, void=void, min_area=1, progress=False) for void in (False, True)
+    )
+    of_class = every.table["label"] < 3
+    assert set(every.table["label"][~of_class]) == {255} and (
+        every.table["label"][of_class].tolist() == plain.table["label"].tolist()
+    )
+    for name in every.names:
+        labels, objects = data.train.pseudo_labels(name), every.object_map(name)
+        assert (objects > 0).all() and (every.label_map(name) == labels).all()
+    labels, blocks = np.zeros((10, 10), np.uint8), np.kron([[1, 2], [0, 3]], np.ones((5, 5), int))
+    labels[:3], labels[5:, 5:] = 255, 255
+    objects, label_of = cut(labels, blocks, data.classes, 1, void=True)
+    assert label_of == {1: 0, 2: 0, 4: 255, 5: 255, 6: 255}, "each in its part with a label and its part without"
+    assert (objects[3:5, :5] == 1).all() and (objects[:3, :5] == 4).all() and (objects[5:, :5] == 0).all()
+    with pytest.raises(ValueError, match="kind: 'simulated' takes no void"):
+        Experiment(pseudo_labels={"void": True})
+
+
 @pytest.mark.parametrize("given", ["slic", "object_maps"])
 def test_other_masks_carry_the_most_frequent_label(given: str, answered: Run, tmp_path: Path) -> None:
     data = load_dataset("folder", answered.config.root)

@@ -1,7 +1,8 @@
 """The labels that came with the images, cut into masks that can be corrected one by one.
 
 A mask is a connected region of one label; or a superpixel, or a mask of given object maps (SAM's, for instance), which
-then carries the label that most of its pixels have. Pixels without a label (void) belong to no mask and stay so.
+then carries the label that most of its pixels have. Pixels without a label (void) belong to no mask and stay so, unless
+asked for: then they are masks of their own, without a label.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def own_label_masks(
     superpixel_settings: SuperpixelSettings | None = None,
     object_maps: Path | None = None,
     min_area: int = 16,
+    void: bool = False,
     progress: bool = True,
 ) -> MaskSet:
     """Cut the labels of every image of a split.
@@ -37,6 +39,7 @@ def own_label_masks(
             `object_maps` is given.
         object_maps: folder of PNGs, one per image, 0 = covered by no mask.
         min_area: smaller masks, in pixels, are left out; their pixels stay as they are.
+        void: whether areas without a label are masks, too; of a superpixel or given mask its part without one.
         progress: show a bar.
 
     Raises:
@@ -55,9 +58,10 @@ def own_label_masks(
         elif superpixel_settings is not None:
             objects = superpixels(split.image(name), superpixel_settings)
         else:
-            objects = connected_regions(given, background=classes.ignore_index, connectivity=2).astype(np.int32)
-        maps[name], labels[name] = cut(given, objects, classes, min_area)
-    carried = {label for of_image in labels.values() for label in of_image.values()}
+            outside = -1 if void else classes.ignore_index
+            objects = connected_regions(given.astype(np.int16), background=outside, connectivity=2).astype(np.int32)
+        maps[name], labels[name] = cut(given, objects, classes, min_area, void)
+    carried = {label for of_image in labels.values() for label in of_image.values()} - {classes.ignore_index}
     if not carried:
         raise ValueError(f"{split.names[0]} and all others: expected labels to correct, found none but void")
     if not split.ids_are_told and len(classes) == 2 and carried == {0}:
@@ -73,7 +77,7 @@ def own_label_masks(
 
 
 def cut(
-    labels: np.ndarray, objects: np.ndarray, classes: Classes, min_area: int = 1
+    labels: np.ndarray, objects: np.ndarray, classes: Classes, min_area: int = 1, void: bool = False
 ) -> tuple[np.ndarray, dict[int, int]]:
     """Masks of one image.
 
@@ -81,21 +85,25 @@ def cut(
         labels: (H, W) uint8, 0..K-1 or void.
         objects: (H, W) integers >= 0.
         classes: the class list.
-        min_area: masks of fewer labelled pixels are left out.
+        min_area: masks of fewer pixels, counted among those that have a label or among those that have none, are left
+            out.
+        void: whether what lies in a mask without a label is a mask, too; its id is larger than all of `objects`.
 
     Returns:
         (H, W) object map with the same ids in the smallest type that holds them, 0 where there is no label or the mask
         is too small; and the label of each mask, the most frequent one inside, ties to the lower class.
     """
     k = len(classes)
-    objects = np.where(labels < k, objects, 0)
-    pairs = objects.ravel().astype(np.int64) * k + np.minimum(labels.ravel(), k - 1)
-    counts = np.bincount(pairs, minlength=(int(objects.max()) + 1) * k).reshape(-1, k)  # (ids, K)
+    apart = np.where(objects > 0, objects + int(objects.max()), 0) if void else 0
+    objects = np.where(labels < k, objects, apart)
+    pairs = objects.ravel().astype(np.int64) * (k + 1) + np.minimum(labels.ravel(), k)
+    counts = np.bincount(pairs, minlength=(int(objects.max()) + 1) * (k + 1)).reshape(-1, k + 1)  # (ids, K + 1)
     large = counts.sum(1) >= min_area
     large[0] = False
     kept = np.where(large[objects], objects, 0)
     ids = np.flatnonzero(large)
-    label_of = dict(zip(ids.tolist(), counts[ids].argmax(1).tolist(), strict=True))
+    carried = np.append(np.arange(k), classes.ignore_index)[counts[ids].argmax(1)]
+    label_of = dict(zip(ids.tolist(), carried.tolist(), strict=True))
     return kept.astype(np.min_scalar_type(int(kept.max()))), label_of
 
 

@@ -35,6 +35,7 @@ class PseudoLabels(Settings):
         object_maps, labels: the two folders, for ``folders``; for ``own_labels`` the masks may be given as object maps.
         superpixels: how images are cut up, for ``superpixels``, and for ``own_labels`` where wanted.
         min_area: of ``own_labels``: regions of fewer pixels than this, >= 1, belong to no mask and stay as they are.
+        void: of ``own_labels``: whether areas without a label are masks, too, so that they may be given one.
     """
 
     kind: Literal["simulated", "folders", "own_labels", "superpixels", "ground_truth"] = "simulated"
@@ -44,6 +45,7 @@ class PseudoLabels(Settings):
     labels: Folder | None = None
     superpixels: SuperpixelSettings | None = None
     min_area: int = Field(16, ge=1, strict=True)
+    void: bool = Field(False, strict=True)
 
     @model_validator(mode="after")
     def _folders_are_given(self) -> PseudoLabels:
@@ -53,6 +55,8 @@ class PseudoLabels(Settings):
             if self.labels is not None or (self.object_maps is not None and self.superpixels is not None):
                 raise ValueError("kind: 'own_labels' takes object_maps or superpixels or none, no labels")
             return self
+        if self.void:
+            raise ValueError(f"kind: {self.kind!r} takes no void, which is of 'own_labels'")
         given = [folder is not None for folder in (self.object_maps, self.labels)]
         if self.kind == "folders" and not all(given):
             raise ValueError("kind: 'folders' needs object_maps and labels")

@@ -36,7 +36,8 @@ def make_masks(given: PseudoLabels, dataset: Dataset, progress: bool = True) -> 
     if given.object_maps is not None and given.labels is not None:
         return MaskSet.from_folders(given.object_maps, given.labels, classes, train.names)
     if given.kind == "own_labels":
-        return own_label_masks(train, classes, given.superpixels, given.object_maps, given.min_area, progress)
+        cutting = (given.superpixels, given.object_maps, given.min_area, given.void)
+        return own_label_masks(train, classes, *cutting, progress)
     if given.superpixels is not None:
         return partition(train, classes, given.superpixels, progress=progress)
     if given.kind == "ground_truth":

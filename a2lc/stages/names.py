@@ -22,6 +22,8 @@ def masks_name(given: PseudoLabels, dataset: Dataset) -> str:
         source |= {"content": labels_hash(dataset.train)}
     else:
         del source["min_area"]  # means nothing there, and masks kept by earlier versions keep their names
+    if not given.void:  # likewise
+        del source["void"]
     return f"{dataset.name}-masks-{fingerprint({'data': data_hash(dataset), 'pseudo_labels': source})}"
 
 
