@@ -46,6 +46,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"a2lc needs Python 3.11 or later, and $(PYTHON) is {v[0]}.{v[1]}; name another: make setup PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu: sudo apt-get install -y $$(basename $(PYTHON))-venv" >&2; exit 1; }
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	@echo "Installing a2lc with its tests' tools into .venv, about 6 GB: three to five minutes, in which pip says nothing."
 	$(INSTALL) --editable '.[dev]'
 	@# groundingdino-py brings opencv-python, which overwrites the contrib modules where it is unpacked after them
 	$(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
