@@ -64,7 +64,8 @@ lint: $(STAMP)
 	$(RUN) mypy
 
 test: lint
-	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile
+	@# in the order of tests/conftest.py, not the files with the most tests first
+	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 	$(MAKE) --no-print-directory --jobs 2 test-quickstart test-notebooks
 
 # Side by side: runs that both need are played by one, and the other waits for them.
