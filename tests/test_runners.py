@@ -43,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     profile = "profile: {name: of_the_profile, figures_dir: results}\n"
     (tmp_path / "project" / "notebooks" / "params" / "toy.yaml").write_text(profile)
     (tmp_path / "foreign").mkdir()
-    shutil.copytree(ROOT / "a2lc", tmp_path / "project" / "a2lc", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "a2lc", tmp_path / "project" / "a2lc")  # as compiled: each process would do so anew
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "project"))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     return tmp_path
