@@ -210,8 +210,8 @@ def test_labels_that_are_missing_or_have_changed_are_named(answered: Run, tmp_pa
 def test_a_run_that_kept_no_hashes_is_written_back_where_nothing_changed(answered: Run, tmp_path: Path) -> None:
     """Runs of earlier versions."""
     shutil.copytree(answered.path.parent, tmp_path / "runs")
-    (kept,) = (tmp_path / "runs").rglob(LABEL_HASHES)
-    kept.unlink()
+    for kept in [*(tmp_path / "runs").rglob(LABEL_HASHES)]:
+        kept.unlink()
     root = tmp_path / "data"
     shutil.copytree(answered.config.root, root)
     moved = Run(tmp_path / "runs" / answered.path.name, answered.config.model_copy(update={"root": root}))

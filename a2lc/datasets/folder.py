@@ -85,7 +85,7 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
         warnings.warn(note, stacklevel=2)
     for labels in (files.ground_truth, files.labels):
         if stray := [path for name, path in labels.items() if name not in files.images]:
-            expected = f"expected an image of that name in {layout.images}"
+            expected = f"expected an image of that name in {layout.pairs or layout.images}"
             raise ValueError(f"{stray[0]}: {expected}, found none ({len(stray)} such)")
     train, val = _splits(folder, layout, files)
     values = LabelValues.of(layout, classes, colours)
@@ -102,20 +102,17 @@ def _splits(root: Path, layout: Layout, files: OwnFiles) -> tuple[tuple[str, ...
     train, val = _listed(root, "train", layout, files), _listed(root, "val", layout, files) or ()
     if layout.correct == "all":
         train, val = None if train is None else tuple(dict.fromkeys((*train, *val))), ()
-    elif layout.correct is None and (kept := [name for name in val if name in files.labels]):
-        told = f"write `correct: all` into {root / DATASET} to correct them, too, or `correct: train`"
-        warnings.warn(
-            f"{root / 'val.txt'}: the labels of its {len(kept)} images are not corrected; {told}", stacklevel=3
-        )
-    if train is not None:
-        return train, val
-    train = tuple(name for name in files.images if name not in set(val))
-    if not train:
-        raise ValueError(f"{root / 'val.txt'}: lists every image, expected some left to train on")
-    if files.labels and (bare := [name for name in train if name not in files.labels]):
-        found = f"{len(bare)} images have no label and are left out: {some_of(bare)}"
-        warnings.warn(f"{layout.where(root, 'labels')}: {found}; train.txt may list them", stacklevel=3)
-        train = tuple(name for name in train if name in files.labels)
+    if train is None:
+        train = tuple(name for name in files.images if name not in set(val))
+        if not train:
+            raise ValueError(f"{root / 'val.txt'}: lists every image, expected some left to train on")
+        if files.labels and (bare := [name for name in train if name not in files.labels]):
+            found = f"{len(bare)} images have no label and are left out: {some_of(bare)}"
+            warnings.warn(f"{layout.where(root, 'labels')}: {found}; train.txt may list them", stacklevel=3)
+            train = tuple(name for name in train if name in files.labels)
+    if layout.correct is None and (kept := [name for name in val if name in files.labels]):
+        told = f"{len(kept)} images of val.txt have labels that are not corrected: {some_of(kept)}"
+        warnings.warn(f"{root}: {told}; say in {DATASET} `correct: all`, or `correct: train`", stacklevel=3)
     return train, val
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -183,6 +184,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
             hashes[str(name)] = hashlib.sha256(data).hexdigest()
             with atomic(file) as temporary:
                 temporary.write_bytes(data)
+            shutil.copymode(path, file)
             changed = np.where(np.isin(objects, part["mask_id"]), objects, 0)
             write_label_png(partial / "masks" / f"{name}.png", changed)
             overlay = draw_changes(split.image(str(name)), objects, part, masks.classes)
