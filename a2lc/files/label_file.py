@@ -50,8 +50,9 @@ class LabelFile:
     name: object
 
     def __post_init__(self) -> None:
+        image = self._image
         try:
-            self._check()
+            self._check(image)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
 
@@ -59,13 +60,13 @@ class LabelFile:
     def _image(self) -> Image.Image:
         return decoded(self.data, self.name)
 
-    def _check(self) -> None:
-        kind, mode = self._image.format, self._image.mode
+    def _check(self, image: Image.Image) -> None:
+        kind, mode = image.format, image.mode
         if kind == "JPEG" or (kind == "WEBP" and b"VP8L" not in self.data):
             raise ValueError(f"expected ids, found a {kind} picture, which blurs them: save labels as PNG")
         if kind == "TIFF":
             tiff.check_tiff(self.data)
-        elif (pictures := getattr(self._image, "n_frames", 1)) != 1:
+        elif (pictures := getattr(image, "n_frames", 1)) != 1:
             raise ValueError(f"expected one picture, found {pictures} in one file")
         if kind == "PNG" and self.data[24] == 16 and self.data[25] != 0:
             raise ValueError("expected 8 bits per channel of a colour picture, found 16")
