@@ -46,7 +46,9 @@ def files_below(folder: Path) -> list[str]:
                     raise ValueError(f"{at}: expected file names in UTF-8, found {ascii(entry.name)}")
                 if not entry.is_dir():
                     found.append(f"{before}{entry.name}")
-                elif (real := os.path.realpath(entry.path)) not in above:
+                    continue
+                real = os.path.realpath(entry.path)
+                if not any(folder == real or folder.startswith(os.path.join(real, "")) for folder in above):
                     look(Path(entry.path), f"{before}{entry.name}/", (*above, real))
 
     look(folder, "", (os.path.realpath(folder),))
