@@ -118,7 +118,7 @@ def test_a_value_for_void_may_belong_to_a_class(tmp_path: Path) -> None:
 def test_void_needs_a_value_where_it_is_the_answer(tmp_path: Path) -> None:
     root = dataset(tmp_path / "data", (0, 255, 0), ids="ids: {0: background, 255: object}")
     run = answered(root, {"object": "void"})
-    with pytest.raises(ValueError, match=r"dataset\.yaml: ids: expected a value for void, the answer to some"):
+    with pytest.raises(ValueError, match=r"s0\.png: ids: expected a value for void, the answer to some .* VALUE: void"):
         write_back(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (root / "dataset.yaml").write_text("ids: {0: background, 255: object, 9: void}")
@@ -131,16 +131,20 @@ def test_void_needs_a_value_where_it_is_the_answer(tmp_path: Path) -> None:
     [
         ("ids: {0: background, 255: objct}", "255: expected a class or void, found 'objct'; did you mean 'object'"),
         ("ids: {0: background}", "expected a value for every class, found none for 'object'"),
-        ("ids: {0: background, 256: object}", r"expected values in 0\.\.255, found 256"),
-        ("ids: {background: 0, object: 255}", r"expected values in 0\.\.255, found 'background'"),
-        ("ids: [0, 255]", "expected the field ids, value: class or void, found ids"),
-        ("id: {0: background}", "expected the field ids, value: class or void, found id"),
+        ("ids: {0: background, 65536: object}", r"expected values in 0\.\.65535, ranges .*, found '65536'"),
+        ("ids: {background: 0, object: 255}", "background: expected a class or void, found '0'"),
+        ("ids: [0, 255]", "expected a mapping, found a list"),
+        ("id: {0: background}", "no such key; did you mean 'ids'"),
+        ("ids: {0: background, 0: object}", "expected each key once, found 0 twice"),
+        ("ids: {0-9: background, 5: object}", "expected each value once, found 5 twice"),
+        ("ids: {9-0: background, 5: object}", "ranges such as 24-33, or else, found '9-0'"),
+        ("ids: {0: background, else: object}", "found none for 'object'"),
         ("ids: {0: [", "damaged YAML"),
     ],
 )
 def test_a_wrong_dataset_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
     root = dataset(tmp_path / "data", (0, 255, 0), ids=text)
-    with pytest.raises(ValueError, match=rf"dataset\.yaml: .*{message}") as refused:
+    with pytest.raises(ValueError, match=rf"dataset\.yaml(, line 1)?: .*{message}") as refused:
         load_dataset("folder", root)
     assert "\n" not in str(refused.value)
 

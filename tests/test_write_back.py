@@ -22,15 +22,16 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Classes, Experiment, Run, load_dataset
-from a2lc.files import read_label_png, write_text
+from a2lc.files import LabelFile, read_label_png, write_text
+from a2lc.files.png import SIGNATURE, with_pixels
+from a2lc.files.png import png_chunk as packed
+from a2lc.files.png import png_chunks as chunks
 from a2lc.human import Queue, next_round
 from a2lc.human.cli import app
 from a2lc.human.exports import export_coco, export_png, export_voc, run_lengths
-from a2lc.human.png import SIGNATURE, read_ids, with_ids
-from a2lc.human.png import _chunks as chunks
-from a2lc.human.png import _packed as packed
 from a2lc.human.write_back import CHANGES, apply_changes, revert_changes, write_back, write_changes
 from a2lc.pseudo_labels.own_labels import cut, own_label_masks
+from a2lc.stages.names import LABEL_HASHES
 
 SIZE = (48, 64)
 NAMES = ("grass", "rock", "water")
@@ -66,7 +67,7 @@ def draw(root: Path) -> Path:
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
     (root / "classes.txt").write_text("grass 30 160 30\nrock 120 120 120\nwater 20 60 200\n")
-    (root / "notes.txt").write_text("mine")
+    (root / "dataset.yaml").write_text("correct: train  # without the labels of val.txt\n")
     (root / "val.txt").write_text("s4\n")  # without ground truth
     for i, mode in enumerate(MODES):
         ids = np.zeros(SIZE, np.uint8)
@@ -93,6 +94,14 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for position, query in enumerate(queue.queries):
         queue.answer(("confirm", "void", *[(query.label + 1) % 3] * 3)[position])
     return next_round(run, device="cpu", progress=False)
+
+
+def read_ids(data: bytes) -> np.ndarray:
+    return LabelFile(data, "label file").ids()
+
+
+def with_ids(data: bytes, ids: np.ndarray) -> bytes:
+    return LabelFile(data, "label file").with_ids(ids)
 
 
 def header(data: bytes) -> tuple[int, ...]:
@@ -197,16 +206,42 @@ def test_labels_that_are_missing_or_have_changed_are_named(answered: Run, tmp_pa
     shutil.copytree(answered.config.root, root)
     moved = Run(answered.path, answered.config.model_copy(update={"root": root}))
     assert len(write_changes(moved, tmp_path / "moved")) == 4, "the same files elsewhere"
-    label = root / "labels" / "s0.png"
+    names = pd.read_csv(tmp_path / "moved" / CHANGES)["image"].unique()
+    label, gone = (root / "labels" / f"{name}.png" for name in names[:2])
     ids = read_label_png(label)
     label.write_bytes(with_ids(label.read_bytes(), np.where(ids == 0, 1, ids)))
-    with pytest.raises(ValueError, match=r"labels: these are not the labels that folder-a2lc-s\d+-.* began with"):
-        write_changes(moved, tmp_path / "changes")
-    with pytest.raises(ValueError, match=r"data\.masks: wanted"):
+    gone.unlink()
+    for name in names[2:]:  # an image that was added since is in nobody's way
+        for old in (root / "images" / f"{name}.jpg", root / "labels" / f"{name}.png"):
+            shutil.copy(old, old.with_stem("added"))
+    with pytest.warns(UserWarning, match=rf"1 images have no label and are left out: {names[1]}; train\.txt"):
+        told = rf"^2 label files have changed since folder-.* left alone, and .*{names[0]}\.png: has other .*{names[1]}"
+        with pytest.raises(ValueError, match=told):
+            write_back(moved, tmp_path / "out")
+    assert {*pd.read_csv(tmp_path / "out" / "changes" / CHANGES)["image"]} == {*names[2:]}
+    for name in names[2:]:
+        assert (read_label_png(tmp_path / "out" / "labels" / f"{name}.png") == answered.masks().label_map(name)).all()
+    assert (tmp_path / "out" / "labels" / label.name).read_bytes() == label.read_bytes()
+    with pytest.raises(ValueError, match=r"data\.images: wanted"), pytest.warns(UserWarning, match="left out"):
         a2lc.run(moved.config, answered.path.parent, device="cpu", progress=False)
-    label.unlink()
-    with pytest.raises(ValueError, match=r"s0: has no labels to correct \(of dataset 'folder': labels/s0\.png\)"):
+    (root / "train.txt").write_text(f"{names[1]}\n{names[0]}\n")
+    with pytest.raises(ValueError, match=rf"{names[1]}: has no labels to correct \(of dataset 'folder': labels/"):
         a2lc.run(moved.config, tmp_path / "runs", device="cpu", progress=False)
+
+
+def test_a_run_that_kept_no_hashes_is_written_back_where_nothing_changed(answered: Run, tmp_path: Path) -> None:
+    """Runs of earlier versions."""
+    shutil.copytree(answered.path.parent, tmp_path / "runs")
+    for kept in [*(tmp_path / "runs").rglob(LABEL_HASHES)]:
+        kept.unlink()
+    root = tmp_path / "data"
+    shutil.copytree(answered.config.root, root)
+    moved = Run(tmp_path / "runs" / answered.path.name, answered.config.model_copy(update={"root": root}))
+    assert len(write_changes(moved, tmp_path / "changes")) == 4
+    label = root / "labels" / "s0.png"
+    label.write_bytes(with_ids(label.read_bytes(), 2 - read_label_png(label) % 3))
+    with pytest.raises(ValueError, match=r"data: these are not the labels that folder-a2lc-s\d+-.* began with"):
+        write_changes(moved, tmp_path / "others")
 
 
 # ------------------------------------------------------------------------------------------------ the list of changes
@@ -324,18 +359,19 @@ def test_files_that_the_list_was_not_made_from_are_never_touched(answered: Run, 
     label = root / "labels" / f"{names[-1]}.png"
     original = label.read_bytes()
     Image.fromarray(np.zeros(SIZE, np.uint8)).save(label)
-    before = files_of(root)
-    with pytest.raises(
-        ValueError, match=rf"1 files are not the label files that the list was made from.*{names[-1]}\.png"
-    ):
+    before, others = files_of(root), len(names) - 1
+    told = rf"1 files are not the label files that the list was made from.* {others} others were ch.*{names[-1]}\.png"
+    with pytest.raises(ValueError, match=told):
         apply_changes(changes, root)
-    with pytest.raises(ValueError, match="1 files are not what these changes make of the label files"):
+    after = files_of(root)
+    assert {name for name in after if after[name] != before[name]} == {f"labels/{name}.png" for name in names[:-1]}
+    with pytest.raises(
+        ValueError, match=f"1 files are not what these changes make.* and {others} others were put back"
+    ):
         revert_changes(changes, root)
     assert files_of(root) == before
     label.unlink()
-    with pytest.raises(
-        FileNotFoundError, match=rf"{names[-1]}\.png: no such label file, but .*changes\.csv has changes"
-    ):
+    with pytest.raises(ValueError, match=rf"alone, and {others} others were .*: {names[-1]}, which has no label file"):
         apply_changes(changes, root)
     label.write_bytes(original)
     (changes / "before" / f"{names[0]}.png").write_bytes(original[:-1])
@@ -493,9 +529,9 @@ def test_large_ids_in_16_bits_and_what_is_no_label_png() -> None:
     with pytest.raises(ValueError, match=r"expected ids of 2 x 2 pixels, found \(3, 2\)"):
         with_ids(data, np.zeros((3, 2), int))
     with pytest.raises(ValueError, match="expected a PNG file"):
-        with_ids(b"BM", ids)
+        with_pixels(b"BM", ids)
     with pytest.raises(ValueError, match="damaged or truncated PNG"):
-        with_ids(data[:-12], ids)
+        with_pixels(data[:-12], ids)
     with pytest.raises(ValueError, match="damaged or truncated image"):
         read_ids(data[:40])
 

@@ -187,7 +187,6 @@ class FileSplit(Split):
         ground_truth: name -> label PNG.
         pseudo_labels: name -> label PNG.
         lookup: (256,) int16 from `Classes.lookup`; None: files hold class ids.
-        colours: of classes whose colour somebody has written down; a label PNG with a palette must not contradict them.
 
     Raises:
         ValueError: an image name occurs twice.
@@ -202,23 +201,20 @@ class FileSplit(Split):
         ground_truth: Mapping[str, Path],
         pseudo_labels: Mapping[str, Path] | None = None,
         lookup: np.ndarray | None = None,
-        colours: Mapping[int, tuple[int, int, int]] | None = None,
     ) -> None:
         super().__init__(name, names)
         self._classes = classes
         self._images = images
         self._ground_truth = ground_truth
         self._pseudo_labels = pseudo_labels or {}
-        self.ids_are_told = lookup is not None
         self._lookup = classes.lookup() if lookup is None else lookup
-        self._colours = dict(colours or {})
 
     def image(self, name: str) -> np.ndarray:
         """Read the picture; see `Split.image`. Raises `FileNotFoundError` where there are labels only, too."""
         self._check_name(name)
         if name not in self._images:
             raise FileNotFoundError(f"split {self.name!r}: {name!r} has labels only, no image file")
-        picture = read_image(self._images[name])
+        picture = self._read_image(self._images[name])
         for files in (self._ground_truth, self._pseudo_labels):
             if name in files and picture.shape[:2] != (size := _image_size(files[name])):
                 found = [
@@ -243,26 +239,13 @@ class FileSplit(Split):
         self._check_name(name)
         if name not in files:
             return None
-        path = files[name]
-        ids = read_label_png(path)  # (H, W)
-        labels = self._to_classes(ids, path)
-        if self._colours:
-            self._check_palette(path, ids)
-        return labels
+        return self._read_labels(files[name])
 
-    def _check_palette(self, path: Path, ids: np.ndarray) -> None:
-        """Where a file draws an id in the colour that belongs to another class, one of the two is wrong."""
-        with Image.open(path, formats=FORMATS) as image:
-            palette = image.getpalette() if image.mode == "P" else None
-        class_of = {colour: k for k, colour in self._colours.items()}
-        for file_id in np.unique(ids).tolist() if palette else []:
-            k, drawn = int(self._lookup[file_id]), tuple(palette[3 * file_id : 3 * file_id + 3]) if palette else ()
-            if k in self._colours and drawn != self._colours[k] and drawn in class_of:
-                name, other = self._classes.names[k], self._classes.names[class_of[drawn]]
-                raise ValueError(
-                    f"{path}: id {file_id}, {name!r}, is drawn in {drawn}, which the class list gives to {other!r}; "
-                    "put the classes in the order of the ids, or leave their colours out"
-                )
+    def _read_image(self, path: Path) -> np.ndarray:
+        return read_image(path)
+
+    def _read_labels(self, path: Path) -> np.ndarray:
+        return self._to_classes(read_label_png(path), path)
 
     def _to_classes(self, ids: np.ndarray, path: Path) -> np.ndarray:
         """File ids (H, W) -> class ids (H, W) uint8."""
@@ -279,8 +262,7 @@ class FileSplit(Split):
         allowed = np.flatnonzero(self._lookup != FORBIDDEN)
         runs = np.split(allowed, np.flatnonzero(np.diff(allowed) > 1) + 1)
         ranges = [f"{run[0]}..{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-        void = "" if self.ids_are_told else f", void {self._classes.ignore_index}"
-        return f"{', '.join(ranges)} ({len(self._classes)} classes{void})"
+        return f"{', '.join(ranges)} ({len(self._classes)} classes, void {self._classes.ignore_index})"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,9 @@
-"""The class list of your own data, classes.txt or classes.json, and what the values in its label files mean.
+"""The class list of your own data, classes.txt or classes.json.
 
 A line of classes.txt is ``name`` or ``name r g b``; its position is the class id. Lines that begin with ``#`` say
 nothing. Also read, where every line is of the kind: ``name,r,g,b``, ``r g b name`` (CamVid), ``name:r,g,b::`` (CVAT's
 labelmap.txt) and ``0 name``, ``1 name``, ... What could be meant in two ways is refused: every id behind a heading that
 were taken for a class would be wrong.
-
-Label files hold the ids of classes, unless dataset.yaml says what their values mean::
-
-    ids: {0: background, 255: object}    # value: class or void; several values may mean one, the first is written
 """
 
 from __future__ import annotations
@@ -17,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from a2lc.datasets.base import VOID, Classes, bit_palette
+from a2lc.datasets.layout import DATASET
 from a2lc.datasets.listing import read_lines
-from a2lc.files import nearest, read_json, read_yaml
+from a2lc.files import read_json
+from a2lc.files.label_file import Colour
 
-DATASET = "dataset.yaml"
 WITH_VOID = ("classes", "ignore_index")  # fields of a classes.json that says what void is
-Colour = tuple[int, int, int]
 RGB = r"(?P<r>\d+)%s(?P<g>\d+)%s(?P<b>\d+)"
 FORMS = tuple(
     re.compile(form)
@@ -81,56 +77,6 @@ def read_classes(root: Path, background: str | None = None) -> tuple[Classes, di
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return classes, given
-
-
-def read_ids(root: Path, classes: Classes) -> dict[int, int] | None:
-    """What the values in label files mean, from dataset.yaml: value -> class id or ignore index; None: they are class
-    ids.
-
-    Args:
-        root: the dataset's folder.
-        classes: its class list.
-
-    Raises:
-        ValueError: the file is damaged, has another field than ``ids``, a value outside 0..255, an unknown class, or a
-            class without a value.
-    """
-    path = root / DATASET
-    if not path.is_file():
-        return None
-    found = read_yaml(path)
-    if found.keys() != {"ids"} or not isinstance(found["ids"], dict):
-        raise ValueError(f"{path}: expected the field ids, value: class or void, found {', '.join(found) or 'nothing'}")
-    meaning = {}
-    for value, name in found["ids"].items():
-        if type(value) is not int or not 0 <= value <= 255:
-            raise ValueError(f"{path}: ids: expected values in 0..255, found {value!r}")
-        if name != VOID and name not in classes.names:
-            near = nearest(str(name), (*classes.names, VOID))
-            raise ValueError(f"{path}: ids: {value}: expected a class or void, found {name!r}{near}")
-        meaning[value] = classes.ignore_index if name == VOID else classes.index(name)
-    if missing := [name for k, name in enumerate(classes.names) if k not in meaning.values()]:
-        raise ValueError(f"{path}: ids: expected a value for every class, found none for {missing[0]!r}")
-    return meaning
-
-
-def written_values(root: Path, classes: Classes) -> dict[str, int]:
-    """Name of a class, or void -> the value that stands for it in label files. Void has none where dataset.yaml gives
-    its usual value, the ignore index, to a class and no other to void.
-
-    Args:
-        root: the dataset's folder.
-        classes: its class list.
-
-    Raises:
-        ValueError: as `read_ids`.
-    """
-    meaning = read_ids(root, classes)
-    if meaning is None:
-        return {name: k for k, name in enumerate(classes.names)} | {VOID: classes.ignore_index}
-    names = dict(enumerate(classes.names)) | {classes.ignore_index: VOID}
-    values = {} if classes.ignore_index in meaning else {VOID: classes.ignore_index}
-    return values | {names[label]: value for value, label in reversed(meaning.items())}
 
 
 def _from_text(path: Path) -> list[tuple[str, Colour | None]]:

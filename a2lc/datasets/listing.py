@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath, PurePosixPath
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-LABEL_SUFFIXES = (".png",)
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".webp")
 JUNK = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 Root = str | os.PathLike[str] | None
@@ -28,8 +28,35 @@ def check_root(root: Root, dataset: str, layout: str) -> Path:
     return Path(root)
 
 
+def files_below(folder: Path) -> list[str]:
+    """The files in `folder` and below as ``a/b.png``, sorted; those that begin with a dot, and folders that do, are not
+    looked at. Links are followed, but never back to a folder above.
+
+    Raises:
+        ValueError: a name is no text.
+    """
+    found: list[str] = []
+
+    def look(at: Path, before: str, above: tuple[str, ...]) -> None:
+        with os.scandir(at) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name in JUNK:
+                    continue
+                if any("\ud800" <= character <= "\udfff" for character in entry.name):  # bytes that are no UTF-8
+                    raise ValueError(f"{at}: expected file names in UTF-8, found {ascii(entry.name)}")
+                if not entry.is_dir():
+                    found.append(f"{before}{entry.name}")
+                    continue
+                real = os.path.realpath(entry.path)
+                if not any(folder == real or folder.startswith(os.path.join(real, "")) for folder in above):
+                    look(Path(entry.path), f"{before}{entry.name}/", (*above, real))
+
+    look(folder, "", (os.path.realpath(folder),))
+    return sorted(found)  # the same order on every system
+
+
 def index_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
-    """Name without suffix -> file, sorted by name, for every image directly in `folder`.
+    """Name without suffix, ``a`` or ``a/b`` -> file, sorted by name, for every image in `folder` and below.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -37,32 +64,31 @@ def index_files(folder: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> dict[
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected {', '.join(suffixes)} files in it")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):  # the same order on every system
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
-            continue
-        if any("\ud800" <= character <= "\udfff" for character in path.name):  # bytes that are no UTF-8
-            raise ValueError(f"{folder}: expected file names in UTF-8, found {ascii(path.name)}")
-        if path.stem in files:
-            raise ValueError(f"{path}: expected one file per name, found {files[path.stem].name} as well")
-        files[path.stem] = path
-    return files
+    found = (PurePosixPath(file) for file in files_below(folder))
+    return by_name(folder, ((str(file.with_suffix("")), str(file)) for file in found if _ends_in(file, suffixes)))
 
 
-def left_out(folder: Path, suffixes: Sequence[str]) -> str | None:
-    """What `index_files` takes no notice of, as a sentence: files of other kinds, and folders with files in them; None
-    where there is nothing but what systems leave behind."""
-    if not folder.is_dir():
-        return None
-    others = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.name not in JUNK]
-    others = [path for path in others if path.suffix.lower() not in suffixes or path.is_dir()]
-    others = [path for path in others if not path.is_dir() or any(path.rglob("*.*"))]
-    if not others:
-        return None
-    names = ", ".join(path.name + "/" * path.is_dir() for path in others[:3])
-    kinds = " or ".join(suffix.removeprefix(".") for suffix in suffixes)
-    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-    return f"{folder}: left out, as they are no {kinds} files in this folder: {names}{more}"
+def by_name(folder: Path, files: Iterable[tuple[str, str]]) -> dict[str, Path]:
+    """Name -> file, of names and files in `folder`.
+
+    Raises:
+        ValueError: two files of one name.
+    """
+    found: dict[str, Path] = {}
+    for name, file in files:
+        if name in found:
+            raise ValueError(f"{folder / file}: expected one file per name, found {found[name].name} as well")
+        found[name] = folder / file
+    return found
+
+
+def _ends_in(file: PurePath, suffixes: Sequence[str]) -> bool:
+    return file.suffix.lower() in suffixes
+
+
+def some_of(names: Sequence[str]) -> str:
+    """``a, b, c and 2 more``"""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def read_lines(path: Path, what: str) -> list[str]:

@@ -2,7 +2,7 @@
 sentences that say what is wrong."""
 
 from a2lc.files.append_log import AppendLog, Record, timestamp
-from a2lc.files.images import FORMATS, decoded, label_ids, read_image, read_label_png, write_label_png
+from a2lc.files.images import FORMATS, decoded, file_bytes, read_image, write_label_png
 from a2lc.files.io import (
     atomic,
     atomic_folder,
@@ -16,30 +16,35 @@ from a2lc.files.io import (
     read_parquet,
     read_yaml,
     remove_leftovers,
+    remove_leftovers_of,
     write_arrays,
     write_json,
     write_parquet,
     write_text,
 )
-from a2lc.files.locks import is_locked, locked
+from a2lc.files.label_file import LabelFile, colour_of, read_label_png
+from a2lc.files.locks import alone, is_locked, locked
 from a2lc.files.wording import check_whole, differences, is_whole, nearest, one_line
 
 __all__ = [
     "FORMATS",
     "AppendLog",
+    "LabelFile",
     "Record",
+    "alone",
     "atomic",
     "atomic_folder",
     "below",
     "check_whole",
     "check_writable",
+    "colour_of",
     "damaged",
     "decoded",
     "differences",
+    "file_bytes",
     "fingerprint",
     "is_locked",
     "is_whole",
-    "label_ids",
     "locked",
     "missing",
     "nearest",
@@ -51,6 +56,7 @@ __all__ = [
     "read_parquet",
     "read_yaml",
     "remove_leftovers",
+    "remove_leftovers_of",
     "timestamp",
     "write_arrays",
     "write_json",

@@ -4,51 +4,31 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from a2lc.files.io import atomic, damaged
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an RGB image, (H, W, 3) uint8, upright: turned as its EXIF orientation says, as browsers and OpenCV show it.
+def read_image(path: str | os.PathLike[str], upright: bool = True, window: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an RGB image, (H, W, 3) uint8.
+
+    Args:
+        path: the file.
+        upright: turned as its EXIF orientation says, as browsers and OpenCV show it; else as it is stored.
+        window: of grey images of 16 bits: the values that become black and white; else 0 and 65535.
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file is truncated or no image, or has 32 bits per channel; the message names it.
+        ValueError: the file is truncated or no image, or has 32 bits per channel, or 16 of colours where there is a
+            window; the message names it.
     """
-    return np.asarray(decoded(_data(path), path, rgb=True), dtype=np.uint8)
-
-
-def read_label_png(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a map of class ids or mask ids: (H, W), uint8 for 8-bit (grey or palette) files, int32 for 16-bit ones.
-
-    Raises:
-        FileNotFoundError: the file is missing.
-        ValueError: the file is truncated, no image, or has colour channels instead of one id per pixel.
-    """
-    return label_ids(_data(path), path)
-
-
-def label_ids(data: bytes, name: object) -> np.ndarray:
-    """(H, W) uint8 or int32 ids of an image file's content, see `read_label_png`.
-
-    Raises:
-        ValueError: damaged, a JPEG, or colour channels instead of one id per pixel; the message begins with `name`.
-    """
-    image = decoded(data, name)
-    if image.format == "JPEG":
-        raise ValueError(f"{name}: expected ids, found a JPEG picture, which blurs them: save labels as PNG")
-    if image.mode not in ("L", "P", "1", "I", "I;16"):
-        raise ValueError(f"{name}: expected one id per pixel (grey or palette PNG), found mode {image.mode}")
-    values = np.asarray(image)
-    if image.format == "PNG" and (depth := data[24]) in (2, 4) and data[25] == 0:  # grey: Pillow stretches it to 0..255
-        values = values // (255 // (2**depth - 1))
-    return values.astype(np.uint8 if values.dtype in (np.uint8, np.bool_) else np.int32)
+    return np.asarray(decoded(file_bytes(path), path, _Shown(upright, window)), dtype=np.uint8)
 
 
 def write_label_png(path: str | os.PathLike[str], values: np.ndarray, palette: np.ndarray | None = None) -> None:
@@ -74,8 +54,16 @@ def write_label_png(path: str | os.PathLike[str], values: np.ndarray, palette: n
         image.save(temporary, optimize=True)
 
 
-def decoded(data: bytes, name: object, rgb: bool = False) -> Image.Image:
-    """An image with its pixels; upright and converted to 8 bits of red, green and blue where asked for.
+@dataclass(frozen=True)
+class _Shown:
+    """How a picture is shown, see `read_image`."""
+
+    upright: bool
+    window: tuple[int, int] | None
+
+
+def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Image:
+    """An image with its pixels, as they are stored; of `read_image` in 8 bits of red, green and blue.
 
     Raises:
         ValueError: damaged, truncated or no image; the message begins with `name`.
@@ -84,23 +72,47 @@ def decoded(data: bytes, name: object, rgb: bool = False) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            deep = _has_deep_colours(image, data)
             image.load()
-            return _as_rgb(ImageOps.exif_transpose(image)) if rgb else image
+            if shown is None:
+                return image
+            if deep and shown.window is not None:
+                raise ValueError("window: expected grey values of 16 bits, found colours of 16 bits")
+            return _as_rgb(ImageOps.exif_transpose(image) if shown.upright else image, shown.window)
     except UnidentifiedImageError as error:  # whose text is an address in memory
         raise damaged(str(name), f"damaged or truncated image (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
         raise damaged(str(name), f"damaged or truncated image ({error})") from error
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _has_deep_colours(image: Image.Image, data: bytes) -> bool:
+    """Whether the file has several channels of 16 bits, of which Pillow keeps the upper 8."""
+    if image.format == "PNG":
+        return data[24] == 16 and data[25] != 0
+    bits = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImagePlugin.TiffImageFile) else (8,)
+    return len(bits) > 1 and max(bits) > 8
+
+
+def _as_rgb(image: Image.Image, window: tuple[int, int] | None) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("expected 8 or 16 bits per channel, found 32")
     if image.mode.startswith("I;16"):  # Pillow would make white of nearly all values
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        values = np.asarray(image)
+        if window is None:
+            values = values >> 8
+        else:
+            black, white = window
+            values = ((values.astype(np.float32) - black) / (white - black) * 255).round().clip(0, 255)
+        image = Image.fromarray(values.astype(np.uint8))
     return image.convert("RGB")
 
 
-def _data(path: str | os.PathLike[str]) -> bytes:
+def file_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: the file is missing; the message names it.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     return Path(path).read_bytes()

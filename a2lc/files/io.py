@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -25,8 +25,10 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from a2lc.files.locks import alone
 from a2lc.files.wording import one_line
 
+LONGEST_NAME = 255  # bytes, on all usual file systems
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -42,7 +44,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         PermissionError: the folder cannot be written.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    temporary = target.with_name(f".{_stem_of_temporary(target)}.{secrets.token_hex(4)}{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -61,6 +63,12 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _stem_of_temporary(target: Path) -> str:
+    """The stem of a file's name, shortened where it would be too long with what is added to it."""
+    room = LONGEST_NAME - len(os.fsencode(f"..{'0' * 8}{target.suffix}"))
+    return os.fsencode(target.stem)[: max(room, 1)].decode(errors="ignore")
+
+
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, ``.NAME.partial``; on success rename it to `path`, on failure remove it,
@@ -71,6 +79,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         FileExistsError: there is something already.
+        BlockingIOError: another process is writing it.
         OSError: it cannot be written; before anything is made.
     """
     target = Path(path)
@@ -78,15 +87,16 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise FileExistsError(f"{target}: is there already, expected a new folder")
     check_writable(target)
     partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if target.exists():
-            target.rmdir()  # not everywhere can a folder be renamed to one that is there
-        partial.rename(target)
-    finally:
+    with alone(target.with_name(f".{target.name}.lock")):
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            if target.exists():
+                target.rmdir()  # not everywhere can a folder be renamed to one that is there
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
@@ -94,6 +104,17 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
     for path in Path(folder).rglob(".*"):
         if re.fullmatch(r"\..+\.[0-9a-f]{8}(\.\w+)?", path.name) and path.is_file():
             path.unlink()
+
+
+def remove_leftovers_of(files: Iterable[Path]) -> None:
+    """Delete what a process that was killed while it replaced one of these files (`atomic`) left beside it; in a folder
+    of somebody's own, where nothing else may be touched."""
+    endings = {(file.parent, f".{_stem_of_temporary(file)}.", file.suffix) for file in files}
+    for folder in {folder for folder, *_ in endings}:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            found = re.fullmatch(r"(\..+\.)[0-9a-f]{8}(\.\w+)?", path.name)
+            if found and (folder, found[1], found[2] or "") in endings and path.is_file():
+                path.unlink()
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:

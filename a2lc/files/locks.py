@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -66,3 +66,34 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def alone(file: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep other processes from doing the same, and tell them at once; afterwards nothing is left of it.
+
+    Args:
+        file: a hidden file that stands for the work; a folder that is missing is made. One that a killed process left
+            is taken over.
+
+    Raises:
+        BlockingIOError: another process is at work.
+        OSError: nothing can be written there.
+    """
+    path = Path(file)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BlockingIOError(f"{path.parent}: another process is writing there; begin again when it is done") from None
+    except OSError as error:
+        raise OSError(f"{path.parent}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes what is open only later
+            path.unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -3,14 +3,15 @@ corrected copy.
 
 A folder of changes stands for itself:
 
-    changes.csv           a row per mask whose label changed; delete the rows that you do not want, or mend ``after``
-    overlays/<name>.png   each image with these masks, before and after
-    masks/<name>.png      which pixels they are (object map with their ids, 0 elsewhere)
-    before/<name>.png     the label files as they were, byte for byte
-    about.json            the run, the round and the classes
+    changes.csv             a row per mask whose label changed; delete the rows that you do not want, or mend ``after``
+    overlays/<name>.png     each image with these masks, before and after
+    masks/<name>.png        which pixels they are (object map with their ids, 0 elsewhere)
+    before/<name>.<suffix>  the label files as they were, byte for byte
+    about.json              the run, the round, the classes, and what is written for each
 
-Only pixels of these masks are written, into a file that is otherwise as it was (`a2lc.human.png`). A label file that
-is not the one the list was made from is never touched: its SHA-256 is in the list.
+Only pixels of these masks are written, into a file that is otherwise as it was (`a2lc.files.LabelFile`). A label file
+that is not the one the list was made from is never touched: its SHA-256 is in the list. It is named, and the others are
+written.
 """
 
 from __future__ import annotations
@@ -19,27 +20,42 @@ import hashlib
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from a2lc.datasets import Classes, load_dataset
-from a2lc.datasets.base import bit_palette
-from a2lc.datasets.class_list import DATASET, written_values
+from a2lc.datasets import load_dataset
+from a2lc.datasets.class_list import read_classes
+from a2lc.datasets.label_values import LabelValues, WrittenValues
+from a2lc.datasets.layout import read_layout
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files
-from a2lc.files import atomic, atomic_folder, below, read_json, read_label_png, write_json, write_label_png, write_text
+from a2lc.datasets.own_files import own_files
+from a2lc.files import (
+    LabelFile,
+    alone,
+    atomic,
+    atomic_folder,
+    below,
+    read_json,
+    read_label_png,
+    remove_leftovers_of,
+    write_json,
+    write_label_png,
+    write_text,
+)
 from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
 from a2lc.human.checked_csv import Row, read_checked, whole_number
-from a2lc.human.png import read_ids, with_ids
+from a2lc.human.dataset_copy import copy_dataset
 from a2lc.masks import VOID, MaskSet, label_names
-from a2lc.runs import Run
-from a2lc.stages.names import masks_name
+from a2lc.pseudo_labels.own_labels import hash_of
+from a2lc.runs import SHARED, Run
+from a2lc.stages.names import LABEL_HASHES, masks_name
 
-LABELS, CHANGES = "labels", "changes.csv"
+CHANGES, LOCK = "changes.csv", ".a2lc.lock"
 COLUMNS = ("image", "mask_id", "box", "area", "before", "after", "source", "round", "confidence", "sha256")
 PathLike = str | os.PathLike[str]
 
@@ -58,40 +74,15 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
         file.
 
     Raises:
-        ValueError: a run on other labels, label files that have changed since it began, or `out` is not empty.
+        ValueError: a run on other labels, a label file that cannot hold an answer, or `out` is not empty; and, when
+            everything else is written, label files that have changed since the run began, which are left alone.
         FileNotFoundError: the round has no labels yet, or an image is missing.
+        BlockingIOError: another process is writing there.
     """
     if Path(out).exists() and any(Path(out).iterdir()):
         raise ValueError(f"{out}: expected an empty folder for the changes")
-    root, masks = _own_labels(run), run.masks(round)
-    changes = _changes_of(masks)
-    files = index_files(root / LABELS, LABEL_SUFFIXES)
-    split = load_dataset(run.config.dataset, root).train
-    hashes = {}
-    with atomic_folder(out) as partial:
-        for name, part in changes.groupby("image", sort=False):
-            data = files[str(name)].read_bytes()
-            hashes[name] = hashlib.sha256(data).hexdigest()
-            with atomic(partial / "before" / f"{name}.png") as temporary:
-                temporary.write_bytes(data)
-            objects = masks.object_map(str(name))
-            changed = np.where(np.isin(objects, part["mask_id"]), objects, 0)
-            write_label_png(partial / "masks" / f"{name}.png", changed)
-            overlay = draw_changes(split.image(str(name)), objects, part, masks.classes)
-            with atomic(partial / "overlays" / f"{name}.png") as temporary:
-                overlay.save(temporary)
-        about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
-        about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
-        values = written_values(root, masks.classes)
-        classes: dict[str, object] = {"classes": list(masks.classes.names), "void": values.get(VOID)}
-        of_classes = [values[name] for name in masks.classes.names]
-        if VOID not in values or of_classes != [*range(len(of_classes))]:
-            classes["values"] = of_classes
-        if VOID not in values and (changes["after"] == VOID).any():
-            raise ValueError(f"{root / DATASET}: ids: expected a value for void, the answer to some masks, found none")
-        write_json(partial / "about.json", about | classes)
-        changes["sha256"] = changes["image"].map(hashes)
-        write_text(partial / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
+    changes, left = _write_changes(run, out, round)
+    _tell(run, left, f"changes of {changes['image'].nunique()} others are in {out}")
     return changes
 
 
@@ -106,24 +97,26 @@ def apply_changes(changes: PathLike, root: PathLike) -> int:
         The number of files written.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a bad row in ``changes.csv``, or a label file that the list was not made from; each is named, and
-            nothing is written.
+        ValueError: a bad row in ``changes.csv``, each is named, and nothing is written; or, when all others are
+            written, label files that are missing or that the list was not made from: they are left alone.
+        FileNotFoundError: a file of the list is missing.
+        BlockingIOError: another process is writing there.
+        OSError: a file could not be written; the same again goes on.
     """
-    return _replace(changes, root, apply=True)
+    return _replace(Path(changes), Path(root), apply=True)
 
 
 def revert_changes(changes: PathLike, root: PathLike) -> int:
     """Put the label files back as they were, byte for byte; arguments, number returned and errors are those of
     `apply_changes`. A file that holds something else than these changes is never touched."""
-    return _replace(changes, root, apply=False)
+    return _replace(Path(changes), Path(root), apply=False)
 
 
 def write_back(run: Run, out: PathLike, round: int | None = None) -> pd.DataFrame:
     """Copy the dataset of a run on one's own labels, with the labels corrected, and the changes in ``changes/``.
 
-    Files of images without changes are byte for byte those of the dataset; label files keep mode, bit depth, palette
-    and size, unless an id does not fit (`a2lc.human.png.with_ids`). A folder of runs in the dataset is not copied.
+    Files of images without changes are byte for byte those of the dataset; label files keep format, mode, bit depth,
+    palette, size and permissions (`a2lc.files.LabelFile`). What is no image, label or list is not copied.
 
     Args:
         run: a run with ``pseudo_labels`` of kind ``own_labels``.
@@ -136,38 +129,95 @@ def write_back(run: Run, out: PathLike, round: int | None = None) -> pd.DataFram
     Raises:
         ValueError: `out` exists or lies in the dataset; or as `write_changes`.
         FileNotFoundError: as `write_changes`.
+        BlockingIOError: another process is writing there.
         OSError: `out` cannot be written.
     """
-    root, target = _own_labels(run), Path(out)
+    root, target = _root(run), Path(out)
     if target.exists():
         raise ValueError(f"{target}: exists already; expected a new folder for the corrected copy")
     if target.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"{target}: lies in the dataset {root}; expected a folder elsewhere")
-    runs_dir = run.path.parent.resolve()
-
-    def runs(at: str, names: list[str]) -> list[str]:
-        return [name for name in names if Path(at, name).resolve() == runs_dir]
-
     with atomic_folder(target) as partial:
-        shutil.copytree(root, partial, ignore=runs, dirs_exist_ok=True)
-        if (partial / "changes" / CHANGES).is_file():  # the dataset is itself a corrected copy
-            shutil.rmtree(partial / "changes")
-        found = write_changes(run, partial / "changes", round)
+        copy_dataset(root, partial, besides=[run.path.parent])
+        found, left = _write_changes(run, partial / "changes", round)
         apply_changes(partial / "changes", partial)
+    _tell(run, left, f"changes of {found['image'].nunique()} others are in {out}")
     return found
 
 
 # ------------------------------------------------------------------------------------------------ inside
-def _own_labels(run: Run) -> Path:
-    """The dataset's folder, whose labels are those that the run began with."""
+def _root(run: Run) -> Path:
+    """The folder of the dataset, whose labels are those that the run corrects."""
     config = run.config
     if config.pseudo_labels.kind != "own_labels" or config.root is None:
         kind = config.pseudo_labels.kind
         raise ValueError(f"{run.path}: expected a run with pseudo_labels of kind 'own_labels', found {kind!r}")
-    began = read_json(run.path / "provenance.json")["masks"]
-    if masks_name(config.pseudo_labels, load_dataset(config.dataset, config.root)) != began:
-        raise ValueError(f"{config.root / LABELS}: these are not the labels that {run.path.name} began with")
     return config.root
+
+
+def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Write the folder; the changes in it, and the images that were left alone, with the reason."""
+    root, masks = _root(run), run.masks(round)
+    changes, began = _changes_of(masks), _as_it_began(run, root)
+    split, files = load_dataset(run.config.dataset, root).train, _label_files(root)
+    classes, listed = read_classes(root)
+    written = LabelValues.of(read_layout(root, classes.names), classes, listed).written
+    hashes: dict[str, str] = {}
+    left: dict[str, str] = {}
+    with atomic_folder(out) as partial:
+        for name, part in changes.groupby("image", sort=False):
+            try:
+                labels = split.pseudo_labels(str(name))
+            except (ValueError, FileNotFoundError) as error:
+                left[str(name)] = str(error)
+                continue
+            if labels is None or began.get(str(name), "") not in ("", hash_of(labels)):
+                left[str(name)] = f"{files.get(str(name), name)}: {'is gone' if labels is None else 'has other labels'}"
+                continue
+            data, file = (
+                (path := files[str(name)]).read_bytes(),
+                partial / "before" / f"{name}{files[str(name)].suffix}",
+            )
+            objects = masks.object_map(str(name))
+            answers = dict(zip(part["mask_id"].tolist(), part["after"], strict=True))
+            _corrected(LabelFile(data, path), objects, answers, written)  # whether they can be written
+            hashes[str(name)] = hashlib.sha256(data).hexdigest()
+            with atomic(file) as temporary:
+                temporary.write_bytes(data)
+            shutil.copymode(path, file)
+            changed = np.where(np.isin(objects, part["mask_id"]), objects, 0)
+            write_label_png(partial / "masks" / f"{name}.png", changed)
+            overlay = draw_changes(split.image(str(name)), objects, part, masks.classes)
+            with atomic(partial / "overlays" / f"{name}.png") as temporary:
+                overlay.save(temporary)
+        about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
+        about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_json(partial / "about.json", about | written.to_json(masks.classes.names))
+        changes = changes[changes["image"].isin(hashes)].assign(sha256=changes["image"].map(hashes))
+        write_text(partial / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
+    return changes, left
+
+
+def _as_it_began(run: Run, root: Path) -> dict[str, str]:
+    """Image name -> hash of the labels that the run began with; of a run that has not kept them, nothing, where all
+    labels together are those.
+
+    Raises:
+        ValueError: they are not, and which ones cannot be said.
+    """
+    began = read_json(run.path / "provenance.json", "masks")["masks"]
+    if (kept := run.path.parent / SHARED / began / LABEL_HASHES).is_file():
+        return {str(name): str(found) for name, found in read_json(kept).items()}
+    if masks_name(run.config.pseudo_labels, load_dataset(run.config.dataset, root)) != began:
+        raise ValueError(f"{root}: these are not the labels that {run.path.name} began with")
+    return {}
+
+
+def _tell(run: Run, left: Mapping[str, str], others: str) -> None:
+    """What was left alone is an error, after everything else is done."""
+    if left:
+        what = f"{len(left)} label files have changed since {run.path.name} began, so they were left alone"
+        raise ValueError(f"{what}, and {others}: {'; '.join(left.values())}")
 
 
 def _changes_of(masks: MaskSet) -> pd.DataFrame:
@@ -179,25 +229,31 @@ def _changes_of(masks: MaskSet) -> pd.DataFrame:
     return table.assign(box=boxes, **labels)[list(COLUMNS[:-1])]
 
 
-def _replace(changes: PathLike, root: PathLike, apply: bool) -> int:
-    """Replace every label file by what it is to be, when all of them are what they should be."""
-    source, target = Path(changes), Path(root) / LABELS
-    wrong, pending = [], []
-    for name, before, after in _versions(source):
-        file = target / f"{name}.png"
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: no such label file, but {source / CHANGES} has changes for it")
-        old, new = (before, after) if apply else (after, before)
-        if (found := file.read_bytes()) == old != new:
-            pending.append((file, new))
-        elif found != new:
-            wrong.append(str(file))
+def _label_files(root: Path) -> dict[str, Path]:
+    return own_files(root, read_layout(root)).labels
+
+
+def _replace(source: Path, root: Path, apply: bool) -> int:
+    """Replace every label file that is what it should be by what it is to be; then name the others."""
+    files, wrong = _label_files(root), []
+    pending: dict[Path, bytes] = {}
+    with alone(root / LOCK):
+        for name, before, after in _versions(source):
+            old, new = (before, after) if apply else (after, before)
+            real = Path(os.path.realpath(files.get(name, root / name)))  # a link stays one
+            found = real.read_bytes() if real.is_file() else b""
+            if found == old != new and real not in pending:
+                pending[real] = new
+            elif found != new:
+                wrong.append(str(files.get(name, f"{name}, which has no label file")))
+        remove_leftovers_of(Path(os.path.realpath(file)) for file in files.values())
+        for file, content in pending.items():
+            with atomic(file) as temporary:
+                temporary.write_bytes(content)
     if wrong:
         what = "the label files that the list was made from" if apply else "what these changes make of the label files"
-        raise ValueError(f"{len(wrong)} files are not {what}, so none was touched: {', '.join(wrong)}")
-    for file, content in pending:
-        with atomic(file) as temporary:
-            temporary.write_bytes(content)
+        done = f"{len(pending)} others were {'changed' if apply else 'put back'}"
+        raise ValueError(f"{len(wrong)} files are not {what}, so they were left alone, and {done}: {', '.join(wrong)}")
     return len(pending)
 
 
@@ -205,47 +261,41 @@ def _versions(source: Path) -> Iterator[tuple[str, bytes, bytes]]:
     """Name and content, before and after, of every label file in the list."""
     about = read_json(source / "about.json", "classes", "void")
     try:
-        void = 255 if "values" in about else about["void"]  # beside values, what stands for void may be any
-        classes = Classes(tuple(map(str, about["classes"])), bit_palette(len(about["classes"])), void)
-        values = about.get("values", [*range(len(classes))])
-        labels = dict(zip(classes.names, map(int, values), strict=True))
-        labels |= {} if about["void"] is None else {VOID: int(about["void"])}
-        if not all(0 <= value <= 255 for value in labels.values()):
-            raise ValueError(f"expected values in 0..255, found {values}")
+        written = WrittenValues.from_json(about)
+        known = {*map(str, about["classes"]), VOID}
     except (TypeError, ValueError) as error:  # no list, no number
         raise ValueError(f"{source / 'about.json'}: {error}") from error
-    wanted: dict[str, dict[int, int]] = defaultdict(dict)
+    wanted: dict[str, dict[int, str]] = defaultdict(dict)
     hashes: dict[str, str] = {}
 
-    def check(row: Row) -> tuple[str, int, int, str]:
+    def check(row: Row) -> tuple[str, int, str, str]:
         if not below(source / "masks", f"{row['image']}.png").is_file():
             raise ValueError(f"unknown image {row['image']!r}")
-        if row["after"] not in labels:
+        if row["after"] not in known:
             raise ValueError(f"unknown class {row['after']!r}")
-        return row["image"], whole_number(row["mask_id"], "mask_id"), labels[row["after"]], row["sha256"]
+        return row["image"], whole_number(row["mask_id"], "mask_id"), row["after"], row["sha256"]
 
     for name, mask_id, label, sha256 in read_checked(source / CHANGES, ("image", "mask_id", "after", "sha256"), check):
         wanted[name][mask_id] = label
         hashes[name] = sha256
+    files = index_files(source / "before", LABEL_SUFFIXES) if wanted else {}
     for name, new in wanted.items():
-        file = source / "before" / f"{name}.png"
-        before = file.read_bytes()
+        if name not in files:
+            raise FileNotFoundError(f"{source / 'before' / name}.*: no such file, but {source / CHANGES} lists it")
+        before = files[name].read_bytes()
         if hashlib.sha256(before).hexdigest() != hashes[name]:
-            raise ValueError(f"{file}: its SHA-256 is not the one in {source / CHANGES}")
-        yield name, before, _corrected(before, read_label_png(source / "masks" / f"{name}.png"), new, file)
+            raise ValueError(f"{files[name]}: its SHA-256 is not the one in {source / CHANGES}")
+        objects = read_label_png(source / "masks" / f"{name}.png")
+        yield name, before, _corrected(LabelFile(before, files[name]), objects, new, written)
 
 
-def _corrected(before: bytes, objects: np.ndarray, new: dict[int, int], file: Path) -> bytes:
-    """A label file with other labels in some masks."""
-    lookup = np.full(max(int(objects.max()), *new) + 1, -1, dtype=np.int32)
-    lookup[[*new]] = [*new.values()]
-    if missing := sorted(set(new) - set(np.unique(objects).tolist())):
-        raise ValueError(f"{file}: {CHANGES} has changes for mask {missing[0]}, which this image does not have")
-    try:
-        ids = read_ids(before)
-        ids = np.where(lookup[objects] < 0, ids, lookup[objects])
-        after = with_ids(before, ids)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
-    assert (read_ids(after) == ids).all(), f"{file}: was not written as intended"
-    return after
+def _corrected(file: LabelFile, objects: np.ndarray, new: Mapping[int, str], written: WrittenValues) -> bytes:
+    """A label file with other labels in some masks: mask id -> class or void."""
+    if missing := sorted(new.keys() - set(np.unique(objects).tolist())):
+        raise ValueError(f"{file.name}: {CHANGES} has changes for mask {missing[0]}, which this image does not have")
+    if objects.shape != file.size:
+        raise ValueError(f"{file.name}: is {file.size}, its masks are {objects.shape} (height, width)")
+    masks_of: dict[str, list[int]] = defaultdict(list)
+    for mask_id, name in new.items():
+        masks_of[name].append(mask_id)
+    return written.with_names(file, {name: np.isin(objects, ids) for name, ids in masks_of.items()})

@@ -119,6 +119,16 @@ def labels_of(split: Split, name: str) -> np.ndarray:
     return found
 
 
+def label_hashes(split: Split) -> dict[str, str]:
+    """Image name -> SHA-256 over its labels, the first 16 hexadecimal digits; errors are those of `labels_of`."""
+    return {name: hash_of(labels_of(split, name)) for name in split.names}
+
+
+def hash_of(labels: np.ndarray) -> str:
+    """SHA-256 over (H, W) uint8 labels, the first 16 hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(labels).tobytes()).hexdigest()[:16]
+
+
 def labels_hash(split: Split) -> str:
     """SHA-256 over the labels of all images of a split, the first 16 hexadecimal digits; errors are those of
     `labels_of`."""

@@ -14,12 +14,13 @@ from a2lc.files import damaged, differences, fingerprint, locked, read_json, rem
 from a2lc.machine import MissingExtraError, surroundings
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram
+from a2lc.pseudo_labels.own_labels import label_hashes
 from a2lc.pseudo_labels.sources import make_masks
 from a2lc.runs import SHARED, RoundFolder, Run, StageFolder
 from a2lc.segmenter import Segmenter, SegmenterSettings, ignoring_void
 from a2lc.segmenter.settings import PLACES
 from a2lc.stages.context import Context, evaluate
-from a2lc.stages.names import data_hash, masks_name
+from a2lc.stages.names import LABEL_HASHES, data_hash, masks_name
 
 
 def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress: bool) -> tuple[MaskSet, Path]:
@@ -40,6 +41,8 @@ def initial_masks(config: Experiment, dataset: Dataset, runs_dir: Path, progress
         with locked(folder):
             if not (folder / "masks.json").is_file():
                 remove_leftovers(folder)
+                if config.pseudo_labels.kind == "own_labels":  # which of them change later, is found by these
+                    write_json(folder / LABEL_HASHES, label_hashes(dataset.train))
                 make_masks(config.pseudo_labels, dataset, progress).save(folder)
     return MaskSet.load(folder), folder
 

@@ -9,6 +9,10 @@ from a2lc.files import fingerprint
 from a2lc.pseudo_labels.own_labels import labels_hash
 from a2lc.pseudo_labels.settings import PseudoLabels
 
+LABEL_HASHES = (
+    "labels.json"  # beside the masks of one's own labels: image name -> hash of the labels they were cut from
+)
+
 
 def masks_name(given: PseudoLabels, dataset: Dataset) -> str:
     """Name of the folder in which these masks are kept. Labels that came with the images are part of it: when their
