@@ -56,23 +56,32 @@ class Inspection:
         return tuple(suspicion for suspicion in self.suspicions if suspicion.certain)
 
     @property
+    def proposes(self) -> bool:
+        """Whether `proposal.write_proposal` has something to write."""
+        return bool(self.found.rows) and (
+            any(suspicion.lines for suspicion in self.suspicions) or self.found.told.classes is None
+        )
+
+    @property
     def short(self) -> str:
         """A few lines: counts, classes, suspicions."""
-        lines = [*self._counts()[:2], self._classes_in_a_line()]
+        lines = [*self.counts[:2], self._classes_in_a_line()]
         lines += [str(suspicion).partition("\n")[0] for suspicion in self.suspicions[:2]]
         if self.suspicions:
-            lines += [f"{self._verdict()}; what to do: a2lc inspect {self.root}"]
+            lines += [f"{self.verdict}; what to do: a2lc inspect {self.root}"]
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        parts = ["\n".join(self._counts())]
+        parts = ["\n".join(self.counts)]
         if len(self.classes):
             parts += [classes_as_text(self.classes)]
         parts += ["\n".join(self.left_out)] if self.left_out else []
         parts += [str(suspicion) for suspicion in self.suspicions]
-        return "\n\n".join([*parts, self._verdict()])
+        return "\n\n".join([*parts, self.verdict])
 
-    def _verdict(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """How many errors there are, and things to look at."""
         doubts = len(self.suspicions) - len(self.errors)
         if not self.suspicions:
             return "nothing suspicious"
@@ -85,7 +94,9 @@ class Inspection:
             if count
         )
 
-    def _counts(self) -> list[str]:
+    @property
+    def counts(self) -> list[str]:
+        """How many pictures and labels there are, and of which sizes and kinds: a line each."""
         found = self.found
         labelled = sum(row.label_file is not None for row in found.rows)
         lists = [f"{split}.txt {len(names):,}" for split, names in found.lists.items()]
