@@ -137,10 +137,10 @@ def inspect(root: str | os.PathLike[str], *, thorough: bool = True, progress: bo
 
 
 def percent(share: float) -> str:
-    """``12 %``, ``0.3 %`` or ``< 0.1 %``"""
+    """``12 %``, ``0.3 %``, ``< 0.1 %`` or ``0 %``"""
     if 0 < share < 0.001:
         return "< 0.1 %"
-    return f"{100 * share:.{0 if share >= 0.1 else 1}f} %"
+    return f"{100 * share:.{1 if 0 < share < 0.1 else 0}f} %"
 
 
 def classes_as_text(table: pd.DataFrame) -> str:

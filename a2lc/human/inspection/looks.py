@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,4 +178,4 @@ def _why(error: Exception, path: Path) -> str:
     told = one_line(error) or type(error).__name__
     if "cannot identify image" in told:
         return f"no picture that can be read ({', '.join(FORMATS)})"
-    return told.removeprefix(f"{path}: ").removeprefix(f"{path.name}: ")
+    return re.sub(rf"^(({re.escape(str(path))}|{re.escape(path.name)}): )+", "", told)

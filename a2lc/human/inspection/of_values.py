@@ -209,7 +209,7 @@ def _palettes(found: Found) -> Iterator[Suspicion]:
 
 def _never(found: Found, pixels: Pixels) -> Iterator[Suspicion]:
     classes = found.told.classes
-    if classes is None or only_black_and_white(found, pixels):
+    if classes is None or only_black_and_white(found, pixels) or unknown_values(found, pixels):
         return
     present = {found.meaning(LabelLook(is_colour=is_colour), value) for is_colour, value in pixels}
     never = [name for k, name in enumerate(classes.names) if k not in present]

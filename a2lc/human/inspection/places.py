@@ -132,9 +132,15 @@ def _rating(pair: Pair, looks_labelled: _Looks) -> float:
 
 
 def _plainness(pair: Pair) -> tuple[float, ...]:
-    """Of places that say the same, the plain ones: folders, deep ones, short."""
+    """Of places that say the same, the plain ones: folders of their own, deep ones, short."""
     both = (pair.images, pair.labels)
-    folders = sum(NAME not in place for place in both)
+
+    def folder(place: str, other: str) -> int:
+        """1 of a folder of its own, -1 of one that holds the other place as well, 0 of a pattern."""
+        is_own = place != "." and not f"{other}/".startswith(f"{place}/")
+        return 0 if NAME in place else 1 if is_own else -1
+
+    folders = folder(*both) + folder(*both[::-1])
     depth = sum(place.count("/") for place in both)
     return folders, depth, -len("".join(both))
 
