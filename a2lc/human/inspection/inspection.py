@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,11 +65,10 @@ class Inspection:
 
     @property
     def short(self) -> str:
-        """A few lines: counts, classes, suspicions."""
+        """Three to five lines: counts, classes, the first of the suspicions."""
         lines = [*self.counts[:2], self._classes_in_a_line()]
-        lines += [str(suspicion).partition("\n")[0] for suspicion in self.suspicions[:2]]
         if self.suspicions:
-            lines += [f"{self.verdict}; what to do: a2lc inspect {self.root}"]
+            lines += [self.suspicions[0].headline, f"{self.verdict}: a2lc inspect {shlex.quote(str(self.root))}"]
         return "\n".join(lines)
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from a2lc.datasets.listing import IMAGE_SUFFIXES, some_of
 from a2lc.human.inspection.found import PAIRS, Found, Row
@@ -17,12 +18,13 @@ def of_files(found: Found) -> Iterator[Suspicion]:
     """All of them."""
     yield from (Suspicion(error, certain=True) for error in found.told.errors)
     if not found.rows:
-        kinds = ", ".join(IMAGE_SUFFIXES)
-        yield Suspicion(
-            f"no pictures ({kinds}) in {found.root}",
-            "expected images/, labels/ and classes.txt, or files such as a.jpg with a_mask.png",
-            certain=True,
-        )
+        pictures = [file for file in found.all_files if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
+        what = f"no pictures ({', '.join(IMAGE_SUFFIXES)}) in {found.root}"
+        if pictures:
+            what = f"no folder images/, and no label files that fit the {plural(len(pictures), 'picture')} that are "
+            what += f"there: {some_of(pictures)}"
+        advice = "expected images/ and labels/ with the same names, or files such as a.jpg with a_mask.png"
+        yield Suspicion(what, advice, certain=True)
         return
     for check in (_places, _damaged, _sizes, _orientation, _without, _lists, _duplicates, _window):
         yield from check(found)
@@ -41,7 +43,7 @@ def _places(found: Found) -> Iterator[Suspicion]:
     lines = [f"images: {_place(found.guessed[0].images)}", f"labels: {_place(found.guessed[0].labels)}"]
     if found.told.layout.pairs is not None:
         lines = [f"pairs: {PAIRS}"]
-    yield Suspicion(what, write_command(found.root), certain=True, lines=tuple(lines))
+    yield Suspicion(what, f"to write this down: {write_command(found.root)}", certain=True, lines=tuple(lines))
 
 
 def _place(place: str) -> str:

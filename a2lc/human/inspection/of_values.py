@@ -95,7 +95,7 @@ def _without_classes(found: Found, pixels: Pixels) -> Iterator[Suspicion]:
     ids = sorted(value for is_colour, value in pixels if not is_colour and value != WHITE)
     gaps = bool(ids) and ids != [*range(len(ids))] and not only_black_and_white(found, pixels)
     what += some_values(pixels) + (", with gaps between the ids" if gaps else "")
-    yield Suspicion(what, f"{write_command(found.root)}: names are for you to fill in", certain=True)
+    yield Suspicion(what, f"to write one, whose names you fill in: {write_command(found.root)}", certain=True)
 
 
 def _black_and_white(found: Found, pixels: Pixels) -> Iterator[Suspicion]:

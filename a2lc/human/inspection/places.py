@@ -50,9 +50,17 @@ def guess_places(root: Path, files: Sequence[str]) -> list[Pair]:
     pairs: list[Pair] = []
     while len(pairs) < PARTS and (best := _best(left, looks_labelled)) is not None:
         pairs.append(best)
-        used = {*best.image_files.values(), *best.label_files.values()}
-        left = [file for file in left if file not in used]
+        folders = tuple(_folder(place) for place in (best.images, best.labels))
+        left = [file for file in left if not file.startswith(folders)]  # what lies beside them belongs to them
     return pairs
+
+
+def _folder(place: str) -> str:
+    """What files of a place begin with, up to a slash."""
+    before, name, _ = place.partition(NAME)
+    if not name:
+        return "" if place == "." else f"{place}/"
+    return before[: before.rfind("/") + 1]
 
 
 def _best(files: Sequence[str], looks_labelled: _Looks) -> Pair | None:

@@ -31,8 +31,13 @@ class Suspicion:
     lines: tuple[str, ...] = ()
     decided: bool = True
 
+    @property
+    def headline(self) -> str:
+        """What was found, and whether it is certain."""
+        return f"{'ERROR' if self.certain else 'LOOK AT'}: {self.what}"
+
     def __str__(self) -> str:
-        told = [f"{'ERROR' if self.certain else 'LOOK AT'}: {self.what}"]
+        told = [self.headline]
         told += [f"  {self.advice}"] if self.advice else []
         told += [f"  {DATASET}: {line}" for line in self.lines]
         return "\n".join(told)
@@ -46,7 +51,7 @@ def plural(count: int, what: str) -> str:
 
 def write_command(root: Path) -> str:
     """What writes the files that are proposed."""
-    return f"a2lc inspect {shlex.quote(str(root))} --write, writes this down"
+    return f"a2lc inspect {shlex.quote(str(root))} --write"
 
 
 def shown(value: int, is_colour: bool) -> str:
