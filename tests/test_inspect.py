@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from a2lc.cli import app
 from a2lc.datasets import load_dataset
 from a2lc.human.inspection import Inspection, Suspicion
 from a2lc.human.inspection.overlays import overlays
+from a2lc.human.inspection.page import write_page
 from a2lc.human.inspection.proposal import proposed_files, write_proposal
 
 SIZE = (24, 32)  # height, width
@@ -418,18 +421,50 @@ def _bad_words(root: Path) -> None:
     (root / "val.txt").write_text("")
 
 
+def _bad_yaml(root: Path) -> None:
+    dataset(root, [label(0, 1, 7)])
+    (root / "dataset.yaml").write_text("ids: {0: gras}")
+
+
+def _bytes_in_names(root: Path) -> None:
+    dataset(root, [label(0, 1)])
+    with suppress(OSError):  # not every system takes them
+        os.rename(root / "images/s0.png", os.fsencode(root / "images") + b"/\xff.png")
+
+
+def _missing_list(root: Path) -> None:
+    dataset(root, [label(0, 1)])
+    (root / "dataset.yaml").write_text("pairs: gone.txt")
+
+
 def _loop(root: Path) -> None:
     dataset(root, [label(0, 1)])
     (root / "images/again").symlink_to(root, target_is_directory=True)
 
 
-@pytest.mark.parametrize("make", [_no_files, _no_pictures, _rubbish, _two_of_one_name, _bad_words, _loop])
+@pytest.mark.parametrize(
+    "make",
+    [
+        _no_files,
+        _no_pictures,
+        _rubbish,
+        _two_of_one_name,
+        _bad_words,
+        _bad_yaml,
+        _bytes_in_names,
+        _missing_list,
+        _loop,
+    ],
+)
 def test_it_never_fails(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(root := tmp_path / "d")
     found = look(root)
-    assert found.errors or make is _loop
+    assert found.errors or make in (_loop, _bytes_in_names)
     assert str(found) and found.short
     overlays(found)
+    write_page(found, tmp_path / "page")
+    with suppress(FileExistsError):
+        write_proposal(found)
     with pytest.raises(FileNotFoundError, match="no such folder"):
         look(tmp_path / "missing")
 

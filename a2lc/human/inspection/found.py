@@ -132,7 +132,7 @@ def look_into(root: Path, thorough: bool, progress: bool) -> Found:
                 lists[split] = read_names(root / f"{split}.txt")
             except (ValueError, OSError) as error:
                 errors.append(str(error))
-    told = replace(told, layout=layout, errors=tuple(errors))
+    told = replace(told, layout=layout, errors=tuple(dict.fromkeys(errors)))
     labels = files.labels or files.ground_truth
 
     def look(name: str) -> Row:
@@ -173,11 +173,7 @@ def _files(
     try:
         usual = own_files(root, layout)
     except (ValueError, OSError) as error:
-        if said:
-            errors.append(str(error))
-        usual_error = str(error)
-    else:
-        usual_error = ""
+        errors.append(str(error))
     fitting = len(usual.images.keys() & usual.labels.keys())
     strays = usual.labels.keys() - usual.images.keys()
     if said or (usual.images and usual.labels and not strays) or (usual.images and usual.ground_truth):
@@ -185,7 +181,6 @@ def _files(
     used = {path.relative_to(root).as_posix() for path in usual.ground_truth.values()}
     pairs = guess_places(root, [file for file in everything if file not in used])
     if sum(len(pair.image_files) for pair in pairs) <= fitting:
-        errors.extend([usual_error] if usual_error else [])
         return layout, usual, ()
     if len(pairs) == 1:
         guess = replace(layout, images=pairs[0].images, labels=pairs[0].labels)

@@ -66,14 +66,14 @@ class Inspection:
     @property
     def short(self) -> str:
         """Three to five lines: counts, classes, the first of the suspicions."""
-        lines = [*self.counts[:2], self._classes_in_a_line()]
+        lines = [*self.counts[:2], *([self._classes_in_a_line()] if self.found.labelled else [])]
         if self.suspicions:
             lines += [self.suspicions[0].headline, f"{self.verdict}: a2lc inspect {shlex.quote(str(self.root))}"]
         return "\n".join(lines)
 
     def __str__(self) -> str:
         parts = ["\n".join(self.counts)]
-        if len(self.classes):
+        if self.found.labelled:
             parts += [classes_as_text(self.classes)]
         parts += ["\n".join(self.left_out)] if self.left_out else []
         parts += [str(suspicion) for suspicion in self.suspicions]
@@ -104,8 +104,8 @@ class Inspection:
         first = [plural(len(found.rows), "picture"), f"{labelled:,} with labels", *truth, *lists]
         lines = [f"{self.root}: {', '.join(first)}"]
         if len(self.images):
-            sizes = Counter(zip(self.images["width"], self.images["height"], strict=True))
-            lines += [f"pictures: {_most(self.images['kind'])}; {_sizes(sizes)}"]
+            sizes = Counter(row.picture.size[::-1] for row in found.rows if not row.picture.trouble)
+            lines += [f"pictures: {_most(self.images['kind'])}{f'; {_sizes(sizes)}' if sizes else ''}"]
         if labelled:
             lines += [f"labels: {_most(self.images['label_kind'][self.images['label'] != ''])}"]
         return lines

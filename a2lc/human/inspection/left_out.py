@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import PurePosixPath
 
 from a2lc.datasets.listing import IMAGE_SUFFIXES, some_of
+from a2lc.datasets.own_files import LISTS
 from a2lc.human.inspection.found import Found
 from a2lc.human.inspection.suspicion import plural
 
@@ -15,7 +16,7 @@ def left_out(found: Found) -> tuple[str, ...]:
     files = found.files
     read = {*files.images.values(), *files.labels.values(), *files.ground_truth.values(), *files.lists}
     read |= {found.root / f"{split}.txt" for split in found.lists}
-    used = {path.relative_to(found.root).as_posix() for path in read}
+    used = {path.relative_to(found.root).as_posix() for path in read} | {*LISTS}
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for file in found.all_files:
         if file not in used:

@@ -20,6 +20,8 @@ def of_files(found: Found) -> Iterator[Suspicion]:
     if not found.rows:
         pictures = [file for file in found.all_files if PurePosixPath(file).suffix.lower() in IMAGE_SUFFIXES]
         what = f"no pictures ({', '.join(IMAGE_SUFFIXES)}) in {found.root}"
+        if found.told.errors and (pictures or not found.all_files):
+            return  # these say why
         if pictures:
             what = f"no folder images/, and no label files that fit the {plural(len(pictures), 'picture')} that are "
             what += f"there: {some_of(pictures)}"
@@ -60,10 +62,13 @@ def _damaged(found: Found) -> Iterator[Suspicion]:
         what = f"{plural(len(lossy), 'label file')} of a format that blurs ids ({lossy[0][1].kind}): "
         advice = "save the labels as PNG from what they were made with: the values in these files are no longer exact"
         yield Suspicion(what + _names([row for row, _ in lossy]), advice, certain=True)
-    if others := [(row, look) for row, look in labels if not look.lossy]:
-        what = f"{plural(len(others), 'label file')} cannot be read: {_names([row for row, _ in others])} "
-        advice = "replace the files, or remove them: images without a label are left out"
-        yield Suspicion(f"{what}({others[0][1].trouble})", advice, certain=True)
+    reasons: dict[str, list[Row]] = defaultdict(list)
+    for row, look in labels:
+        if not look.lossy:
+            reasons[look.trouble].append(row)
+    for reason, rows in reasons.items():
+        what = f"{plural(len(rows), 'label file')} cannot be read: {_names(rows)} ({reason})"
+        yield Suspicion(what, "replace the files, or remove them: images without a label are left out", certain=True)
 
 
 def _sizes(found: Found) -> Iterator[Suspicion]:
@@ -95,8 +100,10 @@ def _sizes(found: Found) -> Iterator[Suspicion]:
 
 
 def _differs(row: Row, upright: bool) -> bool:
-    known = row.label is not None and row.label.size != (0, 0) and row.picture.size != (0, 0)
-    return known and row.label is not None and row.label.size != row.picture.shown_size(upright)
+    look, picture = row.label, row.picture
+    if look is None or (look.trouble and not look.lossy) or picture.trouble:
+        return False
+    return look.size != picture.shown_size(upright)
 
 
 def _orientation(found: Found) -> Iterator[Suspicion]:

@@ -35,7 +35,7 @@ def of_values(found: Found) -> Iterator[Suspicion]:
     yield from _blurred(found)
     if found.told.classes is None:
         yield from _without_classes(found, pixels)
-    else:
+    elif found.told.values is not None:
         yield from _black_and_white(found, pixels)
         yield from _unknown(found, pixels)
         yield from _palettes(found)

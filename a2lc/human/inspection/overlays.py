@@ -64,7 +64,7 @@ def _chosen(found: Found, count: int) -> list[Row]:
     chosen: list[Row] = []
     seen: set[tuple[bool, int]] = set()
     while left and len(chosen) < count:
-        best = max(left, key=lambda item: _worth(*item, seen, upright))
+        best = max(left, key=lambda item: _worth(item[0], item[1], seen, upright))
         left.remove(best)
         row, look = best
         seen = seen | {(look.is_colour, value) for value in look.values}

@@ -90,7 +90,7 @@ def write_page(inspection: Inspection, folder: Path) -> None:
             counts="\n".join(f"<p>{escape(line)}</p>" for line in inspection.counts),
             verdict=escape(inspection.verdict),
             suspicions=_section("What is suspicious", "\n".join(map(_suspicion, found))) if found else "",
-            classes=_section("Classes", _table(inspection)) if len(inspection.classes) else "",
+            classes=_section("Classes", _table(inspection)) if inspection.found.labelled else "",
             examples=_section("Pictures and labels", "\n".join(figures)) if figures else "",
             left_out=_section("Left out", "\n".join(f"<p>{escape(line)}</p>" for line in inspection.left_out))
             if inspection.left_out
