@@ -506,3 +506,18 @@ def test_labels_are_drawn_on_pictures(tmp_path: Path) -> None:
     void, red = first.labelled[:, : width // 4 - 2], first.labelled[:, width // 4 + 2 : width // 2 - 2]
     assert void.mean() < 0.5 * first.picture[:, : width // 4 - 2].mean()
     assert red[..., 0].min() >= 140 and (first.labelled[:, width // 4 - 1] == 255).all()
+
+
+def test_correct_begins_with_a_look(tmp_path: Path) -> None:
+    def typed(root: Path) -> tuple[str, BaseException | None]:
+        options = ["--runs-dir", str(tmp_path / "runs"), "--budget", "2", "--device", "cpu"]
+        done = CliRunner().invoke(app, ["correct", str(root), *options])
+        return done.stdout, done.exception
+
+    root = dataset(tmp_path / "d", [label(0, 1), label(1, 0)], "grass\nrock\nsnow\n")
+    first = typed(root)[0].splitlines()
+    assert first[0] == f"{root}: 2 pictures, 2 with labels" and first[2] == "pixels: grass 50 %, rock 50 %"
+    assert first[3:5] == ["LOOK AT: 1 class of the list never occurs: snow", f"1 thing to look at: a2lc inspect {root}"]
+    assert "pictures" not in typed(root)[0], "it has been looked at"
+    said, error = typed(dataset(tmp_path / "e", [label(0, 255)] * 2))
+    assert "ERROR: the label files hold nothing but 0 and 255" in said and isinstance(error, ValueError)

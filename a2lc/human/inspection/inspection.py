@@ -98,7 +98,7 @@ class Inspection:
     def counts(self) -> list[str]:
         """How many pictures and labels there are, and of which sizes and kinds: a line each."""
         found = self.found
-        labelled = sum(row.label_file is not None for row in found.rows)
+        labelled = sum(row.name in found.files.labels for row in found.rows)
         lists = [f"{split}.txt {len(names):,}" for split, names in found.lists.items()]
         truth = [f"{len(found.files.ground_truth):,} with ground truth"] if found.files.ground_truth else []
         first = [plural(len(found.rows), "picture"), f"{labelled:,} with labels", *truth, *lists]
@@ -106,7 +106,7 @@ class Inspection:
         if len(self.images):
             sizes = Counter(row.picture.size[::-1] for row in found.rows if not row.picture.trouble)
             lines += [f"pictures: {_most(self.images['kind'])}{f'; {_sizes(sizes)}' if sizes else ''}"]
-        if labelled:
+        if any(row.label_file for row in found.rows):
             lines += [f"labels: {_most(self.images['label_kind'][self.images['label'] != ''])}"]
         return lines
 
