@@ -510,7 +510,7 @@ def test_labels_are_drawn_on_pictures(tmp_path: Path) -> None:
 
 def test_correct_begins_with_a_look(tmp_path: Path) -> None:
     def typed(root: Path) -> tuple[str, BaseException | None]:
-        options = ["--runs-dir", str(tmp_path / "runs"), "--budget", "2", "--device", "cpu"]
+        options = ["--runs-dir", f"{root}_runs", "--budget", "2", "--device", "cpu"]
         done = CliRunner().invoke(app, ["correct", str(root), *options])
         return done.stdout, done.exception
 
