@@ -287,6 +287,11 @@ def test_labels_and_pictures_alone(tmp_path: Path) -> None:
     assert not found.certain and found.what == "1 picture without a label: s1"
     (root / "labels/s0.png").unlink()
     assert only(root).what == "no label files: none fits the names of the 2 pictures"
+    (root / "classes.txt").rename(root / "mine.txt")
+    assert look(root).errors[0].what == "no class list" and not write_proposal(look(root))
+    (root / "mine.txt").rename(root / "classes.txt")
+    (root / "coco.json").write_text("{}")
+    assert only(root).advice == f"if coco.json has labels of another program: a2lc import {root} NEW_FOLDER"
 
 
 def test_lists(tmp_path: Path) -> None:
@@ -295,7 +300,7 @@ def test_lists(tmp_path: Path) -> None:
     (root / "val.txt").write_text("s1\ns2\n")
     (root / "dataset.yaml").write_text("correct: train")
     error, doubt = look(root).suspicions
-    assert error.certain and error.what == "train.txt lists 1 image that are not there: gone"
+    assert error.certain and error.what == "train.txt lists 1 image without a file: gone"
     assert not doubt.certain and doubt.what == "1 image in train.txt and in val.txt: s1"
     (root / "train.txt").write_text("s0\ns1\n")
     (root / "val.txt").write_text("s2\n")
@@ -311,7 +316,7 @@ def test_pictures_that_are_the_same(tmp_path: Path) -> None:
     (root / "train.txt").write_text("s0\ns1\n")
     (root / "val.txt").write_text("s2\n")
     (root / "dataset.yaml").write_text("correct: train")
-    assert only(root).what.endswith("; 1 of these pictures are in train.txt and in val.txt")
+    assert only(root).what.endswith("; 1 in train.txt and in val.txt")
     assert not a2lc.inspect(root, thorough=False, progress=False).suspicions
 
 

@@ -28,6 +28,7 @@ def inspect_folder(
     Where files lie otherwise than expected, pictures and label files are searched for.
     """
     from a2lc.human.inspection import inspect
+    from a2lc.human.inspection.proposal import proposed_files, write_proposal
     from a2lc.machine import show_bars
 
     found = inspect(root, progress=show_bars(True))
@@ -38,14 +39,12 @@ def inspect_folder(
         write_page(found, out)
         typer.echo(f"{out / 'index.html'} shows it, with pictures")
     if write:
-        from a2lc.human.inspection.proposal import write_proposal
-
         names = write_proposal(found)
         for name in names:
             typer.echo(f"{root / name} written; look at it, then inspect again")
         if not names:
             typer.echo("nothing to write")
-    elif found.proposes:
-        typer.echo("--write makes a dataset.yaml of these lines")
+    elif names := [*proposed_files(found)]:
+        typer.echo(f"--write makes {' and '.join(names)} of this")
     if found.errors:
         raise typer.Exit(1)

@@ -57,13 +57,6 @@ class Inspection:
         return tuple(suspicion for suspicion in self.suspicions if suspicion.certain)
 
     @property
-    def proposes(self) -> bool:
-        """Whether `proposal.write_proposal` has something to write."""
-        return bool(self.found.rows) and (
-            any(suspicion.lines for suspicion in self.suspicions) or self.found.told.classes is None
-        )
-
-    @property
     def short(self) -> str:
         """Three to five lines: counts, classes, the first of the suspicions."""
         lines = [*self.counts[:2], *([self._classes_in_a_line()] if self.found.labelled else [])]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from a2lc.datasets.listing import IMAGE_SUFFIXES, some_of
+from a2lc.datasets.own_files import LISTS
 from a2lc.human.inspection.found import PAIRS, Found, Row
 from a2lc.human.inspection.looks import UPRIGHT
 from a2lc.human.inspection.suspicion import Suspicion, plural, quoted, write_command
@@ -26,7 +28,7 @@ def of_files(found: Found) -> Iterator[Suspicion]:
             what = f"no folder images/, and no label files that fit the {plural(len(pictures), 'picture')} that are "
             what += f"there: {some_of(pictures)}"
         advice = "expected images/ and labels/ with the same names, or files such as a.jpg with a_mask.png"
-        yield Suspicion(what, advice, certain=True)
+        yield Suspicion(what, _import_instead(found) or advice, certain=True)
         return
     for check in (_places, _damaged, _sizes, _orientation, _without, _lists, _duplicates, _window):
         yield from check(found)
@@ -135,16 +137,24 @@ def _without(found: Found) -> Iterator[Suspicion]:
     if len(bare) == len(found.rows):
         what = f"no label files: none fits the names of the {plural(len(bare), 'picture')}"
         advice = "put them into labels/, each named as its picture; or make some: a2lc pseudo-label --help"
-        yield Suspicion(what, advice)
+        yield Suspicion(what, _import_instead(found) or advice)
     elif bare:
         what = f"{plural(len(bare), 'picture')} without a label: {_names(bare)}"
         yield Suspicion(what, "nothing is corrected there; add the labels if there are some")
 
 
+def _import_instead(found: Found) -> str:
+    """What to type where labels seem to be those of another program; empty where there are no files of such."""
+    kinds = (".json", ".txt", ".parquet")
+    files = [file for file in found.all_files if file not in LISTS and PurePosixPath(file).suffix in kinds]
+    what = f"if {some_of(files)} has labels of another program: a2lc import {shlex.quote(str(found.root))} NEW_FOLDER"
+    return what if files else ""
+
+
 def _lists(found: Found) -> Iterator[Suspicion]:
     for split, names in found.lists.items():
         if missing := [name for name in names if name not in found.files.images]:
-            what = f"{split}.txt lists {plural(len(missing), 'image')} that are not there: {some_of(missing)}"
+            what = f"{split}.txt lists {plural(len(missing), 'image')} without a file: {some_of(missing)}"
             inside = next((name for name in found.files.images if name.endswith(f"/{missing[0]}")), None)
             advice = "add the pictures, or remove these lines"
             if inside is not None:
@@ -171,7 +181,7 @@ def _duplicates(found: Found) -> Iterator[Suspicion]:
     across = [names for names in groups if train & {*names} and val & {*names}]
     first = " = ".join((across or groups)[0][:4])
     what = f"{plural(sum(map(len, groups)), 'picture')} with the content of another one, such as {first}"
-    what += f"; {len(across)} of these pictures are in train.txt and in val.txt" if across else ""
+    what += f"; {len(across)} in train.txt and in val.txt" if across else ""
     yield Suspicion(what, "keep one of each, with the better label")
 
 

@@ -29,6 +29,8 @@ Pixels = Mapping[tuple[bool, int], tuple[int, int]]
 def of_values(found: Found) -> Iterator[Suspicion]:
     """All of them."""
     if not found.labelled:
+        if found.rows and found.told.classes is None:
+            yield from _without_classes(found, {})
         return
     pixels = found.pixels()
     yield from _mixed(found)
@@ -91,6 +93,9 @@ def _blurred(found: Found) -> Iterator[Suspicion]:
 def _without_classes(found: Found, pixels: Pixels) -> Iterator[Suspicion]:
     if any((found.root / name).is_file() for name in ("classes.txt", "classes.json")):
         return  # what is wrong with it has been said
+    if not pixels:
+        yield Suspicion("no class list", "write classes.txt, the name of a class a line", certain=True)
+        return
     what = f"no class list; the label files hold {plural(len(pixels), 'value')}, the most frequent first: "
     ids = sorted(value for is_colour, value in pixels if not is_colour and value != WHITE)
     gaps = bool(ids) and ids != [*range(len(ids))] and not only_black_and_white(found, pixels)
