@@ -14,7 +14,6 @@ from a2lc.human.inspection.suspicion import (
     colours_line,
     ids_line,
     plural,
-    shown,
     some_values,
     write_command,
 )
@@ -253,6 +252,3 @@ def _one_value(found: Found) -> Iterator[Suspicion]:
     else:
         what = f"{plural(len(single), 'label file')} of one value alone ({some_values(sorted(values))}): {names}"
         yield Suspicion(what, "right where a picture shows one class alone; else they were left empty")
-
-
-__all__ = ["of_values", "only_black_and_white", "shown", "unknown_values"]
