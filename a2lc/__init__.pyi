@@ -3,6 +3,7 @@ from .datasets import Classes as Classes
 from .datasets import Dataset as Dataset
 from .datasets import load_dataset as load_dataset
 from .human.finding import find as find
+from .human.inspection import inspect as inspect
 from .masks import MaskSet as MaskSet
 from .metrics import data_miou as data_miou
 from .paper.comparison import compare as compare

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from a2lc import __version__
 from a2lc.human import cli as cli_human
 from a2lc.human import find_cli as cli_find
+from a2lc.human import inspect_cli as cli_inspect
 from a2lc.human.cli import RunsDir
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
@@ -292,7 +293,7 @@ def _summary(table: pd.DataFrame) -> str:
     return table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-")
 
 
-for _more in (cli_masks, cli_find, cli_human):
+for _more in (cli_masks, cli_inspect, cli_find, cli_human):
     app.registered_commands += _more.app.registered_commands
 
 

@@ -82,7 +82,7 @@ def read_classes(root: Path, background: str | None = None) -> tuple[Classes, di
 def _from_text(path: Path) -> list[tuple[str, Colour | None]]:
     lines = [" ".join(line.split()) for line in read_lines(path, "classes")]
     lines = [line for line in lines if not line.startswith("#")]
-    words = set(re.findall(r"[a-z]+", lines[0].lower())) if lines else set()
+    words = set(re.findall(r"[a-z]+", re.sub(r"\w*\d\w*", "", lines[0].lower()))) if lines else set()  # not class_0
     heading = bool(words & HEADING) and words <= HEADING | BESIDE
     remedy = 'remove it, or use classes.json: ["name", ...]'
     for form in FORMS:

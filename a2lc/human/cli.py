@@ -57,7 +57,9 @@ def correct(
 ) -> None:
     """Begin to correct your own labels, or go on: choose the masks to ask about, and stop for the answers."""
     from a2lc.config import read_fields
+    from a2lc.human.inspection import inspect
     from a2lc.human.own_dataset import about_method, own_experiment
+    from a2lc.machine import show_bars
     from a2lc.rounds import run
 
     fields = {"budget": 100} | (read_fields(params) if params else {})
@@ -67,6 +69,8 @@ def correct(
         raise ValueError(f"{params}: has pseudo_labels, so expected neither --masks nor --side")
     config = own_experiment(root.absolute(), **cut, **fields)
     config = _going_on(config, runs_dir, "rounds" in fields)
+    if not (runs_dir / config.name / "config.json").is_file():
+        typer.echo(inspect(root, thorough=False, progress=show_bars(True)).short)
     typer.echo(about_method(config))
     _say(run(config, runs_dir, device=device))
 
