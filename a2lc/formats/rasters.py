@@ -1,0 +1,116 @@
+"""Formats that are label pictures: VOC with labelmap.txt (CVAT, Datumaro), Cityscapes, Hugging Face's folders.
+
+A pixel's value is its id or its colour, as one number: R + 256 G + 65536 B of a colour. What is written back are the
+pixels that have another class now, in a file of the same mode; pixels of the same class keep their value, also where
+several values mean one class.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import find_objects
+from skimage.measure import label as connected_regions
+
+from a2lc.files import decoded, label_ids
+from a2lc.formats.source import VOID_ID, Colour, Found, Values
+from a2lc.human.png import with_ids
+
+
+def number(colour: Colour) -> int:
+    """A colour as one number."""
+    return colour[0] + 256 * colour[1] + 65536 * colour[2]
+
+
+def read_values(data: bytes, name: object, coloured: bool) -> np.ndarray:
+    """(H, W) int32 values of a label picture.
+
+    Raises:
+        ValueError: damaged, or of a mode that has no such values; the message begins with `name`.
+    """
+    if not coloured:
+        return label_ids(data, name).astype(np.int32)
+    image = decoded(data, name)
+    if image.mode not in ("RGB", "RGBA", "P") or image.format == "JPEG":
+        raise ValueError(f"{name}: expected a picture of exact colours, found {image.format} of mode {image.mode}")
+    return np.asarray(image.convert("RGB")).astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+
+
+def with_labels(data: bytes, name: object, labels: np.ndarray, values: Values) -> bytes | None:
+    """A label picture with the values of other labels; None: nothing would change.
+
+    Args:
+        data: the picture.
+        name: for messages.
+        labels: (H, W) uint8, classes or `VOID_ID`.
+        values: what its values mean.
+
+    Raises:
+        ValueError: another size, void where it has no value, or a colour that the palette has not.
+    """
+    before = read_values(data, name, values.coloured)
+    if labels.shape != before.shape:
+        raise ValueError(f"{name}: expected labels of its size {before.shape}, found {labels.shape}")
+    changed = values.labels(before) != labels
+    if not changed.any():
+        return None
+    value_of = {label: value for value, label in reversed([*values.classes.items()])}  # the first of several values
+    if values.void is not None:
+        value_of[VOID_ID] = values.void
+    after = before.copy()
+    for label in np.unique(labels[changed]).tolist():
+        if label not in value_of:
+            raise ValueError(f"{name}: expected a class, found void, which these files have no value for")
+        after[changed & (labels == label)] = value_of[label]
+    return _with_colours(data, name, after) if values.coloured else _with_ids(data, name, after)
+
+
+def regions(labels: np.ndarray, instances: np.ndarray | None, key: str) -> Iterator[Found]:
+    """The objects of a label picture: its instances where they are told, else connected regions of one class; what an
+    instance has of further classes is an object of its own.
+
+    Args:
+        labels: (H, W) uint8, classes or `VOID_ID`.
+        instances: (H, W) integers, 0 = none; None: nobody has told.
+        key: the file.
+    """
+    parts = connected_regions(labels, background=VOID_ID, connectivity=2).astype(np.int64)
+    if instances is not None:
+        told = (instances > 0) & (labels != VOID_ID)
+        parts[told] = parts.max(initial=0) + 1 + instances[told].astype(np.int64) * 256 + labels[told]
+    parts[labels == VOID_ID] = 0
+    different, inverse = np.unique(parts, return_inverse=True)
+    numbered = (inverse.reshape(parts.shape) + (different[0] > 0)).astype(np.int32)
+    for k, place in enumerate(find_objects(numbered), start=1):
+        mask = numbered[place] == k
+        yield Found(key, int(labels[place][mask][0]), mask, corner=(place[0].start, place[1].start))
+
+
+def _with_ids(data: bytes, name: object, ids: np.ndarray) -> bytes:
+    try:
+        return with_ids(data, ids)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _with_colours(data: bytes, name: object, values: np.ndarray) -> bytes:
+    image = decoded(data, name)
+    colours = np.stack([values & 255, values >> 8 & 255, values >> 16], axis=-1).astype(np.uint8)
+    if image.mode != "P":
+        pixels = np.asarray(image).copy()
+        pixels[..., :3] = colours
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, image.format)
+        return out.getvalue()
+    flat = image.getpalette() or []
+    palette = [number((flat[i], flat[i + 1], flat[i + 2])) for i in range(0, len(flat), 3)]
+    indices = np.asarray(image).astype(np.int32)
+    changed = read_values(data, name, True) != values
+    for value in np.unique(values[changed]).tolist():
+        if value not in palette:
+            raise ValueError(f"{name}: expected colour {value & 255, value >> 8 & 255, value >> 16} in its palette")
+        indices[changed & (values == value)] = palette.index(value)
+    return _with_ids(data, name, indices)
