@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
+import a2lc
 from a2lc.cli import app
 from a2lc.datasets import load_dataset
 from a2lc.files import read_json, read_label_png
@@ -144,14 +145,12 @@ def test_the_commands_go_from_coco_to_coco(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     done = CliRunner().invoke(app, ["import", str(file), str(plain)])
     assert done.exit_code == 0 and done.output.splitlines()[-1] == f"a2lc correct {plain} --masks {plain / 'objects'}"
-    import a2lc
-
     config = own_experiment(plain, str(plain / "objects"), budget=2, rounds=1, instant={"features": "colour"})
     run = a2lc.run(config, tmp_path / "runs", progress=False)
     queue = Queue(run)
     asked = {(query.image, query.mask_id): query.label for query in queue.queries}
     for query in queue.queries:
-        queue.answer("a: dog" if query.label != "a: dog" else "cat", query.position)
+        queue.answer("a: dog" if query.label != 2 else "cat", query.position)
     while (run := next_round(run, True, progress=False)).waits_for:
         pass
     out = tmp_path / "out.json"

@@ -46,7 +46,10 @@ def read(root: Path) -> Source:
     for path in sorted(root.rglob("*.parquet")):
         kept = path.relative_to(root).as_posix()
         files[kept] = path
-        rows += [(f"{kept}/{row}", path, image, label, f"{kept}#{row}") for row, image, label in _parquet_rows(path)]
+        rows += [
+            (f"{kept.removesuffix('.parquet')}/{row}", path, image, label, f"{kept}#{row}")
+            for row, image, label in _parquet_rows(path)
+        ]
     for path in sorted(path for name in METADATA for path in root.rglob(name)):
         files[path.relative_to(root).as_posix()] = path
         for picture_file, label_file in _listed(path):
