@@ -140,7 +140,7 @@ def segment_ids(png: Path) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------------ inside
 def _pictures(content: dict[str, Any], file: Path, root: Path, make: Any, notes: list[str]) -> list[Picture]:
-    images, listed = Files(root), []
+    images, listed = Files(root, but=file.with_suffix("")), []
     for position, entry in enumerate(content["images"]):
         if not (isinstance(entry, dict) and isinstance(entry.get("file_name"), str)):
             raise ValueError(f"{file}: images[{position}]: expected a file_name, found {str(entry)[:60]}")

@@ -63,7 +63,7 @@ def with_labels(data: bytes, name: object, labels: np.ndarray, values: Values) -
     after = before.copy()
     for label in np.unique(labels[changed]).tolist():
         if label not in value_of:
-            raise ValueError(f"{name}: expected a class, found void, which these files have no value for")
+            raise ValueError(f"{name}: expected a class that these files have a value for, found {label} of void 255")
         after[changed & (labels == label)] = value_of[label]
     return _with_colours(data, name, after) if values.coloured else _with_ids(data, name, after)
 

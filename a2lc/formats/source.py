@@ -132,13 +132,14 @@ class Edit:
 
 
 class Files:
-    """The images below a folder, found by the end of their path."""
+    """The images below a folder, but for those in the folder `but`, found by the end of their path."""
 
-    def __init__(self, root: Path, suffixes: Sequence[str] = PICTURES) -> None:
+    def __init__(self, root: Path, suffixes: Sequence[str] = PICTURES, but: Path | None = None) -> None:
         self.root = root
         self._by_name: dict[str, list[Path]] = {}
         for folder, folders, names in os.walk(root):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in JUNK)
+            folders[:] = [name for name in folders if Path(folder, name) != but]
             for name in sorted(names):
                 if Path(name).suffix.lower() in suffixes and not name.startswith("."):
                     self._by_name.setdefault(name, []).append(Path(folder, name))

@@ -32,7 +32,7 @@ def read(root: Path) -> Source:
     notes: list[str] = []
     named, files = _labelmap(root, notes)
     classes = [name for name in named if name not in RESERVED and name.lower() not in VOID_NAMES]
-    values = {number(named[name]): k for k, name in enumerate(classes)}
+    values = {number(colour): k for k, name in enumerate(classes) if (colour := named[name])}
     void = next((colour for name, colour in named.items() if name not in classes), None)
     if number(VOID_COLOUR) not in values and void is None:
         void = VOID_COLOUR
@@ -81,21 +81,29 @@ def _objects(
     return objects
 
 
-def _labelmap(root: Path, notes: list[str]) -> tuple[dict[str, Colour], dict[str, Path]]:
+def _labelmap(root: Path, notes: list[str]) -> tuple[dict[str, Colour | None], dict[str, Path]]:
     """Classes with their colours, and the list's file."""
     path = root / LABELMAP
     if not path.is_file():
         notes.append(f"no {LABELMAP}: the classes are those of VOC 2012")
-        return dict(zip(NAMES, map(tuple, bit_palette(len(NAMES)).tolist()), strict=True)), {}
-    found: dict[str, Colour] = {}
+        return dict(zip(NAMES, _of_voc(len(NAMES)), strict=True)), {}
+    found: dict[str, Colour | None] = {}
     for line in read_lines(path, "classes"):
         if line.startswith("#"):
             continue
         match = LINE.fullmatch(line)
-        if match is None or match["r"] is None:
+        if match is None:
             raise ValueError(f"{path}: expected lines name:r,g,b:parts:actions, found {line!r}")
-        colour = (int(match["r"]), int(match["g"]), int(match["b"]))
-        if max(colour) > 255 or colour in found.values() or match["name"] in found:
+        colour = None if match["r"] is None else (int(match["r"]), int(match["g"]), int(match["b"]))
+        wrong = colour is not None and (max(colour) > 255 or colour in found.values())
+        if wrong or match["name"] in found:
             raise ValueError(f"{path}: expected each name and colour (0..255) once, found {line!r}")
         found[match["name"]] = colour
+    if not any(found.values()):  # no class has a colour: they are VOC's, in order
+        found = dict(zip(found, _of_voc(len(found)), strict=True))
     return found, {LABELMAP: path}
+
+
+def _of_voc(count: int) -> list[Colour]:
+    """The colours of VOC's ids 0..count-1."""
+    return [(r, g, b) for r, g, b in bit_palette(count).tolist()]

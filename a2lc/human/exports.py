@@ -19,6 +19,7 @@ from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.own_labels import labels_of
 from a2lc.runs import Run
 
+PALETTE = 255  # the largest id that a palette has a colour for
 VOC_VOID_COLOUR = (224, 224, 192)
 VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
 
@@ -73,7 +74,7 @@ def export_png(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | 
 
 def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> list[str]:
     """Write label maps as PASCAL VOC has them: ``SegmentationClass/<name>.png`` with the palette (255 = no label),
-    ``SegmentationObject/<name>.png`` with the mask ids in VOC's colours, ``ImageSets/Segmentation/train.txt``, and
+    ``SegmentationObject/<name>.png`` with the mask ids in VOC's colours (above 255 counted anew), ``ImageSets/Segmentation/train.txt``, and
     ``labelmap.txt``, the class list with colours, void among them, as CVAT and Datumaro read it.
 
     Args:
@@ -82,11 +83,11 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | 
         labels: as for `export_png`.
 
     Returns:
-        What a person should know: the classes that have other names there, as no name may hold a colon.
+        What a person should know: the classes that have other names there, as no name may hold a colon,
+        and images with more masks than such files can tell apart.
 
     Raises:
         FileExistsError: there is something already, which may be a person's.
-        ValueError: a mask id > 65535, which no PNG holds.
     """
     label_map = labels or masks.label_map
     names, colours = _voc_names(masks.classes.names), _voc_colours(masks.classes.palette)
@@ -94,21 +95,29 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | 
     lines = ["# label:color_rgb:parts:actions"]
     lines += [f"{name}:{','.join(map(str, colour))}::" for name, colour in rows]
     texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
+    notes: list[str] = []
     with atomic_folder(folder) as target:
         for name in masks.names:
             of_image = label_map(name)
             of_image[of_image == masks.classes.ignore_index] = VOC_VOID
             write_label_png(target / "SegmentationClass" / f"{name}.png", of_image, colours)
-            file, objects = target / "SegmentationObject" / f"{name}.png", masks.object_map(name)
-            if objects.max(initial=0) <= 255:
-                write_label_png(file, objects, bit_palette(256))
-            else:  # more than a palette has
-                with atomic(file) as temporary:
-                    Image.fromarray(bit_palette(int(objects.max()) + 1)[objects]).save(temporary, optimize=True)
+            if (objects := _instances(masks, name)) is None:
+                notes.append(f"{name}: more than {PALETTE} masks, so it is written without instances")
+            else:
+                write_label_png(target / "SegmentationObject" / f"{name}.png", objects, bit_palette(256))
         for path, content in texts.items():
             write_text(target / path, "\n".join(content) + "\n")
     changed = [(old, new) for old, new in zip(masks.classes.names, names, strict=True) if old != new]
-    return [f"class {old!r} is called {new!r} in labelmap.txt, where a colon ends a name" for old, new in changed]
+    notes += [f"class {old!r} is called {new!r} in labelmap.txt, where a colon ends a name" for old, new in changed]
+    return notes
+
+
+def _instances(masks: MaskSet, name: str) -> np.ndarray | None:
+    """(H, W) mask ids in 0..255, those above counted anew; None: there are more masks than a palette has colours."""
+    objects = masks.object_map(name)
+    if objects.max(initial=0) > PALETTE:
+        objects = masks.index_map(name) + 1
+    return None if objects.max(initial=0) > PALETTE else objects
 
 
 def _voc_names(names: Sequence[str]) -> list[str]:
