@@ -2,8 +2,8 @@
 exported, and read by that library again: `python benchmarks/formats_check.py`.
 
 Needs `pip install datumaro supervision pycocotools datasets cityscapesscripts`, and with `--no-deps` labelme and
-label-studio-sdk, of which two modules are read that need NumPy and Pillow alone: best in an environment of its own. Prints a
-line per check; ends with status 1 where one fails.
+label-studio-sdk, of which two modules are read that need NumPy and Pillow alone: best in an environment of its own.
+Prints a line per check; ends with status 1 where one fails.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def labels_with(plain: Path, name: str, mask_id: int, label: int) -> Callable[[s
 
 def there_and_back(source: Path, folder: Path, label: str, single: str = "") -> tuple[Path, str, np.ndarray]:
     """Import, give an object of the first image another class, export: where, which image, and which pixels."""
-    plain, out = folder / "plain", folder / ("out" if not single else single)
+    plain, out = folder / "plain", folder / (single or "out")
     import_dataset(source, plain)
-    index = read_json(plain / "source.json")
+    index: dict[str, Any] = read_json(plain / "source.json")
     name = next(iter(index["images"]))
     names, classes = list(index["images"]), index["names"]
     before = read_label_png(plain / "labels" / f"{name}.png")

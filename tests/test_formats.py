@@ -14,13 +14,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
+from scipy.ndimage import binary_fill_holes
+from skimage.measure import label as connected_regions
 from test_formats_coco import exported
 
 from a2lc.datasets import load_dataset
 from a2lc.files import read_json, read_label_png, write_label_png
 from a2lc.formats import export_source, import_dataset
 from a2lc.formats.label_studio import decoded_brush, encoded_brush
-from a2lc.human.exports import export_voc
+from a2lc.formats.shapes import filled_polygon
+from a2lc.formats.writers import (
+    outline,
+    write_cityscapes,
+    write_hugging_face,
+    write_label_studio,
+    write_labelme,
+    write_panoptic,
+    write_yolo,
+)
+from a2lc.human.exports import export_coco, export_voc
 from a2lc.masks import MaskSet
 
 SIZE = (40, 60)
@@ -425,3 +437,64 @@ def test_cityscapes(tmp_path: Path) -> None:
     expected = ids.copy()
     expected[:20, 5:30] = 27  # a truck
     assert (new == expected).all()
+
+
+# ------------------------------------------------------------------------------------------------ written from nothing
+FROM_NOTHING = ["panoptic", "labelme", "yolo", "label-studio", "hugging-face", "cityscapes", "coco", "voc"]
+
+
+@pytest.mark.parametrize("format", FROM_NOTHING)
+def test_every_format_comes_back_as_it_was_written(format: str, tmp_path: Path) -> None:
+    """Masks with a hole, of several parts and of a pixel; one of them void, and pixels in no mask."""
+    folder, classes = tmp_path / "data", ["road", "car", "truck"]
+    picture(folder / "images" / "bern_0_1.png")
+    (folder / "classes.json").write_text(json.dumps(classes))
+    objects = np.zeros(SIZE, np.int32)
+    objects[2:20, 2:30], objects[6:12, 8:20], objects[9, 9:12] = 1, 2, 7
+    objects[25:35, 3:9] = objects[25:30, 20:25] = 300
+    objects[38, 58], objects[30:40, 40:50] = 9, 4
+    labels = {1: 0, 2: 1, 7: 2, 300: 1, 9: 0, 4: 255}
+    known = load_dataset("folder", folder).classes
+    masks = MaskSet.from_maps(known, ["bern_0_1"], {"bern_0_1": objects}, {"bern_0_1": labels})
+    out = tmp_path / ("out.json" if format in ("coco", "label-studio") else "out")
+    split = load_dataset("folder", folder).train
+    {
+        "panoptic": lambda: write_panoptic(masks, out, {}),
+        "labelme": lambda: write_labelme(masks, out, {}),
+        "yolo": lambda: write_yolo(masks, out, {}),
+        "label-studio": lambda: write_label_studio(masks, out, {}),
+        "hugging-face": lambda: write_hugging_face(masks, out, split, masks.label_map),
+        "cityscapes": lambda: write_cityscapes(masks, out, masks.label_map),
+        "coco": lambda: export_coco(masks, out),
+        "voc": lambda: export_voc(masks, out),
+    }[format]()
+    source = tmp_path / "source"
+    if out.is_file():
+        source.mkdir()
+        out.rename(source / "all.json")
+    else:
+        out.rename(source)
+    target = source / "leftImg8bit" / "train" / "bern" / "bern_0_1_leftImg8bit.png" if format == "cityscapes" else None
+    if format == "voc":
+        target = source / "JPEGImages" / "bern_0_1.png"
+    if format != "hugging-face":
+        picture(target or source / "images" / "bern_0_1.png")
+    import_dataset(source, tmp_path / "plain")
+    (name,) = read_json(tmp_path / "plain" / "source.json")["images"]
+    again, label_map = maps(tmp_path / "plain", name)
+    now = [read_json(tmp_path / "plain" / "source.json")["names"].index(name) for name in classes]
+    expected = np.append(now, [255] * 253).astype(np.uint8)[masks.label_map("bern_0_1")]
+    assert (label_map == expected).all()
+    if format not in ("yolo", "hugging-face", "cityscapes"):  # which know parts of classes, not objects
+        for mask_id, label in labels.items():
+            found = np.unique(again[objects == mask_id])
+            assert len(found) == 1 and ((again == found[0]) == (objects == mask_id)).all() or label == 255
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_an_outline_that_is_filled_is_the_mask(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    numbered = np.asarray(connected_regions(rng.random((12, 15)) < rng.uniform(0.2, 0.9), connectivity=2))
+    for k in range(1, numbered.max() + 1):
+        mask = binary_fill_holes(numbered == k)
+        assert (filled_polygon(outline(mask), 12, 15) == mask).all()

@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Classes, Experiment, Run, load_dataset
+from a2lc.cli import app
 from a2lc.files import read_label_png, write_text
 from a2lc.human import Queue, next_round
-from a2lc.human.cli import app
 from a2lc.human.exports import export_coco, export_png, export_voc, run_lengths
 from a2lc.human.png import SIGNATURE, read_ids, with_ids
 from a2lc.human.png import _chunks as chunks

@@ -11,6 +11,8 @@ import typer
 from a2lc.human.cli import Round, RunFolder, RunsDir, open_run
 
 if TYPE_CHECKING:
+    from a2lc.human.exports import Labels
+    from a2lc.masks import MaskSet
     from a2lc.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -78,7 +80,25 @@ def export(
         export_png(masks, out, labels)
         typer.echo(f"{len(masks.names)} label maps in {out / 'mask_jpg'}, object maps in {out / 'obj_jpg'}")
     else:
-        raise ValueError(f"{format.value}: only of datasets that were imported from it, found {run.config.root}")
+        typer.echo(_written(format, run, masks, labels, out))
+
+
+def _written(format: Format, run: Run, masks: MaskSet, labels: Labels, out: Path) -> str:
+    """Write masks in a format that their dataset did not come from, and say what was written."""
+    from a2lc.datasets import load_dataset
+    from a2lc.formats import writers
+
+    if format is Format.hugging_face:
+        return writers.write_hugging_face(masks, out, load_dataset(run.config.dataset, run.config.root).train, labels)
+    if format is Format.cityscapes:
+        return writers.write_cityscapes(masks, out, labels)
+    write = {
+        Format.panoptic: writers.write_panoptic,
+        Format.labelme: writers.write_labelme,
+        Format.yolo: writers.write_yolo,
+        Format.label_studio: writers.write_label_studio,
+    }[format]
+    return write(masks, out, file_names(run))
 
 
 def file_names(run: Run) -> dict[str, str]:

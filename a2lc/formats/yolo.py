@@ -105,7 +105,7 @@ def _picture(
                 label, points = _object(words, classes)
             except ValueError as error:
                 raise ValueError(f"{file}, line {number + 1}: {error}") from error
-            yield Found([kept, number], label, filled_polygon(points * (width, height), height, width))
+            yield Found([kept, number], label, filled_polygon((points * (width, height)).round(2), height, width))
 
     return Picture(relative.as_posix(), path, objects)
 

@@ -74,8 +74,9 @@ def export_png(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | 
 
 def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> list[str]:
     """Write label maps as PASCAL VOC has them: ``SegmentationClass/<name>.png`` with the palette (255 = no label),
-    ``SegmentationObject/<name>.png`` with the mask ids in VOC's colours (above 255 counted anew), ``ImageSets/Segmentation/train.txt``, and
-    ``labelmap.txt``, the class list with colours, void among them, as CVAT and Datumaro read it.
+    ``SegmentationObject/<name>.png`` with the mask ids in VOC's colours (above 255 counted anew),
+    ``ImageSets/Segmentation/train.txt``, and ``labelmap.txt``, the class list with colours, void among them, as CVAT
+    and Datumaro read it.
 
     Args:
         masks: what to write.
