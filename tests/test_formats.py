@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_fill_holes
 from skimage.measure import label as connected_regions
-from test_formats_coco import exported
+from test_formats_coco import dataset as coco_dataset
+from test_formats_coco import exported, panoptic
 
 from a2lc.datasets import load_dataset
 from a2lc.files import read_json, read_label_png, write_label_png
@@ -498,3 +500,39 @@ def test_an_outline_that_is_filled_is_the_mask(seed: int) -> None:
     for k in range(1, numbered.max() + 1):
         mask = binary_fill_holes(numbered == k)
         assert (filled_polygon(outline(mask), 12, 15) == mask).all()
+
+
+STRANGE: list[Any] = [None, -1, 1e999, "x", [], {}, [[]], True, "../../x", 10**30, [None], {"counts": 1}]
+
+
+def mutations(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The place of every value in a JSON document, but of one of each kind."""
+    yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from mutations(item, (*path, key))
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+@pytest.mark.parametrize("format", ["coco", "panoptic", "labelme", "label-studio"])
+def test_whatever_stands_in_a_file_is_read_or_refused_with_a_sentence(format: str, tmp_path: Path) -> None:
+    make = {"coco": coco_dataset, "panoptic": panoptic, "labelme": labelme, "label-studio": label_studio}[format]
+    made = make(tmp_path / "in")
+    file = {"labelme": tmp_path / "in" / "a.json", "label-studio": tmp_path / "in" / "project.json"}.get(format, made)
+    text = file.read_text()
+    rng = np.random.default_rng(0)
+    places = [place for place in mutations(json.loads(text)) if place and "rle" not in place[:-1]]
+    chosen = [places[k] for k in rng.permutation(len(places))[:60]]
+    for number, place in enumerate(chosen):
+        content = json.loads(text)
+        node = content
+        for key in place[:-1]:
+            node = node[key]
+        for strange in rng.choice(len(STRANGE), 2, replace=False):
+            node[place[-1]] = STRANGE[strange]
+            file.write_text(json.dumps(content))
+            try:
+                import_dataset(tmp_path / "in", tmp_path / f"out{number}-{strange}", format)
+                exported(tmp_path / f"out{number}-{strange}", {}, tmp_path / f"new{number}-{strange}")
+            except (ValueError, FileNotFoundError) as error:
+                assert "\n" not in str(error)

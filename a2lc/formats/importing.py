@@ -14,6 +14,7 @@ from a2lc.formats.plain import write_plain
 from a2lc.formats.source import Source
 
 FORMATS = ("coco", "panoptic", "labelme", "yolo", "voc", "label-studio", "hugging-face", "cityscapes")
+"""The formats that are read and written."""
 ONE_FILE: dict[str, Callable[[Path, Path], Source]] = {
     "coco": coco.read_instances,
     "panoptic": coco.read_panoptic,

@@ -18,13 +18,11 @@ BRUSH, POLYGON = "brushlabels", "polygonlabels"
 
 def claims(content: Any) -> bool:
     """Whether a file with this content is an export of Label Studio."""
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and all(
-            isinstance(task, dict) and isinstance(task.get("data"), dict) and "annotations" in task for task in content
-        )
-    )
+    if not isinstance(content, list) or not content:
+        return False
+    tasks = [task for task in content if isinstance(task, dict)]
+    tasks = [task for task in tasks if isinstance(task.get("data"), dict) and isinstance(task.get("annotations"), list)]
+    return len(tasks) == len(content)
 
 
 def read(file: Path, root: Path) -> Source:
@@ -172,7 +170,8 @@ def _picture(name: str, path: Path, place: tuple[int, int], results: list[Any], 
                 raise ValueError(f"task {place[0]}, result {position}: {error}") from error
             yield Found([*place, position, kind], names.index(label), mask)
 
-    sizes = {(r.get("original_height"), r.get("original_width")) for _, _, r in results} - {(None, None)}
+    given = [(r.get("original_height"), r.get("original_width")) for _, _, r in results]
+    sizes = {(height, width) for height, width in given if type(height) is int and type(width) is int}
     return Picture(name, path, objects, sizes.pop() if len(sizes) == 1 else None)
 
 
