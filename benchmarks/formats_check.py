@@ -26,7 +26,7 @@ from PIL import Image
 
 from a2lc.datasets import load_dataset
 from a2lc.files import read_json, read_label_png
-from a2lc.formats import export_source, import_dataset
+from a2lc.formats import export_source, import_dataset, writers
 from a2lc.formats.label_studio import decoded_brush, encoded_brush
 from a2lc.formats.labelme import shape_mask
 from a2lc.human.exports import export_coco, export_voc
@@ -152,6 +152,50 @@ def check_datumaro_reads_our_voc(folder: Path) -> None:
     for mask_id, label in ((1, "sky"), (2, "traffic light- red"), (300, "car")):
         found = [a for a in item.annotations if names[a.label] == label]
         assert (np.asarray(found[0].image).astype(bool) == (maps == mask_id)).all(), label
+
+
+def check_what_is_written_from_nothing(folder: Path) -> None:
+    """Panoptic for Datumaro, brushes for Label Studio, outlines for supervision, Parquet for datasets."""
+    import datumaro as dm
+    import supervision as sv
+    from datasets import load_dataset as hugging_face
+
+    image, objects = scene(0)
+    plain_dataset(folder / "data", image)
+    maps = np.zeros(SIZE, np.int32)
+    for k, (_, mask) in enumerate(objects, start=1):
+        maps[mask] = k
+    data = load_dataset("folder", folder / "data")
+    labels = {k: label for k, (label, _) in enumerate(objects, start=1)}
+    masks = MaskSet.from_maps(data.classes, ["a"], {"a": maps}, {"a": labels})
+
+    writers.write_panoptic(masks, folder / "panoptic", {})
+    (folder / "coco" / "annotations").mkdir(parents=True)
+    (folder / "coco" / "images" / "train").mkdir(parents=True)
+    Image.fromarray(image).save(folder / "coco" / "images" / "train" / "a.png")
+    (folder / "panoptic" / "panoptic.json").rename(folder / "coco" / "annotations" / "panoptic_train.json")
+    (folder / "panoptic" / "panoptic").rename(folder / "coco" / "annotations" / "panoptic_train")
+    assert_datumaro_sees(dm, folder / "coco", "coco_panoptic", "", np.zeros(SIZE, bool))
+
+    writers.write_label_studio(masks, folder / "ls.json", {})
+    theirs = module("label-studio-sdk", "label_studio_sdk/converter/brush.py")
+    (task,) = read_json(folder / "ls.json")
+    for result, (_, mask) in zip(task["annotations"][0]["result"], objects, strict=True):
+        assert ((theirs.decode_rle(result["value"]["rle"]).reshape(*SIZE, 4)[..., 3] > 0) == mask).all()
+
+    writers.write_yolo(masks, folder / "yolo", {})
+    paths = [str(folder / "data" / "images"), str(folder / "yolo" / "labels"), str(folder / "yolo" / "data.yaml")]
+    ((_, _, found),) = list(sv.DetectionDataset.from_yolo(*paths, force_masks=True))
+    assert found.class_id.tolist() == [0, 1, 1, 2, 0]  # the second has two parts
+    for label, mask in ((0, objects[3][1]), (2, objects[2][1])):
+        assert (
+            max((seen == mask).mean() for seen, k in zip(found.mask, found.class_id, strict=True) if k == label) > 0.98
+        )
+
+    writers.write_hugging_face(masks, folder / "hf", data.train, masks.label_map)
+    file = str(folder / "hf" / "train.parquet")
+    (row,) = hugging_face("parquet", data_files=file, split="train", cache_dir=str(folder / "cache"))
+    assert (np.asarray(row["label"]) == masks.label_map("a")).all() and (np.asarray(row["image"]) == image).all()
 
 
 def check_supervision_yolo(folder: Path) -> None:
@@ -296,6 +340,7 @@ CHECKS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "COCO panoptic": ("datumaro", check_datumaro_panoptic),
     "VOC with labelmap.txt (CVAT)": ("datumaro", check_datumaro_voc),
     "VOC, written here": ("datumaro", check_datumaro_reads_our_voc),
+    "Panoptic, brushes, outlines, Parquet, written here": ("datumaro", check_what_is_written_from_nothing),
     "YOLO segments": ("supervision", check_supervision_yolo),
     "labelme shapes": ("labelme", check_labelme),
     "Label Studio brushes": ("label-studio-sdk", check_label_studio),
