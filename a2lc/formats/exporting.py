@@ -14,9 +14,9 @@ import numpy as np
 from a2lc.files import atomic, atomic_folder, below, read_json, read_label_png
 from a2lc.formats import coco, hugging_face, label_studio, labelme, yolo
 from a2lc.formats.json_text import replaced
-from a2lc.formats.plain import INDEX, KEPT, OBJECTS, some
+from a2lc.formats.plain import KEPT, OBJECTS, some
 from a2lc.formats.rasters import with_labels
-from a2lc.formats.source import VOID_ID, Edit, Values
+from a2lc.formats.source import INDEX, VOID_ID, Edit, Values
 
 EDITS: Mapping[str, Callable[[str, Any, Any], list[Edit]]] = {
     "coco": coco.edits_of_instances,

@@ -25,7 +25,10 @@ UNCLEAR = f"say which with --format: {', '.join(FORMATS)}"
 
 
 def import_dataset(
-    source: str | os.PathLike[str], folder: str | os.PathLike[str], format: str | None = None
+    source: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    format: str | None = None,
+    progress: bool = True,
 ) -> list[str]:
     """Make a plain dataset of one of another program; what it is like says `a2lc.formats.plain`.
 
@@ -33,6 +36,7 @@ def import_dataset(
         source: its folder, or its JSON file with the images below the same folder or the one above.
         folder: the plain dataset; new or empty.
         format: one of `FORMATS`; None: it is looked for.
+        progress: show a bar.
 
     Returns:
         What a person should know, a sentence each; the format is the first word of the first.
@@ -49,7 +53,7 @@ def import_dataset(
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     found = read_source(path, format)
-    notes = write_plain(found, folder)
+    notes = write_plain(found, folder, progress)
     return [f"{found.format}: {notes[0]}", *notes[1:]]
 
 

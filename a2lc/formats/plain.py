@@ -22,23 +22,26 @@ from typing import Any
 import numpy as np
 import yaml
 from PIL import Image, UnidentifiedImageError
+from tqdm.auto import tqdm
 
 from a2lc.datasets.base import RESERVED, VOID, Classes, bit_palette
 from a2lc.datasets.class_list import DATASET
 from a2lc.files import FORMATS, atomic_folder, below, one_line, write_json, write_label_png, write_text
-from a2lc.formats.source import VOID_ID, Found, Picture, Source
+from a2lc.formats.source import INDEX, VOID_ID, Found, Picture, Source
+from a2lc.machine import show_bars
 
-INDEX, KEPT, OBJECTS = "source.json", "source", "objects"
+KEPT, OBJECTS = "source", "objects"
 SMALL = 16  # pixels: `a2lc.pseudo_labels.own_labels` asks about no smaller mask
 ORIENTATION = 0x0112  # the EXIF tag
 
 
-def write_plain(source: Source, folder: str | os.PathLike[str]) -> list[str]:
+def write_plain(source: Source, folder: str | os.PathLike[str], progress: bool = True) -> list[str]:
     """Write the plain dataset.
 
     Args:
         source: what was read.
         folder: new or empty; it is whole or not there.
+        progress: show a bar.
 
     Returns:
         What a person should know: counts, and what is hidden, too small or changed.
@@ -55,7 +58,8 @@ def write_plain(source: Source, folder: str | os.PathLike[str]) -> list[str]:
     stored = False
     images: dict[str, Any] = {}
     with atomic_folder(folder) as target:
-        for name, picture in _plain_names(source.pictures).items():
+        pictures = _plain_names(source.pictures)
+        for name, picture in tqdm(pictures.items(), "import", unit="image", disable=not show_bars(progress)):
             data = None if picture.data is None else picture.data()
             height, width, suffix, as_stored = _size(picture, data)
             stored |= as_stored

@@ -15,6 +15,7 @@ from a2lc.files import below
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 Colour = tuple[int, int, int]
+INDEX = "source.json"  # of a plain dataset that was imported
 VOID_ID = 255  # of labels in a plain dataset
 
 
@@ -138,6 +139,9 @@ class Files:
         self.root = root
         self._by_name: dict[str, list[Path]] = {}
         for folder, folders, names in os.walk(root):
+            if INDEX in names:  # an import of ours that was put here
+                folders.clear()
+                continue
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in JUNK)
             folders[:] = [name for name in folders if Path(folder, name) != but]
             for name in sorted(names):
