@@ -1,6 +1,5 @@
 """Command line: ``a2lc run | status | regenerate | compare | notebooks | doctor``, what makes masks
-(`a2lc.pseudo_labels.cli`) and what people do (`a2lc.human.cli`), other programs'
-formats (`a2lc.formats.cli`)."""
+(`a2lc.pseudo_labels.cli`), what people do (`a2lc.human.cli`) and labels of other programs (`a2lc.formats.cli`)."""
 
 from __future__ import annotations
 

@@ -116,12 +116,25 @@ def test_labelme(tmp_path: Path) -> None:
     assert [s | {"label": 0} for s in new] == [s | {"label": 0} for s in old]
 
 
+def test_an_image_that_lies_in_the_file_of_labelme_is_taken_from_it(tmp_path: Path) -> None:
+    root = labelme(tmp_path / "labelme")
+    content = read_json(root / "a.json")
+    data = (root / "a.png").read_bytes()
+    (root / "a.png").unlink()
+    (root / "a.json").write_text(json.dumps(content | {"imageData": base64.b64encode(data).decode()}))
+    import_dataset(root, tmp_path / "plain")
+    assert (tmp_path / "plain" / "images" / "a.png").read_bytes() == data
+    (root / "a.json").write_text(json.dumps(content | {"imageData": "%"}))
+    with pytest.raises(ValueError, match="imageData: expected an image in base64, found '%'"):
+        import_dataset(root, tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
         (shape("car", [[1, 1], [float("nan"), 2], [3, 3]]), "finite numbers, found nan"),
         (shape("car", [[1, 1]], "circle"), "two points of a circle, found 1"),
-        (shape("car", [[50, 20], [80, 25]], "mask", mask="%"), "a mask as PNG in base64"),
+        (shape("car", [[50, 20], [80, 25]], "mask", mask="%"), "an image in base64"),
         (
             shape(
                 "car", [[50, 20], [80, 25]], "mask", mask=base64.b64encode(png(np.zeros((6, 31), np.uint8))).decode()
@@ -168,6 +181,15 @@ def test_yolo(tmp_path: Path) -> None:
     assert same_files(root, tmp_path / "new") == ["labels/train/a.txt"]
     new = (tmp_path / "new" / "labels" / "train" / "a.txt").read_bytes()
     assert new == b"1 0.1 0.1 0.5 0.1 0.5 0.50\r\n\r\n  1\t0.75 0.75 0.5 0.5\r\n"
+
+
+def test_yolo_with_a_list_of_classes_beside_the_labels(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "yolo")
+    (root / "data.yaml").unlink()
+    (root / "classes.txt").write_text("car\ntree\n")
+    assert import_dataset(root, tmp_path / "plain")[0] == "yolo: 3 objects in 3 images, 2 classes"
+    exported(tmp_path / "plain", {}, tmp_path / "same")
+    assert (tmp_path / "same" / "classes.txt").read_text() == "car\ntree\n"
 
 
 @pytest.mark.parametrize(

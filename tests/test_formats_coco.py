@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from a2lc.formats.json_text import parsed, replaced
 from a2lc.formats.shapes import coco_polygons, run_lengths_as_mask
 from a2lc.human import Queue, next_round
 from a2lc.human.own_dataset import own_experiment
+from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels.own_labels import labels_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools
@@ -144,7 +146,7 @@ def test_the_commands_go_from_coco_to_coco(tmp_path: Path) -> None:
     file = dataset(tmp_path / "coco")
     plain = tmp_path / "plain"
     done = CliRunner().invoke(app, ["import", str(file), str(plain)])
-    assert done.exit_code == 0 and done.output.splitlines()[-1] == f"a2lc correct {plain} --masks {plain / 'objects'}"
+    assert done.exit_code == 0 and done.stdout.splitlines()[-1] == f"a2lc correct {plain} --masks {plain / 'objects'}"
     config = own_experiment(plain, str(plain / "objects"), budget=2, rounds=1, instant={"features": "colour"})
     run = a2lc.run(config, tmp_path / "runs", progress=False)
     queue = Queue(run)
@@ -284,3 +286,11 @@ def test_labels_of_a_plain_dataset_are_read_as_they_are(tmp_path: Path) -> None:
     split = load_dataset("folder", tmp_path / "plain").train
     assert split.names == ("c", "train__a", "val__a")
     assert set(np.unique(labels_of(split, "train__a"))) == {0, 1, 255}
+
+
+def test_without_pycocotools_the_command_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = dataset(tmp_path / "coco")
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
+    with pytest.raises(MissingExtraError, match=r"polygons of COCO need pycocotools: .*install.*a2lc\[formats\]"):
+        import_dataset(file, tmp_path / "plain")
+    assert not (tmp_path / "plain").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from a2lc.datasets.cityscapes import CLASSES, IMAGE_END, LABEL_END
 from a2lc.files import read_label_png
-from a2lc.formats.rasters import regions
+from a2lc.formats.rasters import check_size, regions
 from a2lc.formats.source import Found, Picture, Source, Values, found_pictures
 
 INSTANCE_END = "_gtFine_instanceIds.png"
@@ -44,13 +44,11 @@ def read(root: Path) -> Source:
 def _objects(png: Path, meaning: Values) -> Callable[[int, int], Iterator[Found]]:
     def objects(height: int, width: int) -> Iterator[Found]:
         values = read_label_png(png)
-        if values.shape != (height, width):
-            raise ValueError(f"{png}: expected {height} x {width} pixels, found {values.shape[0]} x {values.shape[1]}")
+        check_size(values, height, width, png)
         told = None
         if (file := png.with_name(png.name.removesuffix(LABEL_END) + INSTANCE_END)).is_file():
             told = read_label_png(file)
-            if told.shape != values.shape:
-                raise ValueError(f"{file}: expected the size of {png.name}, found {told.shape}")
+            check_size(told, height, width, file)
             told = told * (told >= 1000)  # below: a class without instances, or a group of them
         yield from regions(meaning.labels(values), told, png.name)
 

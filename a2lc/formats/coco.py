@@ -11,6 +11,7 @@ import numpy as np
 
 from a2lc.files import below, decoded
 from a2lc.formats.json_text import parsed
+from a2lc.formats.rasters import check_size
 from a2lc.formats.shapes import coco_polygons, run_lengths_as_mask
 from a2lc.formats.source import Colour, Edit, Files, Found, Picture, Source, found_pictures
 
@@ -103,8 +104,7 @@ def read_panoptic(file: Path, root: Path) -> Source:
 
         def objects(height: int, width: int) -> Iterator[Found]:
             ids = segment_ids(png)
-            if ids.shape != (height, width):
-                raise ValueError(f"{png}: expected {height} x {width} pixels, found {ids.shape[0]} x {ids.shape[1]}")
+            check_size(ids, height, width, png)
             for number, segment in enumerate(annotation["segments_info"]):
                 where = f"annotations[{position}].segments_info[{number}]"
                 if not isinstance(segment, dict) or _key(segment.get("category_id")) not in of_category:

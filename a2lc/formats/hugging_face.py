@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from a2lc.files import atomic, below, damaged, label_ids, one_line
 from a2lc.formats.json_text import parsed
-from a2lc.formats.rasters import regions
+from a2lc.formats.rasters import check_size, regions
 from a2lc.formats.source import Found, Picture, Source, Values, found_pictures
 
 IMAGES = ("image", "pixel_values", "img")
@@ -168,8 +168,7 @@ def _names(root: Path, labels: list[Callable[[], bytes]]) -> dict[int, str]:
 def _objects(label: Callable[[], bytes], kept: str, meaning: Values) -> Callable[[int, int], Iterator[Found]]:
     def objects(height: int, width: int) -> Iterator[Found]:
         values = label_ids(label(), kept)
-        if values.shape != (height, width):
-            raise ValueError(f"{kept}: expected {height} x {width} pixels, found {values.shape[0]} x {values.shape[1]}")
+        check_size(values, height, width, kept)
         yield from regions(meaning.labels(values), None, kept)
 
     return objects

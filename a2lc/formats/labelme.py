@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -34,7 +35,8 @@ def read(files: list[Path], root: Path) -> Source:
         ValueError: a damaged file; the message names the shape.
         FileNotFoundError: no image is there.
     """
-    images, listed, names = Files(root), [], set()
+    images, names = Files(root), set[str]()
+    listed: list[tuple[str, Picture | None]] = []
     without_area, notes = 0, list[str]()
     kept = {}
     for file in files:
@@ -49,7 +51,11 @@ def read(files: list[Path], root: Path) -> Source:
         path = beside if beside.is_file() else images.find(name, file.parent.name)
         kept[relative] = file
         where = (file.parent.relative_to(root) / name).as_posix()
-        listed.append((where, None if path is None else _picture(where, path, relative, content)))
+        within = content.get("imageData")
+        if path is None and isinstance(within, str):  # the image itself, in base64
+            listed.append((where, _picture(where, file, relative, content, partial(_decoded, within, "imageData"))))
+        else:
+            listed.append((where, None if path is None else _picture(where, path, relative, content)))
     if without_area:
         notes.append(f"{without_area} shapes are no areas ({', '.join(AREAS)}), and stay as they are")
     pictures = found_pictures(listed, root / "*.json", notes)
@@ -86,7 +92,9 @@ def _kind(shape: dict[str, Any]) -> str:
     return str(shape.get("shape_type") or "polygon")
 
 
-def _picture(name: str, path: Path, file: str, content: dict[str, Any]) -> Picture:
+def _picture(
+    name: str, path: Path, file: str, content: dict[str, Any], data: Callable[[], bytes] | None = None
+) -> Picture:
     groups: dict[Any, list[int]] = {}
     for position, shape in enumerate(content["shapes"]):
         if _kind(shape) in AREAS:
@@ -104,7 +112,7 @@ def _picture(name: str, path: Path, file: str, content: dict[str, Any]) -> Pictu
             yield Found([file, positions, content["shapes"][positions[0]]["label"]], -1, mask)
 
     height, width = content.get("imageHeight"), content.get("imageWidth")
-    return Picture(name, path, objects, None if height is None or width is None else (height, width))
+    return Picture(name, path, objects, None if height is None or width is None else (height, width), data)
 
 
 def _with_labels(picture: Picture, names: list[str]) -> Picture:
@@ -115,15 +123,12 @@ def _with_labels(picture: Picture, names: list[str]) -> Picture:
             file, positions, label = found.key
             yield Found([file, positions], names.index(label), found.mask)
 
-    return Picture(picture.name, picture.file, objects, picture.size)
+    return replace(picture, objects=objects)
 
 
 def _stored_mask(shape: dict[str, Any], points: np.ndarray, height: int, width: int) -> np.ndarray:
     """A mask that is kept as PNG of its box; both corners of the box belong to it."""
-    try:
-        values = label_ids(base64.b64decode(str(shape.get("mask")), validate=True), "mask")
-    except binascii.Error as error:
-        raise ValueError(f"expected a mask as PNG in base64, found {str(shape.get('mask'))[:60]!r}") from error
+    values = label_ids(_decoded(str(shape.get("mask")), "mask"), "mask")
     (left, top), (right, bottom) = points.round().astype(int).tolist()
     if (
         values.shape != (bottom - top + 1, right - left + 1)
@@ -136,3 +141,10 @@ def _stored_mask(shape: dict[str, Any], points: np.ndarray, height: int, width: 
     mask = np.zeros((height, width), bool)
     mask[top : bottom + 1, left : right + 1] = values > 0
     return mask
+
+
+def _decoded(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError(f"{what}: expected an image in base64, found {text[:60]!r}") from error

@@ -59,7 +59,9 @@ def write_plain(source: Source, folder: str | os.PathLike[str], progress: bool =
     images: dict[str, Any] = {}
     with atomic_folder(folder) as target:
         pictures = _plain_names(source.pictures)
-        for name, picture in tqdm(pictures.items(), "import", unit="image", disable=not show_bars(progress)):
+        for name, picture in tqdm(
+            pictures.items(), "import", unit="image", leave=False, disable=not show_bars(progress)
+        ):
             data = None if picture.data is None else picture.data()
             height, width, suffix, as_stored = _size(picture, data)
             stored |= as_stored

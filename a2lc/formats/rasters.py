@@ -39,6 +39,13 @@ def read_values(data: bytes, name: object, coloured: bool) -> np.ndarray:
     return np.asarray(image.convert("RGB")).astype(np.int32) @ np.array([1, 256, 65536], np.int32)
 
 
+def check_size(values: np.ndarray, height: int, width: int, name: object) -> None:
+    """Refuse a label picture of another size than its image; the message begins with `name`."""
+    if values.shape != (height, width):
+        found = f"found {values.shape[0]} x {values.shape[1]}"
+        raise ValueError(f"{name}: expected {height} x {width} pixels, its image's, {found}")
+
+
 def with_labels(data: bytes, name: object, labels: np.ndarray, values: Values) -> bytes | None:
     """A label picture with the values of other labels; None: nothing would change.
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from a2lc.datasets.base import RESERVED, bit_palette
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files, read_lines
 from a2lc.datasets.voc2012 import NAMES
-from a2lc.formats.rasters import number, read_values, regions
+from a2lc.formats.rasters import check_size, number, read_values, regions
 from a2lc.formats.source import Colour, Files, Found, Picture, Source, Values, found_pictures
 
 CLASSES, OBJECTS, LABELMAP = "SegmentationClass", "SegmentationObject", "labelmap.txt"
@@ -65,17 +67,15 @@ def _objects(
 ) -> Callable[[int, int], Iterator[Found]]:
     def objects(height: int, width: int) -> Iterator[Found]:
         values = read_values(png.read_bytes(), png, True)
-        if values.shape != (height, width):
-            raise ValueError(f"{png}: expected {height} x {width} pixels, found {values.shape[0]} x {values.shape[1]}")
-        if stray := sorted(set(map(int, set(values.ravel().tolist()))) - known):
+        check_size(values, height, width, png)
+        if stray := sorted(set(np.unique(values).tolist()) - known):
             colour = (stray[0] & 255, stray[0] >> 8 & 255, stray[0] >> 16)
             raise ValueError(f"{png}: expected the colours of {LABELMAP}, found {colour}")
         told = None
         if instances is not None:
             told = read_values(instances.read_bytes(), instances, True)
             told[told == number(VOID_COLOUR)] = 0
-            if told.shape != values.shape:
-                raise ValueError(f"{instances}: expected the size of {png}, found {told.shape}")
+            check_size(told, height, width, instances)
         yield from regions(meaning.labels(values), told, png.name)
 
     return objects

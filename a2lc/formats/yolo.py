@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from a2lc.datasets.listing import read_lines
 from a2lc.files import read_yaml
 from a2lc.formats.shapes import corners, filled_polygon
 from a2lc.formats.source import PICTURES, Edit, Found, Picture, Source
@@ -17,18 +18,20 @@ SPLITS = ("train", "val", "test")
 
 
 def find(root: Path) -> Path | None:
-    """The file with the classes, a YAML with ``names``, in a folder; None: it is no YOLO dataset."""
+    """The file with the classes in a folder: a YAML with ``names``, or classes.txt beside labels/*.txt; None: it is no
+    YOLO dataset."""
     for path in sorted((*root.glob("*.yaml"), *root.glob("*.yml"))):
         if re.search(r"^names\s*:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE):
             return path
-    return None
+    listed = root / "classes.txt"
+    return listed if listed.is_file() and any((root / "labels").rglob("*.txt")) else None
 
 
 def read(file: Path, root: Path) -> Source:
     """All images below the folder with their label files: ``images`` in the path becomes ``labels``, or beside them.
 
     Args:
-        file: the YAML file with ``names``.
+        file: the file with the classes.
         root: the dataset's folder; what the YAML calls ``path`` is not asked for.
 
     Raises:
@@ -71,6 +74,8 @@ def replaced(data: bytes, edits: list[tuple[tuple[str | int, ...], Any]]) -> byt
 
 # ------------------------------------------------------------------------------------------------ inside
 def _names(file: Path) -> list[str]:
+    if file.suffix == ".txt":
+        return read_lines(file, "classes")
     names = read_yaml(file).get("names")
     if isinstance(names, dict) and sorted(names) == [*range(len(names))]:
         names = [names[k] for k in range(len(names))]
