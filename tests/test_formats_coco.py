@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -240,6 +242,33 @@ def test_values_are_replaced_in_the_text_as_it_stands() -> None:
     assert parsed(new, Path("x"))["a"][0] == {"b": 7}
     with pytest.raises(ValueError, match="expected 'z' in the text"):
         replaced(data, [(("c", "z"), 1)])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON, st.data(), JSON, st.sampled_from([None, 0, 3]), st.booleans())
+def test_any_value_can_be_replaced_and_put_back(
+    content: Any, data: st.DataObject, new: Any, indent: int | None, as_ascii: bool
+) -> None:
+    node, place = content, ()
+    while isinstance(node, (list, dict)) and node and (not place or data.draw(st.booleans())):
+        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+        node, place = node[key], (*place, key)
+    assume(place)
+    text = json.dumps(content, indent=indent, ensure_ascii=as_ascii).encode("utf-8", "surrogatepass")
+    changed = replaced(text, [(place, new)])
+    expected = json.loads(text)
+    inner = expected
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = new
+    assert json.loads(changed) == expected
+    assert parsed(replaced(changed, [(place, node)]), Path("x")) == content
 
 
 def panoptic(root: Path) -> Path:
