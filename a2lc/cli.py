@@ -1,5 +1,5 @@
 """Command line: ``a2lc run | status | regenerate | compare | notebooks | doctor``, what makes masks
-(`a2lc.pseudo_labels.cli`) and what people do (`a2lc.human.cli`)."""
+(`a2lc.pseudo_labels.cli`), what people do (`a2lc.human.cli`) and labels of other programs (`a2lc.formats.cli`)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import typer
 from tqdm.auto import tqdm
 
 from a2lc import __version__
+from a2lc.formats import cli as cli_formats
 from a2lc.human import cli as cli_human
 from a2lc.human import find_cli as cli_find
 from a2lc.human import inspect_cli as cli_inspect
@@ -293,7 +294,7 @@ def _summary(table: pd.DataFrame) -> str:
     return table[columns].to_string(index=False, float_format=lambda v: f"{v:.4f}", na_rep="-")
 
 
-for _more in (cli_masks, cli_inspect, cli_find, cli_human):
+for _more in (cli_masks, cli_inspect, cli_find, cli_human, cli_formats):
     app.registered_commands += _more.app.registered_commands
 
 

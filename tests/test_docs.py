@@ -22,6 +22,7 @@ PUBLIC = [
     "a2lc.correction",
     "a2lc.datasets",
     "a2lc.figures",
+    "a2lc.formats",
     "a2lc.human",
     "a2lc.metrics",
     "a2lc.pseudo_labels",

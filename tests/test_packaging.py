@@ -176,7 +176,7 @@ def test_every_imported_package_is_declared(project: dict) -> None:
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             imported.update({name.split(".")[0]: path.name for name in names})
     third_party = imported.keys() - sys.stdlib_module_names - {"a2lc"}
-    known = declared(project, "grounded-sam", "superpixels", "pretrained", "networks", "cluster")
+    known = declared(project, "grounded-sam", "superpixels", "pretrained", "networks", "cluster", "formats")
     missing = {
         name: imported[name] for name in third_party if canonicalize_name(DISTRIBUTIONS.get(name, name)) not in known
     }

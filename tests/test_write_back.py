@@ -22,12 +22,12 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Classes, Experiment, Run, load_dataset
+from a2lc.cli import app
 from a2lc.files import LabelFile, read_label_png, write_text
 from a2lc.files.png import SIGNATURE, with_pixels
 from a2lc.files.png import png_chunk as packed
 from a2lc.files.png import png_chunks as chunks
 from a2lc.human import Queue, next_round
-from a2lc.human.cli import app
 from a2lc.human.exports import export_coco, export_png, export_voc, run_lengths
 from a2lc.human.write_back import CHANGES, apply_changes, revert_changes, write_back, write_changes
 from a2lc.pseudo_labels.own_labels import cut, own_label_masks

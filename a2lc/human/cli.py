@@ -1,9 +1,8 @@
-"""Command line of a person's rounds: ``correct | queue | next | approve | undo | changes | write-back | export``."""
+"""Command line of a person's rounds: ``correct | queue | next | approve | undo | changes | write-back``."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,14 +20,6 @@ Masks = Annotated[list[str] | None, typer.Option("--mask", help="One mask, IMAGE
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Round = Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")]
 PAPERS = "`method: a2lc` is the paper's, which trains a network in every round"
-
-
-class Format(Enum):
-    """What `export` writes."""
-
-    png = "png"
-    voc = "voc"
-    coco = "coco"
 
 
 @app.command()
@@ -93,7 +84,7 @@ def queue(
     from a2lc.human.live_order import LiveOrder
     from a2lc.human.queue_csv import read_queue, write_queue
 
-    found = Queue(_open(run_folder, runs_dir))
+    found = Queue(open_run(run_folder, runs_dir))
     if import_from is not None:
         typer.echo(f"{import_from}: answers taken from it: {read_queue(found, import_from)}")
     if export_to is not None:
@@ -118,7 +109,7 @@ def next_round(
     from a2lc.human import Queue
     from a2lc.human import next_round as go_on
 
-    run = _open(run_folder, runs_dir)
+    run = open_run(run_folder, runs_dir)
     queue = Queue(run) if run.waits_for == "answers" else None
     if queue is not None and enough and not queue.answered and not queue.skipped:
         raise ValueError(
@@ -148,7 +139,7 @@ def approve(
     """Show what would be corrected; with options, approve or reject it."""
     from a2lc.human.approval import CAVEAT, Approval
 
-    found = Approval(_open(run_folder, runs_dir))
+    found = Approval(open_run(run_folder, runs_dir))
     if everything or old or new or mask:
         decide = found.reject if reject else found.approve
         count = decide(old, new, _masks(mask) if mask else None)
@@ -171,7 +162,7 @@ def undo(
     """Put labels back that nobody was asked about; these masks are never corrected again."""
     from a2lc.human.undo import automatic_corrections, undo_corrections
 
-    run = _open(run_folder, runs_dir)
+    run = open_run(run_folder, runs_dir)
     if mask:
         typer.echo(f"{undo_corrections(run, _masks(mask))} labels put back")
     elif len(found := automatic_corrections(run)):
@@ -195,7 +186,7 @@ def changes(
     if sum(option is not None for option in (run_folder, apply_to, revert_in)) != 1:
         raise ValueError("changes: expected one of --run, --apply and --revert")
     if run_folder is not None:
-        typer.echo(f"{len(write_changes(_open(run_folder, runs_dir), folder, round))} changes in {folder / CHANGES}")
+        typer.echo(f"{len(write_changes(open_run(run_folder, runs_dir), folder, round))} changes in {folder / CHANGES}")
     if apply_to is not None:
         typer.echo(f"{apply_changes(folder, apply_to)} label files of {apply_to} changed")
     if revert_in is not None:
@@ -213,49 +204,12 @@ def write_back(
     from a2lc.human.write_back import CHANGES
     from a2lc.human.write_back import write_back as copy
 
-    run = _open(run_folder, runs_dir)
+    run = open_run(run_folder, runs_dir)
     found = copy(run, out, round)
     if not len(found):
         typer.echo(f"{out}: a copy without changes; {run.status}", err=True)
     files = found["image"].nunique()
     typer.echo(f"{len(found)} masks changed in {files} label files of {out}, see {out / 'changes' / CHANGES}")
-
-
-@app.command()
-def export(
-    run_folder: RunFolder,
-    out: Annotated[Path, typer.Argument(help="A new folder; with --format coco a new JSON file.")],
-    round: Round = None,
-    format: Annotated[
-        Format, typer.Option(help="png: mask_jpg/ and obj_jpg/; voc: SegmentationClass/ and lists; coco: run lengths.")
-    ] = Format.png,
-    runs_dir: RunsDir = Path("runs"),
-) -> None:
-    """Write the label maps and object maps of a run.
-
-    Of superpixels without labels only those have one that were answered with one class.
-    """
-    from a2lc.human.exports import export_coco, export_png, export_voc, labels_of_run
-
-    run = _open(run_folder, runs_dir)
-    masks = run.masks(round)
-    if format is Format.coco:
-        counts = export_coco(masks, out, _file_names(run))
-        typer.echo(f"{counts['annotations']} masks of {counts['images']} images in {out}")
-    elif format is Format.voc:
-        export_voc(masks, out, labels_of_run(run, masks))
-        typer.echo(f"{len(masks.names)} label maps in {out / 'SegmentationClass'}")
-    else:
-        export_png(masks, out, labels_of_run(run, masks))
-        typer.echo(f"{len(masks.names)} label maps in {out / 'mask_jpg'}, object maps in {out / 'obj_jpg'}")
-
-
-def _file_names(run: Run) -> dict[str, str]:
-    """The names of the image files, where they lie in one folder ``images``."""
-    from a2lc.datasets.listing import index_files
-
-    folder = None if run.config.root is None else run.config.root / "images"
-    return {name: path.name for name, path in index_files(folder).items()} if folder and folder.is_dir() else {}
 
 
 def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
@@ -282,7 +236,7 @@ def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
     return config
 
 
-def _open(run_folder: Path, runs_dir: Path) -> Run:
+def open_run(run_folder: Path, runs_dir: Path) -> Run:
     """The run in a folder: the one that is typed, else the one of this name in the folder of all runs."""
     from a2lc.files import nearest
     from a2lc.runs import Run, run_folders

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets import load_dataset
-from a2lc.datasets.base import Split
+from a2lc.datasets.base import VOID, Split, bit_palette
 from a2lc.files import atomic, atomic_folder, write_json, write_label_png, write_text
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.own_labels import labels_of
 from a2lc.runs import Run
 
+PALETTE = 255  # the largest id that a palette has a colour for
+VOC_VOID_COLOUR = (224, 224, 192)
 VOC_VOID = 255  # in every label file of PASCAL VOC, whatever value a dataset gives to void
 
 
@@ -70,34 +72,78 @@ def export_png(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | 
             write_label_png(target / "mask_jpg" / f"{name}.png", label_map(name), masks.classes.palette)
 
 
-def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> None:
+def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> list[str]:
     """Write label maps as PASCAL VOC has them: ``SegmentationClass/<name>.png`` with the palette (255 = no label),
-    ``SegmentationObject/<name>.png`` with the mask ids, ``ImageSets/Segmentation/train.txt``, and ``labelmap.txt``, the
-    class list with colours as CVAT and Datumaro read it.
+    ``SegmentationObject/<name>.png`` with the mask ids in VOC's colours (above 255 counted anew),
+    ``ImageSets/Segmentation/train.txt``, and ``labelmap.txt``, the class list with colours, void among them, as CVAT
+    and Datumaro read it.
 
     Args:
         masks: what to write.
         folder: new or empty; it is whole or not there.
         labels: as for `export_png`.
 
+    Returns:
+        What a person should know: the classes that have other names there, as no name may hold a colon,
+        and images with more masks than such files can tell apart.
+
     Raises:
         FileExistsError: there is something already, which may be a person's.
-        ValueError: a mask id > 65535, which no PNG holds.
     """
     label_map = labels or masks.label_map
-    classes = masks.classes
-    colours = (",".join(map(str, colour)) for colour in classes.palette.tolist())
+    names, colours = _voc_names(masks.classes.names), _voc_colours(masks.classes.palette)
+    rows = zip([*names, VOID], colours[[*range(len(names)), VOC_VOID]].tolist(), strict=True)
     lines = ["# label:color_rgb:parts:actions"]
-    lines += [f"{name}:{colour}::" for name, colour in zip(classes.names, colours, strict=True)]
+    lines += [f"{name}:{','.join(map(str, colour))}::" for name, colour in rows]
     texts = {"ImageSets/Segmentation/train.txt": list(masks.names), "labelmap.txt": lines}
+    notes: list[str] = []
     with atomic_folder(folder) as target:
         for name in masks.names:
             of_image = label_map(name)
-            of_image[of_image == classes.ignore_index] = VOC_VOID
-            write_label_png(target / "SegmentationClass" / f"{name}.png", of_image, classes.palette)
-            write_label_png(target / "SegmentationObject" / f"{name}.png", masks.object_map(name))
+            of_image[of_image == masks.classes.ignore_index] = VOC_VOID
+            write_label_png(target / "SegmentationClass" / f"{name}.png", of_image, colours)
+            if (objects := _instances(masks, name)) is None:
+                notes.append(f"{name}: more than {PALETTE} masks, so it is written without instances")
+            else:
+                write_label_png(target / "SegmentationObject" / f"{name}.png", objects, bit_palette(256))
         for path, content in texts.items():
             write_text(target / path, "\n".join(content) + "\n")
+    changed = [(old, new) for old, new in zip(masks.classes.names, names, strict=True) if old != new]
+    notes += [f"class {old!r} is called {new!r} in labelmap.txt, where a colon ends a name" for old, new in changed]
+    return notes
+
+
+def _instances(masks: MaskSet, name: str) -> np.ndarray | None:
+    """(H, W) mask ids in 0..255, those above counted anew; None: there are more masks than a palette has colours."""
+    objects = masks.object_map(name)
+    if objects.max(initial=0) > PALETTE:
+        objects = masks.index_map(name) + 1
+    return None if objects.max(initial=0) > PALETTE else objects
+
+
+def _voc_names(names: Sequence[str]) -> list[str]:
+    """Names without a colon, each once, and none that would make its line a comment."""
+    found: list[str] = []
+    for name in names:
+        new = name.replace(":", "-").replace("#", "-", int(name.startswith("#")))
+        while new in found or (new != name and new in names):
+            new += "-"
+        found.append(new)
+    return found
+
+
+def _voc_colours(palette: np.ndarray) -> np.ndarray:
+    """(256, 3) uint8 colours, void's last: each class has one of its own, as readers tell them apart by it."""
+    free = [VOC_VOID_COLOUR, *map(tuple, bit_palette(600).tolist())]
+    given = [tuple(colour) for colour in palette.tolist()]
+    seen: list[tuple[int, ...]] = []
+    for colour in [*given, VOC_VOID_COLOUR]:
+        if colour in seen:
+            colour = next(other for other in free if other not in seen and other not in given)
+        seen.append(colour)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(given)], colours[VOC_VOID] = seen[:-1], seen[-1]
+    return colours
 
 
 def export_folder(masks: MaskSet, split: Split, folder: str | os.PathLike[str]) -> None:

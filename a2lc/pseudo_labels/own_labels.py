@@ -66,10 +66,10 @@ def own_label_masks(
         raise ValueError(f"{split.names[0]} and all others: expected labels to correct, found none but void")
     if not split.ids_are_told and len(classes) == 2 and carried == {0}:
         # black and white masks are often 0 and 255
-        (first, second), void = classes.names, classes.ignore_index
-        found = f"the labels hold nothing but 0, {first!r}, and {void}, void"
-        meant = f"where {void} is {second!r}, 'ids: {{0: {first}, {void}: {second}}}'"
-        other = f"'ids: {{0: {first}, 1: {second}, {void}: void}}'"
+        (first, second), rest = classes.names, classes.ignore_index
+        found = f"the labels hold nothing but 0, {first!r}, and {rest}, void"
+        meant = f"where {rest} is {second!r}, 'ids: {{0: {first}, {rest}: {second}}}'"
+        other = f"'ids: {{0: {first}, 1: {second}, {rest}: void}}'"
         raise ValueError(f"{found}. Say in dataset.yaml, beside the class list, what is meant: {meant}, else {other}")
     masks = MaskSet.from_maps(classes, split.names, maps, labels)
     masks.uncovered = classes.ignore_index

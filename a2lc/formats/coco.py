@@ -1,0 +1,201 @@
+"""COCO: instances (polygons, run lengths, crowds) and panoptic (segments in PNGs)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from a2lc.files import below, decoded
+from a2lc.formats.json_text import parsed
+from a2lc.formats.rasters import check_size
+from a2lc.formats.shapes import coco_polygons, run_lengths_as_mask
+from a2lc.formats.source import Colour, Edit, Files, Found, Picture, Source, found_pictures
+
+
+def claims(content: Any) -> str | None:
+    """The format of a file with this content, if it is one of COCO's."""
+    fields = ("images", "annotations", "categories")
+    if not (isinstance(content, dict) and all(isinstance(content.get(name), list) for name in fields)):
+        return None
+    first: Any = next(iter(content["annotations"]), {})
+    return "panoptic" if isinstance(first, dict) and "segments_info" in first else "coco"
+
+
+def read_instances(file: Path, root: Path) -> Source:
+    """Instances: each annotation is an object.
+
+    Args:
+        file: the JSON file.
+        root: the folder below which the images lie.
+
+    Raises:
+        ValueError: a damaged file; the message names the annotation.
+        FileNotFoundError: no image is there.
+    """
+    content = parsed(file.read_bytes(), file)
+    of_category = _categories(content, file)
+    of_image: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+    for position, annotation in enumerate(content["annotations"]):
+        if not isinstance(annotation, dict) or not {"image_id", "category_id"} <= annotation.keys():
+            raise ValueError(f"{file}: annotations[{position}]: expected image_id and category_id, found none")
+        if _key(annotation["category_id"]) not in of_category:
+            found = f"found {annotation['category_id']!r}"
+            raise ValueError(f"{file}: annotations[{position}]: expected the id of a category, {found}")
+        of_image[_key(annotation["image_id"])].append((position, annotation))
+    notes: list[str] = []
+    ids = {_key(entry.get("id")) for entry in content["images"] if isinstance(entry, dict)}
+    if stray := sum(len(found) for image_id, found in of_image.items() if image_id not in ids):
+        notes.append(f"{stray} annotations are of images that the file does not list, and stay as they are")
+
+    def picture(entry: dict[str, Any], path: Path) -> Picture:
+        found = of_image.get(_key(entry.get("id")), [])
+
+        def objects(height: int, width: int) -> Iterator[Found]:
+            for position, annotation in found:
+                try:
+                    mask = _mask(annotation.get("segmentation"), height, width)
+                except ValueError as error:
+                    raise ValueError(f"annotations[{position}].segmentation: {error}") from error
+                label = of_category[_key(annotation["category_id"])]
+                yield Found(position, label, mask, bool(annotation.get("iscrowd")))
+
+        return Picture(entry["file_name"], path, objects, _size_of(entry))
+
+    pictures = _pictures(content, file, root, picture, notes)
+    categories = content["categories"]
+    keys = [category["id"] for category in categories]
+    return Source("coco", _names(categories), keys, pictures, {file.name: file}, _colours(categories), notes)
+
+
+def edits_of_instances(file: str, key: Any, value: Any) -> list[Edit]:
+    """What changes where annotation `key` has category `value`."""
+    return [Edit(file, ("annotations", key, "category_id"), value)]
+
+
+def read_panoptic(file: Path, root: Path) -> Source:
+    """Panoptic: each segment is an object; its pixels are those of its id in the PNG, R + 256 G + 65536 B.
+
+    Arguments and errors are those of `read_instances`.
+    """
+    content = parsed(file.read_bytes(), file)
+    of_category, notes = _categories(content, file), list[str]()
+    of_image = {}
+    files = {file.name: file}
+    for position, annotation in enumerate(content["annotations"]):
+        if not isinstance(annotation, dict) or not isinstance(annotation.get("segments_info"), list):
+            raise ValueError(f"{file}: annotations[{position}]: expected segments_info, found none")
+        of_image[_key(annotation.get("image_id"))] = position
+    maps = Files(root, (".png",))
+
+    def picture(entry: dict[str, Any], path: Path) -> Picture:
+        position = of_image.get(_key(entry.get("id")))
+        if position is None:
+            return Picture(entry["file_name"], path, lambda height, width: (), _size_of(entry))
+        annotation = content["annotations"][position]
+        name = str(annotation.get("file_name", Path(entry["file_name"]).with_suffix(".png")))
+        png = _map_file(maps, file, name)
+        kept = f"{file.stem}/{name}"
+        below(root, kept)
+        files[kept] = png
+
+        def objects(height: int, width: int) -> Iterator[Found]:
+            ids = segment_ids(png)
+            check_size(ids, height, width, png)
+            for number, segment in enumerate(annotation["segments_info"]):
+                where = f"annotations[{position}].segments_info[{number}]"
+                if not isinstance(segment, dict) or _key(segment.get("category_id")) not in of_category:
+                    raise ValueError(f"{where}: expected the id of a category, found {str(segment)[:60]}")
+                label = of_category[_key(segment["category_id"])]
+                yield Found([position, number], label, ids == segment.get("id"), bool(segment.get("iscrowd")))
+
+        return Picture(entry["file_name"], path, objects, _size_of(entry))
+
+    pictures = _pictures(content, file, root, picture, notes)
+    categories = content["categories"]
+    keys = [category["id"] for category in categories]
+    return Source("panoptic", _names(categories), keys, pictures, files, _colours(categories), notes)
+
+
+def edits_of_panoptic(file: str, key: Any, value: Any) -> list[Edit]:
+    """What changes where segment `key`, positions of annotation and segment, has category `value`."""
+    return [Edit(file, ("annotations", key[0], "segments_info", key[1], "category_id"), value)]
+
+
+def segment_ids(png: Path) -> np.ndarray:
+    """(H, W) int32 ids of the segments in a PNG of COCO panoptic.
+
+    Raises:
+        ValueError: damaged, or without red, green and blue.
+    """
+    image = decoded(png.read_bytes(), png)
+    if image.mode not in ("RGB", "RGBA"):
+        raise ValueError(f"{png}: expected red, green and blue, which hold a segment's id, found mode {image.mode}")
+    channels = np.asarray(image)[..., :3].astype(np.int32)
+    return channels @ np.array([1, 256, 65536], np.int32)
+
+
+# ------------------------------------------------------------------------------------------------ inside
+def _pictures(content: dict[str, Any], file: Path, root: Path, make: Any, notes: list[str]) -> list[Picture]:
+    images, listed = Files(root, but=file.with_suffix("")), []
+    for position, entry in enumerate(content["images"]):
+        if not (isinstance(entry, dict) and isinstance(entry.get("file_name"), str)):
+            raise ValueError(f"{file}: images[{position}]: expected a file_name, found {str(entry)[:60]}")
+        path = images.find(entry["file_name"], file.stem)
+        listed.append((entry["file_name"], None if path is None else make(entry, path)))
+    return found_pictures(listed, file, notes)
+
+
+def _mask(segmentation: Any, height: int, width: int) -> np.ndarray:
+    if segmentation is None:  # a box without an outline
+        return np.zeros((height, width), bool)
+    if isinstance(segmentation, dict):
+        return run_lengths_as_mask(segmentation, height, width)
+    return coco_polygons(segmentation, height, width)
+
+
+def _map_file(maps: Files, file: Path, name: str) -> Path:
+    """The PNG of a panoptic annotation: in the folder that is called as the JSON file, else the only one there is."""
+    below(file.parent, name)
+    if (beside := file.with_suffix("") / name).is_file():
+        return beside
+    if (path := maps.find(name, file.stem)) is None:
+        raise FileNotFoundError(f"{file.with_suffix('') / name}: no such file, but {file} has segments of it")
+    return path
+
+
+def _categories(content: dict[str, Any], file: Path) -> dict[Any, int]:
+    """Id of a category -> position."""
+    found: dict[Any, int] = {}
+    for position, category in enumerate(content["categories"]):
+        if not isinstance(category, dict) or "id" not in category:
+            raise ValueError(f"{file}: categories[{position}]: expected id and name, found {str(category)[:60]}")
+        if _key(category["id"]) in found:
+            raise ValueError(f"{file}: categories: expected every id once, found {category['id']!r} twice")
+        found[_key(category["id"])] = position
+    return found
+
+
+def _names(categories: list[dict[str, Any]]) -> list[str]:
+    return [str(category.get("name", category["id"])) for category in categories]
+
+
+def _colours(categories: list[dict[str, Any]]) -> list[Colour | None]:
+    found: list[Colour | None] = []
+    for category in categories:
+        colour: Any = category.get("color")
+        fits = isinstance(colour, list) and len(colour) == 3 and all(type(v) is int and 0 <= v < 256 for v in colour)
+        found.append((colour[0], colour[1], colour[2]) if fits else None)
+    return found
+
+
+def _size_of(entry: dict[str, Any]) -> tuple[int, int] | None:
+    return (entry["height"], entry["width"]) if {"height", "width"} <= entry.keys() else None
+
+
+def _key(value: Any) -> Any:
+    """An id that can be looked up, whatever a damaged file has in its place."""
+    return value if isinstance(value, (int, str, float)) else str(value)
