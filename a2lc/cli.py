@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from a2lc import __version__
 from a2lc.human import cli as cli_human
 from a2lc.human import find_cli as cli_find
-from a2lc.human.cli import RunsDir
+from a2lc.human.run_cli import RunsDir
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
 

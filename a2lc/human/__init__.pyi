@@ -1,5 +1,6 @@
 from .approval import Approval as Approval
 from .going_on import next_round as next_round
+from .moving import move_dataset as move_dataset
 from .queue import CONFIRM as CONFIRM
 from .queue import SKIP as SKIP
 from .queue import WORDS as WORDS

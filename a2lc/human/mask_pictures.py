@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from a2lc.datasets import Dataset, load_dataset
+from a2lc.datasets import Dataset
 from a2lc.datasets.base import Split
+from a2lc.human.moving import dataset_of
 from a2lc.masks import MaskSet
 from a2lc.runs import Run
 
@@ -23,7 +24,7 @@ def training_images(run: Run, dataset: Dataset | None = None) -> tuple[Split | N
     """Where the images of a run's masks are read: the training split of `dataset`, or of the run's own one. None where
     that is missing, and a note that says why."""
     try:
-        return (dataset or load_dataset(run.config.dataset, run.config.root)).train, []
+        return (dataset or dataset_of(run)).train, []
     except (OSError, ValueError) as error:
         return None, [f"No images and no ground truth: {error}"]
 

@@ -34,6 +34,7 @@ from a2lc.files import atomic, atomic_folder, below, read_json, read_label_png, 
 from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
 from a2lc.human.checked_csv import Row, read_checked, whole_number
+from a2lc.human.moving import dataset_of
 from a2lc.human.png import read_ids, with_ids
 from a2lc.masks import VOID, MaskSet, label_names
 from a2lc.runs import Run
@@ -165,7 +166,7 @@ def _own_labels(run: Run) -> Path:
         kind = config.pseudo_labels.kind
         raise ValueError(f"{run.path}: expected a run with pseudo_labels of kind 'own_labels', found {kind!r}")
     began = read_json(run.path / "provenance.json")["masks"]
-    if masks_name(config.pseudo_labels, load_dataset(config.dataset, config.root)) != began:
+    if masks_name(config.pseudo_labels, dataset_of(run)) != began:
         raise ValueError(f"{config.root / LABELS}: these are not the labels that {run.path.name} began with")
     return config.root
 
