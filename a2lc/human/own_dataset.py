@@ -51,13 +51,8 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
             found = f"found {masks!r}{nearest(masks, WAYS)}"
             raise ValueError(f"masks: expected {', '.join(WAYS)} or a folder of object maps, {found}")
         cut["object_maps"] = Path(masks).absolute()
-    chosen: dict[str, Any] = {
-        "dataset": "folder",
-        "root": Path(root).absolute(),
-        "annotator": "human",
-        "pseudo_labels": cut,
-    }
-    chosen |= {"method": INSTANT} | fields
+    chosen: dict[str, Any] = {"dataset": OWN_DATA, "root": Path(root).absolute(), "annotator": "human"}
+    chosen |= {"pseudo_labels": cut, "method": INSTANT} | fields
     if of_others := sorted(fields.keys() & OF_OTHERS) if chosen["method"] == INSTANT else []:
         what = f"{', '.join(of_others)}: method {INSTANT!r}, the default, takes none of these"
         raise ValueError(f"{what}; name the method that they belong to, such as `method: a2lc`")
