@@ -35,12 +35,13 @@ from a2lc.datasets.listing import (
 LAYOUT = "images/, classes.txt or classes.json, and optionally labels/, ground_truth/, train.txt, val.txt"
 
 
-def load(root: Root = None, *, background: str | None = None) -> Dataset:
+def load(root: Root = None, *, background: str | None = None, whole: bool = True) -> Dataset:
     """List your images; images and labels follow on demand.
 
     Args:
         root: the folder described above.
         background: name of the class of pixels that no mask covers; None: such pixels have no label.
+        whole: whether images that are missing, of labels or lists, are an error; else the others are to be looked at.
 
     Raises:
         ValueError: no root, no image, none left to train on, a damaged class list, an unknown background, an empty list
@@ -57,9 +58,9 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
         raise ValueError(f"{folder / 'images'}: expected at least one jpg or png image, found none{found}")
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    ground_truth = _label_files(folder / "ground_truth", images)
-    labels = _label_files(folder / "labels", images)
-    train, val = _listed(folder, "train", images), _listed(folder, "val", images) or ()
+    ground_truth = _label_files(folder / "ground_truth", images, whole)
+    labels = _label_files(folder / "labels", images, whole)
+    train, val = _listed(folder, "train", images, whole), _listed(folder, "val", images, whole) or ()
     if train is None:
         train = tuple(name for name in images if name not in set(val))
         if not train:
@@ -73,19 +74,20 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
     return Dataset("folder", classes, split("train", train), split("val", val))
 
 
-def _label_files(folder: Path, images: dict[str, Path]) -> dict[str, Path]:
+def _label_files(folder: Path, images: dict[str, Path], whole: bool) -> dict[str, Path]:
     """Label files by image name; none where the folder does not exist."""
     files = index_files(folder, LABEL_SUFFIXES) if folder.is_dir() else {}
     stray = [path for name, path in files.items() if name not in images]
-    if stray:
+    if stray and whole:
         raise ValueError(f"{stray[0]}: expected an image of that name in images/, found none ({len(stray)} such)")
     return files
 
 
-def _listed(root: Path, split: str, images: dict[str, Path]) -> tuple[str, ...] | None:
+def _listed(root: Path, split: str, images: dict[str, Path], whole: bool) -> tuple[str, ...] | None:
     path = root / f"{split}.txt"
     if not path.exists():
         return None
     names = read_names(path)
-    check_listed(names, images, path, root / "images")
-    return names
+    if whole:
+        check_listed(names, images, path, root / "images")
+    return tuple(name for name in names if name in images)

@@ -22,10 +22,8 @@ def dataset_of(run: Run) -> Dataset:
     """
     config = run.config
     if config.root is not None and not config.root.is_dir():
-        told = (
-            f"where they have moved, say so once: --root DIR, in Python a2lc.human.move_dataset(run, DIR) ({run.path})"
-        )
-        raise FileNotFoundError(f"{config.root}: no such folder, expected the data of this run; {told}")
+        told = "if they have moved, say where: --root DIR, in Python a2lc.human.move_dataset(run, DIR)"
+        raise FileNotFoundError(f"{config.root}: no such folder, expected the data of {run.path}; {told}")
     return load_dataset(config.dataset, config.root)
 
 
