@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from a2lc.human.run_cli import Root, RunFolder, RunsDir, begun_before, masks_typed, open_run, say_next
+from a2lc.human.run_cli import Root, RunFolder, RunsDir, begun_before, masks_typed, open_run, quoted, say_next
 
 if TYPE_CHECKING:
     from a2lc.runs import Run
@@ -91,9 +91,7 @@ def queue(
     run = open_run(run_folder, runs_dir, root)
     if run.waits_for != "answers":
         if import_from is not None or export_to is not None:
-            raise ValueError(
-                f"{run.path}: asks no questions now: {run.status}; `a2lc next {run.path}` says what follows"
-            )
+            raise ValueError(f"{run.path}: asks nothing now: {run.status}; `a2lc next {run.path}` says what follows")
         say_next(run)
         return
     found = Queue(run)
@@ -106,7 +104,7 @@ def queue(
     left = f"{found.answered} answered, {found.skipped} skipped, {len(found.pending)} left"
     typer.echo(f"round {found.round}: {len(found)} masks, {left}")
     if not found.pending:
-        typer.echo(f"a2lc next {run.path}")
+        typer.echo(f"a2lc next {quoted(run.path)}")
     if run.config.is_instant and (expected := LiveOrder(found).outlook):
         typer.echo(expected)
 
@@ -168,6 +166,8 @@ def approve(
     typer.echo(f"{found.expected()}\n{CAVEAT}\n")
     shares = {name: "{:.2f}".format for name in ("right", "low", "high", "confidence")}
     typer.echo(found.flows().to_string(index=False, formatters=shares))
+    if (found.table["decision"] != "").all():
+        typer.echo(f"a2lc next {quoted(run.path)}")
 
 
 @app.command()
