@@ -178,7 +178,7 @@ def test_labels_that_are_missing_or_have_changed_are_named(answered: Run, tmp_pa
     label = root / "labels" / "s0.png"
     ids = read_label_png(label)
     label.write_bytes(with_ids(label.read_bytes(), np.where(ids == 0, 1, ids)))
-    with pytest.raises(ValueError, match=r"labels: these are not the labels that folder-a2lc-s\d+-.* began with"):
+    with pytest.raises(ValueError, match=r"labels: these are not the labels that folder-data-a2lc-s\d+-.* began with"):
         write_changes(moved, tmp_path / "changes")
     with pytest.raises(ValueError, match=r"data\.masks: wanted"):
         a2lc.run(moved.config, answered.path.parent, device="cpu", progress=False)
