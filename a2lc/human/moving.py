@@ -10,7 +10,6 @@ from a2lc.datasets import Dataset, load_dataset
 from a2lc.files import read_json
 from a2lc.runs import Run
 from a2lc.runs.places import same_root
-from a2lc.stages.names import masks_name
 
 
 def dataset_of(run: Run) -> Dataset:
@@ -54,6 +53,8 @@ def move_dataset(run: Run, root: str | os.PathLike[str]) -> Run:
 
 def _difference(run: Run, dataset: Dataset, config: Experiment) -> str | None:
     """In what a dataset is not the one that a run began with; None where it is the same."""
+    from a2lc.stages.names import masks_name  # with what cuts labels, which a look at a run needs not
+
     masks, classes = run.masks(0), dataset.classes
     ours, theirs = set(masks.names), set(dataset.train.names)
     if missing := sorted(ours - theirs):
