@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Hashable, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -128,7 +130,7 @@ def _lines(table: pd.DataFrame) -> list[str]:
     return [head, *(csv_text(rows.iloc[[at]]).removeprefix(BOM).partition("\n")[2][:-1] for at in range(len(rows)))]
 
 
-def _figure(queue: Queue, number: int, row: str, cells: dict[str, object]) -> str:
+def _figure(queue: Queue, number: int, row: str, cells: Mapping[Hashable, Any]) -> str:
     names = queue.classes.names
     likely = [name for name, _ in queue.top_classes(queue.queries[number - 2]) if name != cells["label"]]
     choices = [("c", WORDS[0], f"{cells['label']} is right"), *((str(n), k, k) for n, k in enumerate(likely, start=1))]
