@@ -20,7 +20,7 @@ from a2lc.formats import cli as cli_formats
 from a2lc.human import cli as cli_human
 from a2lc.human import find_cli as cli_find
 from a2lc.human import inspect_cli as cli_inspect
-from a2lc.human.cli import RunsDir
+from a2lc.human.run_cli import RunsDir
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +23,8 @@ from a2lc.segmenter import SegmenterSettings
 from a2lc.segmenter.settings import PLACES
 from a2lc.settings import Deviation, Folder, Settings
 
+OWN_DATA = "folder"
+"""The dataset that is whatever lies in its root."""
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
 _NO_IDENTITY: Any = {  # places, and how long
     "root": True,
@@ -272,13 +276,16 @@ class Experiment(Settings):
 
     @property
     def name(self) -> str:
-        """The run folder's name, ``<dataset>-<method>-s<seed>-<hash8>``.
+        """The run folder's name, ``<dataset>-<method>-s<seed>-<hash8>``; of data of one's own, whose dataset is called
+        ``folder`` whatever they are, with the name of their folder: ``folder-<name>-<method>-...``.
 
         The hash is taken over what differs from the defaults, so that finished runs keep their names when a later
         version adds a switch. Folders of equal name are compared field by field (`Run.create`).
         """
         chosen = self.model_dump(mode="json", exclude=_NO_IDENTITY, exclude_defaults=True)
-        return f"{self.dataset}-{self.method}-s{self.seed}-{fingerprint(chosen)}"
+        given = os.path.basename(os.path.abspath(self.root)) if self.dataset == OWN_DATA and self.root else ""
+        slug = re.sub(r"[^\w.]+", "-", given)[:40].strip("-.")
+        return "-".join(filter(None, (self.dataset, slug, self.method, f"s{self.seed}", fingerprint(chosen))))
 
     def masks_per_round(self, total: int) -> int:
         """B for a dataset of `total` masks; of a share at least 1, rounded."""

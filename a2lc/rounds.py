@@ -21,7 +21,7 @@ from a2lc.datasets import load_dataset
 from a2lc.files import locked, remove_leftovers, write_arrays
 from a2lc.machine import require, show_bars, surroundings
 from a2lc.masks import MaskSet
-from a2lc.runs import SHARED, STAGES, RoundFolder, Run
+from a2lc.runs import SHARED, STAGES, RoundFolder, Run, place_of
 from a2lc.runs.decisions import labels_after, vetoed
 from a2lc.segmenter import Segmenter, ignoring_void
 from a2lc.segmenter.build import check_network
@@ -85,7 +85,7 @@ def run(
     if len(dataset.classes) < 2:
         where, one = config.root or config.dataset, dataset.classes.names[0]
         raise ValueError(f"{where}: expected at least two classes, found {one!r} alone; name what is not {one!r}, too")
-    if segmenter is None and config.trains(config.rounds) and not Run(Path(runs_dir) / config.name, config).finished:
+    if segmenter is None and config.trains(config.rounds) and not Run(place_of(config, runs_dir), config).finished:
         check_network(config.segmenter)
     new_model = model_factory(config, dataset, device, segmenter, Path(runs_dir) / SHARED)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
@@ -116,7 +116,7 @@ def run(
 def check_packages(experiments: Iterable[Experiment], runs_dir: str | os.PathLike[str]) -> None:
     """Raise `MissingExtraError` where a package is missing that an unfinished run needs."""
     for config in experiments:
-        if config.optional_modules and not Run(Path(runs_dir) / config.name, config).finished:
+        if config.optional_modules and not Run(place_of(config, runs_dir), config).finished:
             require(*config.optional_modules)
 
 

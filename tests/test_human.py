@@ -31,11 +31,11 @@ from a2lc.datasets.base import RESERVED, bit_palette
 from a2lc.files import AppendLog
 from a2lc.human import WORDS, Queue, next_round
 from a2lc.human.boxes import boxes_of
-from a2lc.human.checked_csv import read_checked
+from a2lc.human.checked_csv import csv_text, read_checked
 from a2lc.human.cli import app
 from a2lc.human.going_on import state_of
 from a2lc.human.mask_pictures import MaskPictures
-from a2lc.human.queue_csv import read_queue, write_queue
+from a2lc.human.queue_csv import _images_meant, read_queue, write_queue
 
 CONFIG = {
     "annotator": "human",
@@ -506,11 +506,45 @@ def test_csv_there_and_back(run: Run, tmp_path: Path) -> None:
     assert read_queue(queue, path) == 0 and len(log_of(run).read_text().splitlines()) == 5, "nothing new"
     assert queue.seconds_per_answer != queue.seconds_per_answer, "nobody measured"
     assert queue.undo() == queue.queries[4]
-    path.write_text(path.read_text().replace(",", ";"), encoding="utf-16")
-    with pytest.raises(ValueError, match="expected a CSV file in UTF-8"):
+    path.write_bytes(path.read_bytes() + b"\xff\xfe\n")
+    with pytest.raises(ValueError, match=r"expected a CSV file in UTF-8, .*: save it as 'CSV UTF-8'"):
         read_queue(queue, path)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_text(encoding="utf-16").encode())  # as a spreadsheet writes it
-    assert read_queue(queue, path) == 1
+
+
+def test_a_csv_that_a_spreadsheet_has_been_through(run: Run, tmp_path: Path) -> None:
+    queue, path = Queue(run), tmp_path / "queue.csv"
+    write_queue(queue, path)
+    table = fill(path, _0="road", _1="car")
+    table["mask_id"] = [f"{mask_id}.0" for mask_id in table["mask_id"]]
+    rows = [";".join(table), *(";".join(row) for row in table.to_numpy())]
+    rows = [f"{row};;" for row in rows] + [";" * 8] * 3  # columns and rows that were empty
+    rows[3] = ";".join(table.loc[2, :"area"])  # a row that ends where its last cells are empty
+    for text, encoding in (("\r\n".join(rows), "utf-8-sig"), ("\n".join(rows).replace(";", "\t"), "utf-16")):
+        path.write_bytes(text.encode(encoding))
+        with pytest.raises(ValueError, match=r"holds 2 answers that are not in the queue"):
+            write_queue(queue, path)
+        assert read_queue(queue, path) == 2
+        assert [queue.classes.names[queue.answer_to(q).label] for q in queue.queries[:2]] == ["road", "car"]  # type: ignore
+        assert queue.answered == 2 and queue.undo() is not None and queue.undo() is not None
+
+
+@pytest.mark.parametrize("name", ["=1+1", "-a", "+b", "@c", "'=d", "''-e", "\tf", "'g", " h ", 'i,"j"', "ä"])
+def test_no_cell_is_computed_and_every_name_comes_back(name: str, tmp_path: Path) -> None:
+    path, table = tmp_path / "q.csv", pd.DataFrame({"image": [name], "n": [-1]})
+    path.write_text(csv_text(table), encoding="utf-8")
+    ((cell, number),) = pd.read_csv(path, dtype=str).to_numpy()
+    assert cell[0] not in "=+-@\t\r" and number == "-1"
+    assert read_checked(path, ("image", "n"), lambda row: row) == [{"image": name, "n": "-1"}]
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf") is not name.isascii(), "Excel reads nothing else as UTF-8"
+
+
+def test_names_of_images_that_were_taken_for_numbers() -> None:
+    assert _images_meant(["7", "8.0", "a ", "b", "9"], ("007", "08", "a", "b")) == {
+        "7": ["007"], "8.0": ["08"], "a ": ["a"], "b": ["b"], "9": []
+    }  # fmt: skip
+    assert _images_meant(["7"], ("7", "07")) == {"7": ["7", "07"]}, "it may have been 07"
+    assert _images_meant(["7", "08"], ("7", "07", "08")) == {"7": ["7"], "08": ["08"]}, "zeros were kept"
+    assert _images_meant([" a", "a"], (" a", "a", "a ")) == {" a": [" a"], "a": ["a"]}
 
 
 def test_answers_in_a_csv_that_were_not_read_are_not_overwritten(run: Run, tmp_path: Path) -> None:
@@ -531,6 +565,9 @@ def test_answers_in_a_csv_that_were_not_read_are_not_overwritten(run: Run, tmp_p
     assert pd.read_csv(path, keep_default_na=False)["answer"][3] == ""
     path.write_text("shopping list\n")
     with pytest.raises(ValueError, match="misses the columns"):
+        write_queue(queue, path)
+    path.write_text("image,mask_id,label,answer\nnobody,1,road,car\n")  # of another run
+    with pytest.raises(ValueError, match="holds 1 answers that are not in the queue: import them, or choose a new fi"):
         write_queue(queue, path)
 
 
@@ -557,13 +594,13 @@ def test_a_csv_has_pictures_beside_it(run: Run, tmp_path: Path) -> None:
     for name, query in zip(table["picture"], queue.queries, strict=True):
         assert name.endswith(f"/{query.image}_{query.mask_id}.png")
         assert np.array_equal(Image.open(tmp_path / name), drawn.close_up(query.image, query.mask_id))
-    assert len(list(tmp_path.rglob("*"))) == 12 + 2, "no temporary file is left"
+    assert len(list(tmp_path.rglob("*"))) == 12 + 12 + 3, "no temporary file is left"
     fill(path, _0="road")
     assert read_queue(queue, path) == 1
 
 
 def test_a_csv_without_images_has_no_pictures(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("a2lc.human.queue_csv.training_images", lambda run: (None, ["No images: they are gone"]))
+    monkeypatch.setattr("a2lc.human.queue_page.training_images", lambda run: (None, ["No images: they are gone"]))
     with pytest.warns(UserWarning, match="No images: they are gone"):
         write_queue(Queue(run), tmp_path / "q.csv", pictures=True)
     assert "picture" not in pd.read_csv(tmp_path / "q.csv") and len(list(tmp_path.iterdir())) == 1
@@ -624,7 +661,10 @@ def test_the_queue_on_the_command_line(run: Run, tmp_path: Path) -> None:
     assert shown.exit_code == 0 and "12 masks in" in shown.output and "0 answered, 0 skipped, 12 left" in shown.output
     assert len(list((tmp_path / "queue_pictures").glob("*.png"))) == 12
     nothing = CliRunner().invoke(app, ["next", str(run.path), "--enough"])
-    assert "round 1: expected an answer or a skipped mask, found none" in str(nothing.exception)
+    assert nothing.exit_code == 0 and "round 1: nothing is answered or skipped" in nothing.output
+    assert f"a2lc queue {run.path} --export q.csv" in nothing.output
+    unasked = CliRunner().invoke(app, ["approve", str(run.path), "--all"])
+    assert unasked.exit_code == 0 and "nothing is proposed now" in unasked.output
     assert Run.open(run.path).waits_for == "answers"
     fill(path, _0="road", _1="car")
     taken = CliRunner().invoke(app, ["queue", str(run.path), "--import", str(path)])

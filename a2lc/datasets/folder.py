@@ -57,12 +57,13 @@ class OwnSplit(FileSplit):
         return self._values.labels(LabelFile(file_bytes(path), path))
 
 
-def load(root: Root = None, *, background: str | None = None) -> Dataset:
+def load(root: Root = None, *, background: str | None = None, whole: bool = True) -> Dataset:
     """List your images; images and labels follow on demand. Warnings say what is left out.
 
     Args:
         root: the folder described above.
         background: name of the class of pixels that no mask covers; None: such pixels have no label.
+        whole: whether images that are missing, of labels or lists, are an error; else the others are to be looked at.
 
     Raises:
         ValueError: no root, no image, none left to train on, a damaged class list or dataset.yaml, an unknown
@@ -84,10 +85,10 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
     for note in files.notes:
         warnings.warn(note, stacklevel=2)
     for labels in (files.ground_truth, files.labels):
-        if stray := [path for name, path in labels.items() if name not in files.images]:
+        if whole and (stray := [path for name, path in labels.items() if name not in files.images]):
             expected = f"expected an image of that name in {layout.pairs or layout.images}"
             raise ValueError(f"{stray[0]}: {expected}, found none ({len(stray)} such)")
-    train, val = _splits(folder, layout, files)
+    train, val = _splits(folder, layout, files, whole)
     values = LabelValues.of(layout, classes, colours)
 
     def split(name: str, names: tuple[str, ...]) -> OwnSplit:
@@ -96,10 +97,11 @@ def load(root: Root = None, *, background: str | None = None) -> Dataset:
     return Dataset("folder", classes, split("train", train), split("val", val))
 
 
-def _splits(root: Path, layout: Layout, files: OwnFiles) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _splits(root: Path, layout: Layout, files: OwnFiles, whole: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the images for training and for validation; warns of labels that are not corrected, and of images
     without a label."""
-    train, val = _listed(root, "train", layout, files), _listed(root, "val", layout, files) or ()
+    train, val = (_listed(root, split, layout, files, whole) for split in ("train", "val"))
+    val = val or ()
     if layout.correct == "all":
         train, val = None if train is None else tuple(dict.fromkeys((*train, *val))), ()
     if train is None:
@@ -116,10 +118,11 @@ def _splits(root: Path, layout: Layout, files: OwnFiles) -> tuple[tuple[str, ...
     return train, val
 
 
-def _listed(root: Path, split: str, layout: Layout, files: OwnFiles) -> tuple[str, ...] | None:
+def _listed(root: Path, split: str, layout: Layout, files: OwnFiles, whole: bool) -> tuple[str, ...] | None:
     path = root / f"{split}.txt"
     if not path.exists():
         return None
     names = read_names(path)
-    check_listed(names, files.images, path, root / layout.images)
-    return names
+    if whole:
+        check_listed(names, files.images, path, root / layout.images)
+    return tuple(name for name in names if name in files.images)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from a2lc.human.cli import Round, RunFolder, RunsDir, open_run
+from a2lc.human.cli import Round
+from a2lc.human.run_cli import RunFolder, RunsDir, open_run
 
 if TYPE_CHECKING:
     from a2lc.human.exports import Labels
@@ -85,11 +86,11 @@ def export(
 
 def _written(format: Format, run: Run, masks: MaskSet, labels: Labels, out: Path) -> str:
     """Write masks in a format that their dataset did not come from, and say what was written."""
-    from a2lc.datasets import load_dataset
     from a2lc.formats import writers
+    from a2lc.human.moving import dataset_of
 
     if format is Format.hugging_face:
-        return writers.write_hugging_face(masks, out, load_dataset(run.config.dataset, run.config.root).train, labels)
+        return writers.write_hugging_face(masks, out, dataset_of(run).train, labels)
     if format is Format.cityscapes:
         return writers.write_cityscapes(masks, out, labels)
     write = {
@@ -102,8 +103,12 @@ def _written(format: Format, run: Run, masks: MaskSet, labels: Labels, out: Path
 
 
 def file_names(run: Run) -> dict[str, str]:
-    """The names of the image files, where they lie in one folder ``images``."""
-    from a2lc.datasets.listing import index_files
+    """The names of the image files, where the data are one's own."""
+    from a2lc.config import OWN_DATA
+    from a2lc.datasets.layout import read_layout
+    from a2lc.datasets.own_files import own_files
 
-    folder = None if run.config.root is None else run.config.root / "images"
-    return {name: path.name for name, path in index_files(folder).items()} if folder and folder.is_dir() else {}
+    root = run.config.root
+    if run.config.dataset != OWN_DATA or root is None or not root.is_dir():
+        return {}
+    return {name: f"{name}{path.suffix}" for name, path in own_files(root, read_layout(root)).images.items()}

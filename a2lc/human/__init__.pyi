@@ -1,9 +1,10 @@
 from .approval import Approval as Approval
 from .going_on import next_round as next_round
-from .queue import CONFIRM as CONFIRM
-from .queue import SKIP as SKIP
-from .queue import WORDS as WORDS
-from .queue import Query as Query
+from .moving import move_dataset as move_dataset
+from .query import CONFIRM as CONFIRM
+from .query import SKIP as SKIP
+from .query import WORDS as WORDS
+from .query import Query as Query
 from .queue import Queue as Queue
 from .undo import automatic_corrections as automatic_corrections
 from .undo import undo_corrections as undo_corrections

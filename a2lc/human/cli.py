@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from a2lc.human.run_cli import Root, RunFolder, RunsDir, begun_before, masks_typed, open_run, quoted, say_next
+
 if TYPE_CHECKING:
-    from a2lc.config import Experiment
-    from a2lc.runs import Run
+    pass
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-RunFolder = Annotated[Path, typer.Argument(help="A run's folder, or its name as `a2lc status` lists it.")]
-RunsDir = Annotated[Path, typer.Option(help="Folder of all runs.")]
 Masks = Annotated[list[str] | None, typer.Option("--mask", help="One mask, IMAGE:ID; may be repeated.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Round = Annotated[int | None, typer.Option(help="Which round; the last finished one by default.")]
@@ -52,6 +50,7 @@ def correct(
     from a2lc.human.own_dataset import about_method, own_experiment
     from a2lc.machine import show_bars
     from a2lc.rounds import run
+    from a2lc.runs import place_of
 
     fields = {"budget": 100} | (read_fields(params) if params else {})
     fields |= {name: value for name, value in (("budget", budget), ("rounds", rounds)) if value is not None}
@@ -59,11 +58,11 @@ def correct(
     if "pseudo_labels" in fields and cut:
         raise ValueError(f"{params}: has pseudo_labels, so expected neither --masks nor --side")
     config = own_experiment(root.absolute(), **cut, **fields)
-    config = _going_on(config, runs_dir, "rounds" in fields)
-    if not (runs_dir / config.name / "config.json").is_file():
+    config = begun_before(config, runs_dir, "rounds" in fields)
+    if not (place_of(config, runs_dir) / "config.json").is_file():
         typer.echo(inspect(root, thorough=False, progress=show_bars(True)).short)
     typer.echo(about_method(config))
-    _say(run(config, runs_dir, device=device))
+    say_next(run(config, runs_dir, device=device))
 
 
 @app.command()
@@ -73,6 +72,7 @@ def queue(
         Path | None, typer.Option("--export", help="Write the queue as CSV, to fill in, and pictures beside it.")
     ] = None,
     import_from: Annotated[Path | None, typer.Option("--import", help="Take the answers of such a file.")] = None,
+    root: Root = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Say how far the queue is that a run waits for, write it as a table, or read the answers of one.
@@ -84,17 +84,24 @@ def queue(
     from a2lc.human.live_order import LiveOrder
     from a2lc.human.queue_csv import read_queue, write_queue
 
-    found = Queue(open_run(run_folder, runs_dir))
+    run = open_run(run_folder, runs_dir, root)
+    if run.waits_for != "answers":
+        if import_from is not None or export_to is not None:
+            raise ValueError(f"{run.path}: asks nothing now: {run.status}; `a2lc next {run.path}` says what follows")
+        say_next(run)
+        return
+    found = Queue(run)
     if import_from is not None:
         typer.echo(f"{import_from}: answers taken from it: {read_queue(found, import_from)}")
     if export_to is not None:
-        write_queue(found, export_to, pictures=True)
-        typer.echo(f"{len(found)} masks in {export_to}: fill in the column answer (a class, confirm, void or skip)")
+        page = write_queue(found, export_to, pictures=True)
+        shown = "" if page is None else f"; {page} shows them, needs no network, and fills in the table"
+        typer.echo(f"{len(found)} masks in {export_to}: fill in answer (a class, confirm, void or skip){shown}")
     left = f"{found.answered} answered, {found.skipped} skipped, {len(found.pending)} left"
     typer.echo(f"round {found.round}: {len(found)} masks, {left}")
     if not found.pending:
-        typer.echo(f"a2lc next {found.run.path}")
-    if found.run.config.is_instant and (expected := LiveOrder(found).outlook):
+        typer.echo(f"a2lc next {quoted(run.path)}")
+    if run.config.is_instant and (expected := LiveOrder(found).outlook):
         typer.echo(expected)
 
 
@@ -102,28 +109,28 @@ def queue(
 def next_round(
     run_folder: RunFolder,
     enough: Annotated[bool, typer.Option("--enough", help="Although not everything is answered or decided.")] = False,
+    root: Root = None,
     runs_dir: RunsDir = Path("runs"),
     device: Device = "auto",
 ) -> None:
     """Go on with a run: what is not answered goes back to the pool, what is not approved is not corrected."""
-    from a2lc.human import Queue
-    from a2lc.human import next_round as go_on
+    from a2lc.human.approval import Approval
+    from a2lc.human.going_on import next_round as go_on
+    from a2lc.human.going_on import what_came_of
+    from a2lc.human.queue import Queue
 
-    run = open_run(run_folder, runs_dir)
-    queue = Queue(run) if run.waits_for == "answers" else None
-    if queue is not None and enough and not queue.answered and not queue.skipped:
-        raise ValueError(
-            f"round {queue.round}: expected an answer or a skipped mask, found none: nothing would come of it"
-        )
-    run = go_on(run, enough, device=device)
-    if queue is not None and queue.pending:
-        typer.echo(f"{len(queue.pending)} of {len(queue)} masks had no answer and are back in the pool")
-    if queue is not None and run.config.lcm and run.config.approval and run.finished_rounds >= queue.round:
-        why = f"the LCM is at least {run.config.correction.threshold(queue.round):g} sure of no other label"
-        if run.config.is_instant:
-            why = "the answers are not sure enough of any other label" if queue.answered else "nothing was answered"
-        typer.echo(f"round {queue.round}: {why}, so there is nothing to approve of")
-    _say(run)
+    run = open_run(run_folder, runs_dir, root)
+    if run.finished:
+        say_next(run)
+        return
+    closed = Queue(run) if run.waits_for == "answers" else Approval(run) if run.waits_for == "approval" else None
+    if isinstance(closed, Queue) and enough and not closed.answered and not closed.skipped:
+        typer.echo(f"round {closed.round}: nothing is answered or skipped, so nothing would come of it; it stays open")
+    else:
+        run = go_on(run, enough, device=device)
+        for line in what_came_of(closed, run):
+            typer.echo(line)
+    say_next(run)
 
 
 @app.command()
@@ -134,21 +141,29 @@ def approve(
     new: Annotated[str | None, typer.Option("--to", help="Those to this class.")] = None,
     mask: Masks = None,
     reject: Annotated[bool, typer.Option("--reject", help="Reject instead: they are never corrected again.")] = False,
+    root: Root = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Show what would be corrected; with options, approve or reject it."""
     from a2lc.human.approval import CAVEAT, Approval
 
-    found = Approval(open_run(run_folder, runs_dir))
+    run = open_run(run_folder, runs_dir, root)
+    if run.waits_for != "approval":
+        typer.echo("nothing is proposed now, so there is nothing to approve of")
+        say_next(run)
+        return
+    found = Approval(run)
     if everything or old or new or mask:
         decide = found.reject if reject else found.approve
-        count = decide(old, new, _masks(mask) if mask else None)
+        count = decide(old, new, masks_typed(mask) if mask else None)
         typer.echo(f"{count} corrections {'rejected' if reject else 'approved'}")
     elif reject:
         raise ValueError("--reject: say what, by --all, --from, --to or --mask")
     typer.echo(f"{found.expected()}\n{CAVEAT}\n")
     shares = {name: "{:.2f}".format for name in ("right", "low", "high", "confidence")}
     typer.echo(found.flows().to_string(index=False, formatters=shares))
+    if (found.table["decision"] != "").all():
+        typer.echo(f"a2lc next {quoted(run.path)}")
 
 
 @app.command()
@@ -164,7 +179,7 @@ def undo(
 
     run = open_run(run_folder, runs_dir)
     if mask:
-        typer.echo(f"{undo_corrections(run, _masks(mask))} labels put back")
+        typer.echo(f"{undo_corrections(run, masks_typed(mask))} labels put back")
     elif len(found := automatic_corrections(run)):
         typer.echo(found.drop(columns="row").to_string(index=False))
     else:
@@ -178,6 +193,7 @@ def changes(
     apply_to: Annotated[Path | None, typer.Option("--apply", help="Write them into this dataset's labels.")] = None,
     revert_in: Annotated[Path | None, typer.Option("--revert", help="Put this dataset's labels back.")] = None,
     round: Round = None,
+    root: Root = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Make a list of changes, apply it to a dataset or revert it there."""
@@ -186,7 +202,8 @@ def changes(
     if sum(option is not None for option in (run_folder, apply_to, revert_in)) != 1:
         raise ValueError("changes: expected one of --run, --apply and --revert")
     if run_folder is not None:
-        typer.echo(f"{len(write_changes(open_run(run_folder, runs_dir), folder, round))} changes in {folder / CHANGES}")
+        run = open_run(run_folder, runs_dir, root)
+        typer.echo(f"{len(write_changes(run, folder, round))} changes in {folder / CHANGES}")
     if apply_to is not None:
         typer.echo(f"{apply_changes(folder, apply_to)} label files of {apply_to} changed")
     if revert_in is not None:
@@ -198,78 +215,16 @@ def write_back(
     run_folder: RunFolder,
     out: Annotated[Path, typer.Argument(help="The corrected copy; it must not exist.")],
     round: Round = None,
+    root: Root = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
     """Copy your dataset with corrected labels; the list of changes lies in it."""
     from a2lc.human.write_back import CHANGES
     from a2lc.human.write_back import write_back as copy
 
-    run = open_run(run_folder, runs_dir)
+    run = open_run(run_folder, runs_dir, root)
     found = copy(run, out, round)
     if not len(found):
         typer.echo(f"{out}: a copy without changes; {run.status}", err=True)
     files = found["image"].nunique()
     typer.echo(f"{len(found)} masks changed in {files} label files of {out}, see {out / 'changes' / CHANGES}")
-
-
-def _going_on(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
-    """The configuration; of a run that is there, with its number of rounds where none was asked for. More are told,
-    fewer are refused: `a2lc next` would not keep to them. Where another run of the dataset is not finished, that is
-    told: it may be the one that was meant."""
-    from a2lc.runs import Run, run_folders
-
-    if not ((folder := runs_dir / config.name) / "config.json").is_file():
-        for other in run_folders(runs_dir) if runs_dir.is_dir() else []:
-            with suppress(ValueError, OSError):
-                if (found := Run.open(other)).config.root == config.root and not found.finished:
-                    how = f"has other settings and is not finished: a2lc next {other} goes on with it"
-                    typer.echo(f"a new run; {other} of this dataset {how}", err=True)
-        return config
-    before = Run.open(folder).config.rounds
-    if not asked:
-        return config.model_copy(update={"rounds": before})
-    if config.rounds < before:
-        what = f"{folder} has {before}, expected as many or more, found {config.rounds}"
-        raise ValueError(f"rounds: {what}; labels can be written back after any round")
-    if config.rounds > before:
-        typer.echo(f"{folder}: {config.rounds} rounds from now on, {before} before")
-    return config
-
-
-def open_run(run_folder: Path, runs_dir: Path) -> Run:
-    """The run in a folder: the one that is typed, else the one of this name in the folder of all runs."""
-    from a2lc.files import nearest
-    from a2lc.runs import Run, run_folders
-
-    places = list(dict.fromkeys((run_folder, runs_dir / run_folder)))
-    for folder in places:
-        if (folder / "config.json").is_file():
-            return Run.open(folder)
-    names = [folder.name for folder in run_folders(runs_dir)] if runs_dir.is_dir() else []
-    where = " nor in ".join(map(str, places))
-    raise FileNotFoundError(
-        f"no run in {where} (expected config.json){nearest(run_folder.name, names)}; other folders: --runs-dir"
-    )
-
-
-def _masks(texts: list[str]) -> list[tuple[str, int]]:
-    found = []
-    for text in texts:
-        image, _, mask_id = text.rpartition(":")
-        if not image or not mask_id.isdecimal():
-            raise ValueError(f"expected a mask as IMAGE:ID, found {text!r}")
-        found.append((image, int(mask_id)))
-    return found
-
-
-def _say(run: Run) -> None:
-    """What to do next."""
-    typer.echo(f"{run.path}: {run.status}")
-    commands = {
-        "answers": f"a2lc queue {run.path} --export queue.csv, fill it in, --import it; then a2lc next",
-        "approval": f"a2lc approve {run.path}; then a2lc next",
-    }
-    if run.waits_for:
-        typer.echo(commands[run.waits_for])
-    elif run.finished:
-        typer.echo(f"a2lc write-back {run.path} CORRECTED_COPY")

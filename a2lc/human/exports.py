@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from a2lc.datasets import load_dataset
 from a2lc.datasets.base import VOID, Split, bit_palette
 from a2lc.files import atomic, atomic_folder, write_json, write_label_png, write_text
+from a2lc.human.moving import dataset_of
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.own_labels import labels_of
 from a2lc.runs import Run
@@ -44,7 +44,7 @@ def labels_of_run(run: Run, masks: MaskSet) -> Labels:
     """
     if run.config.pseudo_labels.kind != "own_labels":
         return masks.label_map
-    split = load_dataset(run.config.dataset, run.config.root).train
+    split = dataset_of(run).train
 
     def labels(name: str) -> np.ndarray:
         return np.where(masks.object_map(name) > 0, masks.label_map(name), labels_of(split, name))

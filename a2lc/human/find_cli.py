@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from a2lc.human.cli import Device, RunsDir
+from a2lc.human.cli import Device
+from a2lc.human.run_cli import RunsDir
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 

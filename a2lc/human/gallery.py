@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<meta name="generator" content="a2lc">
 <title>{title}</title>
 <style>
 body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem auto; max-width: 62rem; padding: 0 1rem; }}
@@ -34,14 +36,17 @@ kbd {{ border: 1px solid #bbb; border-radius: 3px; padding: 0 .3em; }}
 </main>
 <script>
 const all = [...document.querySelectorAll("figure")];
+const go = step => {{
+  const at = all.findIndex(figure => figure.contains(document.activeElement));
+  all[Math.min(Math.max(at + step, 0), all.length - 1)]?.focus();
+}};
 addEventListener("keydown", event => {{
   const step = {{ArrowDown: 1, j: 1, ArrowUp: -1, k: -1}}[event.key];
-  if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!step || event.target.matches("select") || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  const at = all.indexOf(document.activeElement);
-  all[Math.min(Math.max(at + step, 0), all.length - 1)]?.focus();
+  go(step);
 }});
-</script>
+{script}</script>
 </html>
 """
 _FIGURE = """<figure tabindex="0">
@@ -76,8 +81,17 @@ def write_gallery(found: pd.DataFrame, masks: MaskSet, split: Split, folder: Pat
             Image.fromarray(picture).save(folder / files[what], quality=85)
         told = {str(name): escape(value) if isinstance(value, str) else value for name, value in row.items()}
         figures[number] = _FIGURE.format(number=number + 1, **told, **files)
-    page = _PAGE.format(
-        title=escape(title), words=escape(words), figures="\n".join(figures[n] for n in sorted(figures))
-    )
-    write_text(folder / "index.html", page)
+    write_text(folder / "index.html", page(title, escape(words), (figures[number] for number in sorted(figures))))
     return list(drawn.notes.values())
+
+
+def page(title: str, words: str, figures: Iterable[str], script: str = "") -> str:
+    """A page of figures, which the arrow keys go through.
+
+    Args:
+        title: of the page.
+        words: what it shows, HTML.
+        figures: an HTML element ``figure`` each.
+        script: more JavaScript; it finds the figures in ``all``, and ``go(1)`` goes to the next.
+    """
+    return _PAGE.format(title=escape(title), words=words, figures="\n".join(figures), script=script)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ from scipy.ndimage import binary_dilation
 
 from a2lc.datasets import Dataset, load_dataset
 from a2lc.datasets.base import Split
+from a2lc.human.moving import dataset_of
 from a2lc.masks import MaskSet
 from a2lc.runs import Run
 
@@ -20,11 +22,13 @@ _KEPT = 4  # images kept in memory
 
 
 def training_images(run: Run, dataset: Dataset | None = None) -> tuple[Split | None, list[str]]:
-    """Where the images of a run's masks are read: the training split of `dataset`, or of the run's own one. None where
-    that is missing, and a note that says why."""
+    """Where the images of a run's masks are read: the training split of `dataset`, or of the run's own one, of which
+    some images may be missing. None where that is missing, and a note that says why."""
     try:
-        return (dataset or load_dataset(run.config.dataset, run.config.root)).train, []
+        return (dataset or dataset_of(run)).train, []
     except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError, TypeError):  # another dataset takes no `whole`
+            return load_dataset(run.config.dataset, run.config.root, whole=False).train, []
         return None, [f"No images and no ground truth: {error}"]
 
 

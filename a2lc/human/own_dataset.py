@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from a2lc.config import Experiment
+from a2lc.config import OWN_DATA, Experiment
 from a2lc.files import nearest
 from a2lc.instant.settings import COLOUR, INSTANT
 from a2lc.segmenter.pretrained import has_frozen_weights
@@ -28,7 +28,8 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
     """The configuration with which labels of one's own are corrected; for `a2lc.run`.
 
     Args:
-        root: the dataset: images/, labels/ and classes.txt (`a2lc.datasets.folder`).
+        root: the dataset: images/, labels/ and classes.txt (`a2lc.datasets.folder`). Kept as an absolute path: the run
+            goes on from wherever one works.
         masks: how labels are cut into masks: ``regions`` (connected, of one label), ``slic`` or ``seeds``
             (superpixels), or a folder of object maps, a PNG per image, such as ``obj_jpg`` of ``a2lc sam-masks``.
         side: of superpixels: square root of their mean area in pixels, >= 4.
@@ -49,9 +50,9 @@ def own_experiment(root: str | os.PathLike[str], masks: str = "regions", side: i
         if not Path(masks).is_dir():
             found = f"found {masks!r}{nearest(masks, WAYS)}"
             raise ValueError(f"masks: expected {', '.join(WAYS)} or a folder of object maps, {found}")
-        cut["object_maps"] = Path(masks)
-    chosen: dict[str, Any] = {"dataset": "folder", "root": Path(root), "annotator": "human", "pseudo_labels": cut}
-    chosen |= {"method": INSTANT} | fields
+        cut["object_maps"] = Path(masks).absolute()
+    chosen: dict[str, Any] = {"dataset": OWN_DATA, "root": Path(root).absolute(), "annotator": "human"}
+    chosen |= {"pseudo_labels": cut, "method": INSTANT} | fields
     if of_others := sorted(fields.keys() & OF_OTHERS) if chosen["method"] == INSTANT else []:
         what = f"{', '.join(of_others)}: method {INSTANT!r}, the default, takes none of these"
         raise ValueError(f"{what}; name the method that they belong to, such as `method: a2lc`")

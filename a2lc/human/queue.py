@@ -12,48 +12,19 @@ import math
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from a2lc.files import AppendLog, Record, is_whole, nearest, timestamp
-from a2lc.masks import VOID, label_names
+from a2lc.files import AppendLog, Record, timestamp
+from a2lc.human.query import Query, label_meant
+from a2lc.masks import label_names
 from a2lc.runs.answers import Answer, answers_table, kept, standing
 
 if TYPE_CHECKING:
     from a2lc.runs import Run
-
-CONFIRM = "confirm"
-"""Answer: the current label is right."""
-SKIP = "skip"
-"""Answer: ask somebody else, or later. It costs no click."""
-WORDS = (CONFIRM, VOID, SKIP)
-"""What one may answer beside a class: the current label is right; no class is; ask somebody else, or later."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """One mask that is asked about.
-
-    Attributes:
-        position: in the queue, counted from 0; the most suspicious mask comes first.
-        row: of the mask table.
-        image, mask_id: the mask.
-        label: its current label, the ignore index = void.
-        score: of the acquisition function.
-        area: pixels.
-    """
-
-    position: int
-    row: int
-    image: str
-    mask_id: int
-    label: int
-    score: float
-    area: int
 
 
 class Queue:
@@ -263,17 +234,7 @@ class Queue:
         Raises:
             ValueError: an unknown class.
         """
-        if not isinstance(said, str):
-            if is_whole(said) and 0 <= said < len(self.classes):
-                return int(said)
-            known = f"a name, 0..{len(self.classes) - 1} or {', '.join(WORDS)}"
-            raise ValueError(f"unknown class {said} (expected {known})")
-        words = {CONFIRM: query.label, VOID: self.classes.ignore_index, SKIP: None}
-        if said in words:
-            return words[said]
-        if said in self.classes.names:
-            return self.classes.index(said)
-        raise ValueError(f"unknown class {said!r}{nearest(said, (*self.classes.names, *WORDS))}")
+        return label_meant(said, query, self.classes)
 
     def close(self, enough: bool = False) -> None:
         """End the queue: masks without an answer go back to the pool, and the round may go on.

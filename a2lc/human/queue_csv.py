@@ -1,23 +1,29 @@
-"""The queue without a browser: a table to fill in, for a spreadsheet or an editor, and pictures of its masks."""
+"""The queue without a browser: a table to fill in, for a spreadsheet or an editor, with pictures of its masks and a
+page that shows them (`a2lc.human.queue_page`)."""
 
 from __future__ import annotations
 
 import os
-import warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
-from a2lc.files import atomic, below, nearest, write_text
+from a2lc.config import OWN_DATA
+from a2lc.files import nearest, write_text
 from a2lc.human import SKIP, WORDS, Query, Queue
 from a2lc.human.boxes import boxes_of
-from a2lc.human.checked_csv import Row, read_checked, whole_number
-from a2lc.human.mask_pictures import MaskPictures, training_images
+from a2lc.human.checked_csv import Row, check_rows, csv_text, plain_number, read_rows, whole_number
+from a2lc.human.mask_pictures import training_images
+from a2lc.human.queue_page import check_page, write_page, write_pictures
 from a2lc.masks import label_names
 
+COLUMNS = ("image", "mask_id", "label", "answer")  # that are read
+T = TypeVar("T")
 
-def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = False) -> None:
+
+def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = False) -> Path | None:
     """Write a row per query: image, mask_id, label (current), top (the model's likeliest classes with their
     probabilities), box (left top right bottom, in pixels), area (pixels) and answer (a class, void, skip; empty where
     there is none).
@@ -26,58 +32,44 @@ def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = Fal
         queue: what is asked.
         path: the CSV file.
         pictures: whether to draw each mask with its outline and surroundings, ``q_pictures/<image>_<mask_id>.png``
-            beside ``q.csv``, and to name these files in a column picture. A warning says which images cannot be read:
-            one is grey then, and where all are missing there are no pictures.
+            beside ``q.csv``, to name these files in a column picture, and to write a page ``q.html`` that shows them
+            and can fill in the table. A warning says which images cannot be read: one is grey then, and where all are
+            missing there are no pictures.
+
+    Returns:
+        The page; None where there is none.
 
     Raises:
-        ValueError: the file is there and holds answers that were never read, or is another table.
+        ValueError: the file is there and holds answers that were never read, or is another table; ``q.html`` is another
+            page.
     """
-    if Path(path).is_file() and (unread := _unread(queue, path)):
-        raise ValueError(f"{path}: holds {unread} answers that are not in the queue: import them, or remove the file")
+    path = Path(path)
+    if path.is_file() and (unread := _unread(queue, path)):
+        raise ValueError(f"{path}: holds {unread} answers that are not in the queue: import them, or choose a new file")
     table = queue.table
     boxes = boxes_of(queue.masks, table["row"].to_numpy(np.int64))
     top = [" | ".join(f"{name} {p:.2f}" for name, p in queue.top_classes(query)) for query in queue.queries]
-    answers = table["answer"].where(table["state"] != "skipped", "skip")
+    answers = table["answer"].where(table["state"] != "skipped", SKIP)
     filled = table[["image", "mask_id", "label"]].assign(
         top=top, box=[" ".join(map(str, box)) for box in boxes.tolist()], area=table["area"], answer=answers
     )
-    if pictures and (names := _write_pictures(queue, Path(path))):
+    page = path.with_suffix(".html")
+    if pictures:
+        check_page(page)
+    names = write_pictures(queue, path) if pictures else []
+    if names:
         filled.insert(filled.shape[1] - 1, "picture", names)
-    write_text(path, filled.to_csv(index=False, lineterminator="\n"))
-
-
-def _write_pictures(queue: Queue, path: Path) -> list[str]:
-    """Draw all queries into a folder beside the file; the pictures as seen from there, none without images."""
-    split, notes = training_images(queue.run)
-    drawn = MaskPictures(queue.masks, split)
-    asked = sorted(queue.queries, key=lambda query: query.row) if split is not None else []  # each image is read once
-    names = {query.position: f"{path.stem}_pictures/{query.image}_{query.mask_id}.png" for query in asked}
-    for query in asked:
-        with atomic(below(path.parent, names[query.position])) as temporary:
-            Image.fromarray(drawn.close_up(query.image, query.mask_id)).save(temporary)
-    for note in (*notes, *drawn.notes.values()):
-        warnings.warn(note, stacklevel=3)
-    return [names[position] for position in sorted(names)]
-
-
-def _unread(queue: Queue, path: str | os.PathLike[str]) -> int:
-    """How many masks that may be answered have an answer in this table that does not stand, be it a good one or not."""
-
-    def check(row: Row) -> bool:
-        mask_id, said = row["mask_id"], row["answer"]
-        query = queue.find(row["image"], int(mask_id)) if mask_id.isdecimal() else None
-        if query is None or said in ("", SKIP):  # skipped in an earlier round, and asked about again
-            return False
-        stands = queue.answer_to(query)
-        known = said in WORDS or said in queue.classes.names
-        return stands is None or not known or stands.label != queue.label_of(said, query)
-
-    return sum(read_checked(path, ("image", "mask_id", "label", "answer"), check))
+        write_page(queue, filled, page, path.name)
+    write_text(path, csv_text(filled))
+    return page if names else None
 
 
 def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
-    """Take the answers of such a table: a class name, ``confirm``, ``void``, ``skip``, or nothing. Rows whose answer
-    stands already are left out.
+    """Take the answers of such a table, which may have been through a spreadsheet: the name of a class, ``confirm``,
+    ``void``, ``skip``, or nothing. The number of a class is taken, too, unless a class has that name, or dataset.yaml
+    gives the values in label files other meanings. Rows whose answer stands already are left out.
+
+    An image whose name a spreadsheet has taken for a number (000007 became 7) is found where no other can be meant.
 
     Returns:
         How many answers were new.
@@ -89,42 +81,148 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
         PermissionError: the run's folder cannot be written.
     """
     names = label_names(queue.classes)
-    seen: dict[int, str] = {}
+    answer_in, seen = _Answers(queue), dict[int, str | int]()
 
-    def check(row: Row) -> tuple[Query, str]:
-        image, mask_id = row["image"], whole_number(row["mask_id"], "mask_id")
-        if image not in queue.masks.names:
-            raise ValueError(f"unknown image {image!r}{nearest(image, queue.masks.names)}")
+    def check(row: Row, image: str) -> tuple[Query, str | int]:
+        mask_id = whole_number(row["mask_id"], "mask_id")
         queue.masks.row(image, mask_id)
         if (query := queue.find(image, mask_id)) is None:
             raise ValueError(f"image {image!r}, mask {mask_id} is not in the queue of round {queue.round}")
-        if row["label"] != (current := names[query.label]):
+        if plain_number(row["label"]) != plain_number(current := names[query.label]):
             found = f"the file says {row['label']!r}: is it of another round?"
             raise ValueError(f"image {image!r}, mask {mask_id} is labelled {current!r} here, {found}")
-        if row["answer"]:
-            queue.label_of(row["answer"], query)
-            if seen.setdefault(query.row, row["answer"]) != row["answer"]:
+        said = answer_in(row)
+        if said != "":
+            queue.label_of(said, query)
+            if seen.setdefault(query.row, said) != said:
                 raise ValueError(f"two answers for image {image!r}, mask {mask_id}")
-        return query, row["answer"]
+        return query, said
 
-    known: list[bool] = []  # of each row, whether its mask may be answered
-
-    def checked(row: Row) -> tuple[Query, str]:
-        known.append(row["mask_id"].isdecimal() and queue.find(row["image"], int(row["mask_id"])) is not None)
-        return check(row)
-
+    rows = read_rows(path, COLUMNS)
     try:
-        given = read_checked(path, ("image", "mask_id", "label", "answer"), checked)
+        given = _each(queue, path, rows, check)
     except ValueError as error:
-        if len(known) < 2 or any(known):
+        cells = [row for _, row in rows if isinstance(row, dict)]
+        meant = _images_meant((row["image"] for row in cells), queue.masks.names)
+        asked = (_query(queue, row, image) is not None for row in cells for image in meant[row["image"]])
+        if len(rows) < 2 or any(asked):
             raise
-        of = f"none of its {len(known)} masks is in the queue of round {queue.round}"
+        of = f"none of its {len(rows)} masks is in the queue of round {queue.round}"
         raise ValueError(f"{path}: {of}; is it the table of another?") from error
-    new: dict[Query, str] = {}
+    new: dict[Query, str | int] = {}
     for query, said in given:
         stands = queue.answer_to(query)
-        if said and (stands is None or stands.label != queue.label_of(said, query)):
+        if said != "" and (stands is None or stands.label != queue.label_of(said, query)):
             new[query] = said
     if new:
         queue.answer_many(new.items())
     return len(new)
+
+
+# ------------------------------------------------------------------------------------------------ inside
+def _unread(queue: Queue, path: Path) -> int:
+    """How many masks have an answer in this table that does not stand, be it a good one or not; those that were
+    answered in an earlier round are done with."""
+    answer_in = _Answers(queue)
+
+    def check(row: Row, image: str) -> bool:
+        if row["answer"] in ("", SKIP):  # skipped in an earlier round, and asked about again
+            return False
+        if (query := _query(queue, row, image)) is None:
+            return not _was_asked(queue, row, image)
+        stands = queue.answer_to(query)
+        try:
+            return stands is None or stands.label != queue.label_of(answer_in(row), query)
+        except ValueError:
+            return True
+
+    return sum(_each(queue, path, read_rows(path, COLUMNS), check, strict=False))
+
+
+def _each(
+    queue: Queue,
+    path: str | os.PathLike[str],
+    rows: list[tuple[int, Row | ValueError]],
+    check: Callable[[Row, str], T],
+    strict: bool = True,
+) -> list[T]:
+    """What `check` makes of each row and the image that is meant; errors are those of `read_checked`. Not `strict`:
+    an image that is not known is taken as it is written."""
+    meant = _images_meant((row["image"] for _, row in rows if isinstance(row, dict)), queue.masks.names)
+
+    def of_row(row: Row) -> T:
+        found = meant[cell := row["image"]]
+        if len(found) == 1 or not strict:
+            return check(row, found[0] if len(found) == 1 else cell)
+        if found:
+            why = "its name may have lost zeros: save the column image as text"
+            raise ValueError(f"image {cell!r}: expected one, found {' and '.join(map(repr, found))}; {why}")
+        raise ValueError(f"unknown image {cell!r}{nearest(cell, queue.masks.names)}")
+
+    return check_rows(path, rows, of_row)
+
+
+def _images_meant(cells: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """The images that each cell may mean: the one of this name; else those that differ in spaces around it or, as
+    spreadsheets take names for numbers, in zeros before it. Where no cell of the table has such zeros they may be
+    lost, and even a cell that is a name may mean another."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(plain_number(name), []).append(name)
+    cells, known = set(cells), set(names)
+    zeros = any(cell in known and cell.startswith("0") and plain_number(cell) != cell for cell in cells)
+    meant = {}
+    for cell in cells:
+        numeric = plain_number(cell).isdecimal()
+        exact = cell in known and (zeros or not numeric)
+        meant[cell] = [cell] if exact else alike.get(plain_number(cell), [])
+    return meant
+
+
+def _query(queue: Queue, row: Row, image: str) -> Query | None:
+    mask_id = plain_number(row["mask_id"])
+    return queue.find(image, int(mask_id)) if mask_id.isdecimal() else None
+
+
+def _was_asked(queue: Queue, row: Row, image: str) -> bool:
+    """Whether a mask was answered in an earlier round."""
+    try:
+        at = queue.masks.row(image, whole_number(row["mask_id"], "mask_id"))
+    except ValueError:
+        return False
+    return bool(queue.masks.queried[at])
+
+
+class _Answers:
+    """What is said in a row, for `Queue.label_of`: the name of a class or a word, also where a spreadsheet has changed
+    its zeros, or the number of a class. "" where nothing is said; an unknown word as it is.
+
+    Raises:
+        ValueError: a number that may mean two things.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._plain: bool | None = None
+
+    def __call__(self, row: Row) -> str | int:
+        said, names = row["answer"], self._queue.classes.names
+        if said in ("", *WORDS, *names) or not (number := plain_number(said)).isdecimal():
+            return said
+        alike = [name for name in names if plain_number(name) == number]
+        if len(alike) > 1:
+            raise ValueError(f"answer {said!r}: expected one class, found {' and '.join(map(repr, alike))}")
+        if alike or int(number) >= len(names):
+            return alike[0] if alike else said
+        if not self._numbers_are_classes():
+            told = "dataset.yaml says what the values in label files mean, or the data cannot be read"
+            raise ValueError(f"answer {said!r}: expected the name of a class, as {told}")
+        return int(number)
+
+    def _numbers_are_classes(self) -> bool:
+        """Whether a number can mean nothing but a class's place in the list."""
+        if self._plain is None:
+            split, _ = training_images(self._queue.run)
+            own = self._queue.run.config.dataset == OWN_DATA
+            self._plain = not own or (split is not None and not split.ids_are_told)
+        return self._plain

@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from a2lc.datasets import load_dataset
 from a2lc.datasets.class_list import read_classes
 from a2lc.datasets.label_values import LabelValues, WrittenValues
 from a2lc.datasets.layout import read_layout
@@ -50,6 +49,7 @@ from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
 from a2lc.human.checked_csv import Row, read_checked, whole_number
 from a2lc.human.dataset_copy import copy_dataset
+from a2lc.human.moving import dataset_of
 from a2lc.masks import VOID, MaskSet, label_names
 from a2lc.pseudo_labels.own_labels import hash_of
 from a2lc.runs import SHARED, Run
@@ -159,7 +159,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
     """Write the folder; the changes in it, and the images that were left alone, with the reason."""
     root, masks = _root(run), run.masks(round)
     changes, began = _changes_of(masks), _as_it_began(run, root)
-    split, files = load_dataset(run.config.dataset, root).train, _label_files(root)
+    split, files = dataset_of(run).train, _label_files(root)
     classes, listed = read_classes(root)
     written = LabelValues.of(read_layout(root, classes.names), classes, listed).written
     hashes: dict[str, str] = {}
@@ -208,7 +208,7 @@ def _as_it_began(run: Run, root: Path) -> dict[str, str]:
     began = read_json(run.path / "provenance.json", "masks")["masks"]
     if (kept := run.path.parent / SHARED / began / LABEL_HASHES).is_file():
         return {str(name): str(found) for name, found in read_json(kept).items()}
-    if masks_name(run.config.pseudo_labels, load_dataset(run.config.dataset, root)) != began:
+    if masks_name(run.config.pseudo_labels, dataset_of(run)) != began:
         raise ValueError(f"{root}: these are not the labels that {run.path.name} began with")
     return {}
 

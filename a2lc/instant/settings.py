@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from a2lc.files import nearest
 from a2lc.settings import Settings
 
 INSTANT = "instant"
@@ -32,3 +33,10 @@ class InstantSettings(Settings):
     features: str = Field("tf_efficientnet_lite0", pattern=r"^\w[\w.-]*$")
     reorder_every: int = Field(25, ge=1, strict=True)
     train: Literal["never", "last"] = "never"
+
+    @field_validator("features")
+    @classmethod
+    def _nearly_colour_is_no_backbone(cls, value: str) -> str:
+        if value != COLOUR and (meant := nearest(value, [COLOUR])):  # no name that timm knows is near it
+            raise ValueError(f"expected {COLOUR!r} or a backbone of timm, found {value!r}{meant}")
+        return value

@@ -6,7 +6,6 @@ import os
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
@@ -15,7 +14,7 @@ from a2lc.config import Experiment
 from a2lc.files import check_whole
 from a2lc.machine import show_bars
 from a2lc.rounds import check_packages, run
-from a2lc.runs import Run
+from a2lc.runs import Run, place_of
 from a2lc.segmenter import resolve_device
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def run_many(
     if failed:
         errors = {e.name: failed[e.name] for e in experiments if e.name in failed}
         raise FailedRuns(errors, len(experiments)) from next(iter(errors.values()))
-    return [Run(Path(runs_dir) / experiment.name, experiment) for experiment in experiments]
+    return [Run(place_of(experiment, runs_dir), experiment) for experiment in experiments]
 
 
 def _play_here(experiments: Sequence[Experiment], runs_dir: str | os.PathLike[str], device: str, bars: bool) -> Ended:

@@ -1,7 +1,7 @@
 """A run on disk: one folder, one subfolder per round, stages that are finished one after the other and never done
 twice.
 
-    runs/<dataset>-<method>-s<seed>-<hash8>/
+    runs/<dataset>-<method>-s<seed>-<hash8>/   (which folder: `a2lc.runs.places`)
         config.json  provenance.json
         round_00/  masks.parquet  segmenter.safetensors  metrics.json  state.json
         round_01/  scores.parquet  queries.parquet  answers.jsonl  lcm.safetensors  masks.parquet
@@ -18,18 +18,17 @@ for, stands in its `state.json` and nowhere else (`a2lc.runs.stage_folder.State`
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from a2lc.acquisition import ACQUISITION_FUNCTIONS
-from a2lc.acquisition.settings import PIXBAL
 from a2lc.config import Experiment
 from a2lc.files import below, check_whole, damaged, differences, missing, read_json, read_parquet, write_json
-from a2lc.instant.settings import INSTANT
 from a2lc.masks import MaskSet
 from a2lc.runs.decisions import labels_after
+from a2lc.runs.places import CONFIG, place_of, read_config, run_folders
 from a2lc.runs.round_folder import RoundFolder
 from a2lc.runs.stage_folder import STAGES, WaitsFor
 
@@ -64,16 +63,16 @@ class Run:
         folder = Path(path)
         if folder.name in ("", ".."):  # such as "."; the folder's name and what lies beside it belong to a run
             folder = folder.resolve()
-        if not (folder / "config.json").is_file():
+        if not (folder / CONFIG).is_file():
             raise FileNotFoundError(f"{folder}: no run here (expected config.json)")
-        run = cls(folder, _read_config(folder / "config.json"))
+        run = cls(folder, read_config(folder / CONFIG))
         run.check_format()
         return run
 
     @classmethod
     def create(cls, config: Experiment, runs_dir: str | os.PathLike[str], provenance: dict[str, Any]) -> Run:
         """Open the folder of this configuration, making it where it does not exist; one of fewer rounds becomes one of
-        more.
+        more, and data at another place are found there from now on.
 
         Args:
             config: the experiment.
@@ -84,24 +83,33 @@ class Run:
             ValueError: the folder belongs to another configuration or to other data, every differing field is named
                 with both values; or it was written in another `FORMAT`, or a file of it is damaged.
         """
-        run = cls(Path(runs_dir) / config.name, config)
-        file = run.path / "config.json"
-        if file.is_file():
-            run.check_format()
-            found = _read_config(file)
-            wrong, proof = differences(config.identity(), found.identity()), run.path / "provenance.json"
-            data: list[str] = []
-            if proof.is_file():
-                data = differences({"data": provenance["data"]}, {"data": read_json(proof, "data")["data"]})
-            if wrong := wrong + data:
-                why = "The data have changed since it began: put them back, or choose" if data else "Choose"
-                raise ValueError(f"{run.path}: holds another run: {'; '.join(wrong)}. {why} another runs_dir.")
-            if config.rounds <= found.rounds:
-                return run
-        else:
+        run = cls(place_of(config, runs_dir, lambda: provenance["masks"]), config)
+        file = run.path / CONFIG
+        if not file.is_file():
             write_json(run.path / "provenance.json", provenance | {"format": FORMAT})
-        write_json(file, config.model_dump(mode="json"))
+            run.save_config()
+            return run
+        run.check_format()
+        found = read_config(file)
+        wrong, proof = differences(config.identity(), found.identity()), run.path / "provenance.json"
+        data: list[str] = []
+        if proof.is_file():
+            data = differences({"data": provenance["data"]}, {"data": read_json(proof, "data")["data"]})
+        if wrong := wrong + data:
+            why = "Choose"
+            if data:
+                why = "The data have changed since it began: put them back, say where they lie now (--root), or choose"
+            raise ValueError(f"{run.path}: holds another run: {'; '.join(wrong)}. {why} another runs_dir (--runs-dir).")
+        if config.rounds > found.rounds:
+            run.save_config()
+        elif config.root != found.root:
+            with suppress(PermissionError):  # a finished run may be read-only
+                cls(run.path, found.model_copy(update={"root": config.root})).save_config()
         return run
+
+    def save_config(self) -> None:
+        """Write ``config.json``."""
+        write_json(self.path / CONFIG, self.config.model_dump(mode="json"))
 
     def check_format(self) -> None:
         """Raise `ValueError` when the folder was written in another `FORMAT`, both are named, or ``provenance.json`` is
@@ -277,20 +285,6 @@ class Run:
         return path
 
 
-def _read_config(file: Path) -> Experiment:
-    fields = read_json(file, "dataset")
-    name = fields.get("acquisition", PIXBAL)
-    if isinstance(name, str) and name not in (PIXBAL, INSTANT, *ACQUISITION_FUNCTIONS):
-        remedy = "Import the module that registers it, and open the run again; nothing has to be removed"
-        raise ValueError(f"{file}: the acquisition function {name!r} is not registered in this process. {remedy}")
-    try:
-        return Experiment(**fields)
-    except ValueError as error:
-        if str(file) in str(error):
-            raise
-        raise damaged(file, str(error)) from error
-
-
 def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:
     """All runs below a folder, by name.
 
@@ -298,20 +292,4 @@ def find_runs(runs_dir: str | os.PathLike[str]) -> list[Run]:
         FileNotFoundError: no such folder.
         ValueError: one cannot be read.
     """
-    return [Run.open(folder) for folder in run_folders(runs_dir) if (folder / "config.json").exists()]
-
-
-def run_folders(runs_dir: str | os.PathLike[str]) -> list[Path]:
-    """The folders of all runs below a folder, by name, readable or not: those with a configuration or with rounds.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        ValueError: it is a run itself.
-    """
-    if not Path(runs_dir).is_dir():
-        raise FileNotFoundError(f"{runs_dir}: no such folder of runs")
-    if (Path(runs_dir) / "config.json").is_file():
-        above = Path(runs_dir).absolute().parent
-        raise ValueError(f"{runs_dir}: expected a folder of runs, found a run; did you mean {above}?")
-    marks = [path for name in ("config.json", "round_[0-9]*") for path in Path(runs_dir).glob(f"*/{name}")]
-    return sorted({path.parent for path in marks}, key=lambda folder: folder.name)
+    return [Run.open(folder) for folder in run_folders(runs_dir) if (folder / CONFIG).exists()]
