@@ -101,7 +101,7 @@ class Watch:
         for path in said:
             if isinstance(path, (str, bytes, os.PathLike)):
                 place = os.path.realpath(os.fsdecode(path))
-                if not place.startswith(f"{self.folder}{os.sep}") and place != os.devnull:
+                if not f"{place}{os.sep}".startswith(f"{self.folder}{os.sep}") and place != os.devnull:
                     self.seen.append(f"{event} {place}")
 
     @contextmanager
