@@ -82,7 +82,8 @@ def alone(file: str | os.PathLike[str]) -> Iterator[None]:
     """
     path = Path(file)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path)
         lock.acquire(timeout=0)
     except Timeout:

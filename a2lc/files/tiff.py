@@ -8,7 +8,10 @@ overwritten.
 from __future__ import annotations
 
 import io
+import logging
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,7 +30,7 @@ def check_tiff(data: bytes) -> None:
     Raises:
         ValueError: several pages, floating point, lossy compression, or channels of more than 8 bits or in planes.
     """
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    with _opened(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
         if len(file.pages) != 1 or page.subifds:
             raise ValueError(f"expected one picture in the TIFF, found {len(file.pages)} (pages, or overviews)")
@@ -51,7 +54,7 @@ def with_pixels(data: bytes, pixels: np.ndarray) -> bytes:
         ValueError: a value above what its pixels hold.
     """
     content = io.BytesIO(data)
-    with tifffile.TiffFile(content) as file:
+    with _opened(content) as file:
         page: Any = file.pages[0]
         depth = page.bitspersample
         most = 2 ** (depth - (page.sampleformat == 2)) - 1
@@ -81,6 +84,22 @@ def with_pixels(data: bytes, pixels: np.ndarray) -> bytes:
             if tag in page.tags and page.tags[tag].value != value:
                 page.tags[tag].overwrite(value)
         return content.getvalue()
+
+
+@contextmanager
+def _opened(content: io.BytesIO) -> Iterator[tifffile.TiffFile]:
+    """A TIFF; what is wrong with it is one error, and no lines in a log besides."""
+    log = logging.getLogger("tifffile")
+    before, log.disabled = log.disabled, True
+    try:
+        with tifffile.TiffFile(content) as file:
+            yield file
+    except ValueError:
+        raise
+    except Exception as error:  # of a damaged one, tifffile raises what comes: struct.error, ZeroDivisionError ...
+        raise ValueError(f"damaged or truncated TIFF ({error})") from error
+    finally:
+        log.disabled = before
 
 
 def _parts(pixels: np.ndarray, page: Any) -> list[np.ndarray]:

@@ -47,7 +47,7 @@ from a2lc.files import (
 )
 from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
-from a2lc.human.checked_csv import Row, read_checked, whole_number
+from a2lc.human.checked_csv import Row, csv_text, read_checked, whole_number
 from a2lc.human.dataset_copy import copy_dataset
 from a2lc.human.moving import dataset_of
 from a2lc.masks import VOID, MaskSet, label_names
@@ -159,7 +159,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
     """Write the folder; the changes in it, and the images that were left alone, with the reason."""
     root, masks = _root(run), run.masks(round)
     changes, began = _changes_of(masks), _as_it_began(run, root)
-    split, files = dataset_of(run).train, _label_files(root)
+    split, files = dataset_of(run).train, own_files(root, read_layout(root)).labels
     classes, listed = read_classes(root)
     written = LabelValues.of(read_layout(root, classes.names), classes, listed).written
     hashes: dict[str, str] = {}
@@ -194,7 +194,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
         about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
         write_json(partial / "about.json", about | written.to_json(masks.classes.names))
         changes = changes[changes["image"].isin(hashes)].assign(sha256=changes["image"].map(hashes))
-        write_text(partial / CHANGES, changes.to_csv(index=False, columns=list(COLUMNS), lineterminator="\n"))
+        write_text(partial / CHANGES, csv_text(changes[list(COLUMNS)]))
     return changes, left
 
 
@@ -229,27 +229,25 @@ def _changes_of(masks: MaskSet) -> pd.DataFrame:
     return table.assign(box=boxes, **labels)[list(COLUMNS[:-1])]
 
 
-def _label_files(root: Path) -> dict[str, Path]:
-    return own_files(root, read_layout(root)).labels
-
-
 def _replace(source: Path, root: Path, apply: bool) -> int:
     """Replace every label file that is what it should be by what it is to be; then name the others."""
-    files, wrong = _label_files(root), []
-    pending: dict[Path, bytes] = {}
+    files, wrong = own_files(root, read_layout(root)).labels, []
+    pending: dict[Path, tuple[bytes, bytes]] = {}
+    for name, before, after in _versions(source):
+        old, new = (before, after) if apply else (after, before)
+        real = Path(os.path.realpath(files.get(name, root / name)))  # a link stays one
+        found = real.read_bytes() if real.is_file() else b""
+        if found == old != new and real not in pending:
+            pending[real] = old, new
+        elif found != new:
+            wrong.append(str(files.get(name, f"{name}, which has no label file")))
     with alone(root / LOCK):
-        for name, before, after in _versions(source):
-            old, new = (before, after) if apply else (after, before)
-            real = Path(os.path.realpath(files.get(name, root / name)))  # a link stays one
-            found = real.read_bytes() if real.is_file() else b""
-            if found == old != new and real not in pending:
-                pending[real] = new
-            elif found != new:
-                wrong.append(str(files.get(name, f"{name}, which has no label file")))
         remove_leftovers_of(Path(os.path.realpath(file)) for file in files.values())
-        for file, content in pending.items():
+        for file, (old, new) in pending.items():
+            if file.read_bytes() != old:  # somebody was faster
+                raise BlockingIOError(f"{file}: has just been changed by another process; begin again")
             with atomic(file) as temporary:
-                temporary.write_bytes(content)
+                temporary.write_bytes(new)
     if wrong:
         what = "the label files that the list was made from" if apply else "what these changes make of the label files"
         done = f"{len(pending)} others were {'changed' if apply else 'put back'}"
