@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 
+LONGEST = ("test_kill", "test_person", "test_runners", "test_installed", "test_many", "test_rounds", "test_fuzz")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: of several processes, the last to finish then has little left to do."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """The files that take longest come first: of several processes, none is left with one of them at the end."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(scope="session")
