@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 LONGEST = ("test_kill", "test_person", "test_runners", "test_installed", "test_many", "test_rounds", "test_fuzz")
 
 

@@ -143,23 +143,29 @@ def test_most_is_void(tmp_path: Path) -> None:
 
 
 def test_ids_that_begin_with_1(tmp_path: Path) -> None:
+    """Or class 0 never occurs, and void is the number behind the last class: a person knows."""
     root = dataset(tmp_path / "d", [label(1, 2)])
     found = only(root)
-    assert found.certain and found.lines == ("ids: {1: grass, 2: rock}",) and "ids begin with 1" in found.what
-    write_proposal(look(root))
-    assert labels_read(root) == [{0, 1}] and not look(root).suspicions
+    assert found.certain and not found.decided and "ids begin with 1" in found.what
+    assert found.lines == ("ids: {1: grass, 2: rock}", "ids: {0: grass, 1: rock, 2: void}")
+    for line, read in zip(found.lines, ({0, 1}, {1, 255}), strict=True):
+        (root / "dataset.yaml").write_text(line)
+        assert labels_read(root) == [read] and not [s for s in look(root).suspicions if s.certain]
 
 
 def test_an_id_beyond_the_list_is_for_a_person_to_decide(tmp_path: Path) -> None:
+    """CamVid's void is such a one: 11 classes, and 11."""
     root = dataset(tmp_path / "d", [label(0, 1, 2), label(0, 1)])
     found = only(root)
     assert found.certain and not found.decided and "1 value of no class" in found.what and "(s0): 2" in found.what
-    assert found.lines == ("ids: {0: void, 1: grass, 2: rock}",)
+    assert found.lines == ("ids: {0: void, 1: grass, 2: rock}", "ids: {0: grass, 1: rock, 2: void}")
     write_proposal(look(root))
     text = (root / "dataset.yaml").read_text()
-    assert "\n# ids: {0: void, 1: grass, 2: rock}\n" in text
+    assert all(f"\n# {line}\n" in text for line in found.lines)
     assert only(root).certain, "a comment decides nothing"
-    (root / "dataset.yaml").write_text(text.replace("# ids:", "ids:"))
+    (root / "dataset.yaml").write_text(text.replace("# ids: {0: grass", "ids: {0: grass"))
+    assert labels_read(root) == [{0, 1, 255}, {0, 1}]
+    (root / "dataset.yaml").write_text(text.replace("# ids: {0: void", "ids: {0: void"))
     assert labels_read(root) == [{255, 0, 1}, {255, 0}]
 
 

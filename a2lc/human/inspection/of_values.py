@@ -147,15 +147,14 @@ def _ids(found: Found, what: str, pixels: Pixels, unknown: list[int]) -> Suspici
         return Suspicion(what, "add them to ids in dataset.yaml, each with its class or void", certain=True)
     ids = sorted(value for is_colour, value in pixels if not is_colour)
     inner = [value for value in ids if value != classes.ignore_index]
-    if unknown == [k] and 0 not in inner and max(inner) == k:
-        line = ids_line({i + 1: name for i, name in enumerate(names)})
-        return Suspicion(f"{what}; ids begin with 1", certain=True, lines=(line,))
-    if unknown == [k]:
-        line = ids_line({0: VOID} | {i + 1: name for i, name in enumerate(names)})
-        advice = (
-            "add the class that the list lacks, at its place; or, if 0 is void and the first class has id 1, say so"
-        )
-        return Suspicion(what, advice, certain=True, lines=(line,), decided=False)
+    if unknown == [k]:  # one more than there are classes: each from 1 on, or void as the number behind the last
+        from_one = {i + 1: name for i, name in enumerate(names)}
+        shifted = ids_line(from_one if 0 not in inner else {0: VOID} | from_one)
+        last_is_void = ids_line({i: name for i, name in enumerate(names)} | {k: VOID})
+        advice = "add the class that the list lacks; or say that the first class has id 1, or that the last id is void"
+        if 0 not in inner and len(inner) == k:
+            what, advice = f"{what}; ids begin with 1", "say that the first class has id 1, or that the last id is void"
+        return Suspicion(what, advice, certain=True, lines=(shifted, last_is_void), decided=False)
     if len(ids) == k:
         line = ids_line(dict(zip(ids, names, strict=True)))
         advice = "if these are the classes in their order, say so"
