@@ -5,7 +5,7 @@ Each of `conventions_cases.py` and `conventions_formats.py` is a small dataset w
 Pillow, tifffile, pycocotools, PyArrow or byte by byte:
 
 - reads: the package's labels, and pictures where they are in question, are the known ones;
-- corrects: a run asks about its masks, one is answered, and in the files exactly the pixels of this mask are others, by
+- corrects: one of its masks is answered in a run's folder, and in the files exactly the pixels of this mask are others, by
   Pillow or tifffile as well; applied to the dataset itself and taken back, it is the same bytes, modes and links;
 - identically: written back without an answer, all files are the same bytes.
 
@@ -34,15 +34,16 @@ from conventions_formats import FORMATS, Source
 from conventions_made import VOID, Made, Maker
 from PIL import Image
 
-import a2lc
 from a2lc.datasets import Dataset, load_dataset
-from a2lc.files import write_text
+from a2lc.files import write_json, write_text
 from a2lc.formats import export_source, import_dataset
-from a2lc.human import Queue, next_round
 from a2lc.human.exports import labels_of_run
 from a2lc.human.own_dataset import own_experiment
 from a2lc.human.write_back import apply_changes, revert_changes, write_back
-from a2lc.runs import Run
+from a2lc.masks import MaskSet
+from a2lc.pseudo_labels.own_labels import label_hashes, own_label_masks
+from a2lc.runs import SHARED, STAGES, Run
+from a2lc.stages.names import LABEL_HASHES
 
 QUICK = {"instant": {"features": "colour"}, "lcm": False, "rounds": 1, "budget": 0.99}
 STEPS = ("reads", "corrects", "writes back identically")
@@ -104,15 +105,30 @@ def check_corrected(dataset: Dataset, made: Made, name: str, mask: np.ndarray, l
     return changed
 
 
-def one_answer(root: Path, masks: str = "regions", runs: str = "runs") -> tuple[Run, str, np.ndarray, int]:
+def one_answer(root: Path, object_maps: Path | None = None) -> tuple[Run, str, np.ndarray, int]:
     """A finished run with one answer: image, (H, W) bool mask, and the class that it was given."""
-    run = a2lc.run(own_experiment(root, masks, **QUICK), root.parent / runs, device="cpu", progress=False)
-    queue = Queue(run)
-    query = max(queue.queries, key=lambda query: (query.label == 1, query.image == queue.queries[0].image))
-    label = 0 if query.label == 1 else 1
-    queue.answer(queue.classes.names[label], query.position)
-    mask = run.masks(0).object_map(query.image) == query.mask_id
-    return next_round(run, True, device="cpu", progress=False), query.image, mask, label
+    data = load_dataset("folder", root)
+    masks = own_label_masks(data.train, data.classes, object_maps=object_maps, progress=False)
+    row = max(range(len(masks)), key=lambda row: (masks.table["label"].iloc[row] == 1, -row))
+    label = 0 if masks.table["label"].iloc[row] == 1 else 1
+    run = run_by_hand(root, data, masks, np.array([row]), np.array([label]))
+    name, mask_id = masks.table.iloc[row][["image", "mask_id"]]
+    return run, str(name), masks.object_map(str(name)) == mask_id, label
+
+
+def run_by_hand(root: Path, data: Dataset, masks: MaskSet, rows: np.ndarray, labels: np.ndarray) -> Run:
+    """The folder of a finished run in which these masks, rows of the table, were answered; nothing is trained."""
+    runs = root.parent / "runs"
+    run = Run.create(own_experiment(root, **QUICK), runs, {"data": {}, "masks": "masks"})
+    masks.save(runs / SHARED / "masks")
+    write_json(runs / SHARED / "masks" / LABEL_HASHES, label_hashes(data.train))
+    masks.save_state(run.folder(0).path / "masks.parquet")
+    masks.relabel(rows, labels, source="annotator", round=1).save_state(run.folder(1).path / "masks.parquet")
+    for number, stages in ((0, ("trained",)), (1, STAGES)):
+        for stage in stages:
+            run.folder(number).begin(stage)
+            run.folder(number).end(stage)
+    return run
 
 
 def void_as(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
@@ -153,7 +169,7 @@ def try_format(make: Callable[[Path], Source], folder: Path) -> None:
     source, plain = make(folder / "source"), folder / "data"
     import_dataset(source.path, plain, progress=False)
     check_source(plain, source, source.labels)
-    run, name, mask, label = one_answer(plain, str(plain / "objects"))
+    run, name, mask, label = one_answer(plain, plain / "objects")
     answer = source.names.index(run.masks(0).classes.names[label])
     for round, labels in ((0, source.labels), (1, np.where(mask, answer, source.labels))):
         masks, out = run.masks(round), folder / f"out{round}"

@@ -17,18 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from conventions import QUICK, check, files_of, stored
+from conventions import check, files_of, run_by_hand, stored
 from conventions_made import grey_png, picture, put, save
 from PIL import Image
 
 from a2lc.datasets import load_dataset
-from a2lc.files import LabelFile, write_json
-from a2lc.human.own_dataset import own_experiment
+from a2lc.files import LabelFile
 from a2lc.human.write_back import write_back
 from a2lc.masks import MaskSet
-from a2lc.pseudo_labels.own_labels import label_hashes, own_label_masks
-from a2lc.runs import SHARED, STAGES, Run
-from a2lc.stages.names import LABEL_HASHES
+from a2lc.pseudo_labels.own_labels import own_label_masks
 
 KINDS = (
     *("png 1", "png 2", "png 4", "png 8", "png 16", "png P2", "png P4", "png P8", "png LA", "png RGB", "png RGBA"),
@@ -187,20 +184,6 @@ def make(drawn: Drawn, root: Path) -> None:
         put(root / "dataset.yaml", drawn.said)
 
 
-def run_by_hand(root: Path, masks: MaskSet, hashes: dict[str, str], rows: np.ndarray, labels: np.ndarray) -> Run:
-    """A finished run in which these masks were answered."""
-    run = Run.create(own_experiment(root, **QUICK), root.parent / "runs", {"data": {}, "masks": "masks"})
-    masks.save(root.parent / "runs" / SHARED / "masks")
-    write_json(root.parent / "runs" / SHARED / "masks" / LABEL_HASHES, hashes)
-    masks.save_state(run.folder(0).path / "masks.parquet")
-    masks.relabel(rows, labels, source="annotator", round=1).save_state(run.folder(1).path / "masks.parquet")
-    for number, stages in ((0, ("trained",)), (1, STAGES)):
-        for stage in stages:
-            run.folder(number).begin(stage)
-            run.folder(number).end(stage)
-    return run
-
-
 def try_one(number: int, folder: Path) -> str | None:
     """Raise `ValueError` where something changed, or was read, that should not; the sentence of a refusal."""
     drawn, root = draw(number), folder / "data"
@@ -217,7 +200,7 @@ def try_one(number: int, folder: Path) -> str | None:
     rows = np.sort(rng.permutation(len(masks))[: int(rng.integers(0, len(masks) + 1))])
     answers = table[: len(drawn.values)]  # those with a value that fits into the file
     labels = rng.choice(answers, len(rows)).astype(np.int64)
-    run = run_by_hand(root, masks, label_hashes(data.train), rows, labels)
+    run = run_by_hand(root, data, masks, rows, labels)
     write_back(run, folder / "same", round=0)
     check(files_of(folder / "same") == before, "without answers: other bytes")
     write_back(run, folder / "out")
