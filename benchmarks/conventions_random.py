@@ -20,6 +20,7 @@ import tifffile
 from conventions import check, files_of, run_by_hand, stored
 from conventions_made import grey_png, picture, put, save
 from PIL import Image
+from skimage.measure import label as connected_regions
 
 from a2lc.datasets import load_dataset
 from a2lc.files import LabelFile
@@ -196,7 +197,9 @@ def try_one(number: int, folder: Path) -> str | None:
     check(set(data.train.names) == {*drawn.maps}, f"found images {data.train.names}, not {[*drawn.maps]}")
     for name, positions in drawn.maps.items():
         check(np.array_equal(data.train.pseudo_labels(name), table[positions]), f"other labels of {name!r}")
-    masks = own_label_masks(data.train, data.classes, min_area=int(rng.choice([1, 16])), progress=False)
+    corner = connected_regions(next(iter(drawn.maps.values())) + 1, connectivity=2)
+    least = int(rng.integers(min(16, (corner == corner[0, 0]).sum()))) + 1  # so that one mask is left
+    masks = own_label_masks(data.train, data.classes, min_area=least, progress=False)
     rows = np.sort(rng.permutation(len(masks))[: int(rng.integers(0, len(masks) + 1))])
     answers = table[: len(drawn.values)]  # those with a value that fits into the file
     labels = rng.choice(answers, len(rows)).astype(np.int64)
