@@ -5,8 +5,8 @@ Each of `conventions_cases.py` and `conventions_formats.py` is a small dataset w
 Pillow, tifffile, pycocotools, PyArrow or byte by byte:
 
 - reads: the package's labels, and pictures where they are in question, are the known ones;
-- corrects: one of its masks is answered in a run's folder, and in the files exactly the pixels of this mask are others, by
-  Pillow or tifffile as well; applied to the dataset itself and taken back, it is the same bytes, modes and links;
+- corrects: one of its masks is answered in a run's folder, and in the files exactly the pixels of this mask are others,
+  by Pillow or tifffile as well; applied to the dataset itself and taken back, it is the same bytes, modes and links;
 - identically: written back without an answer, all files are the same bytes.
 
 What cannot be exact has to be refused, with a sentence that names the file, what was found, what was expected and what
@@ -75,7 +75,9 @@ def try_plain(make: Maker, folder: Path) -> None:
     check(after.keys() == before.keys(), "corrects: other files")
     others = [file for file in before if before[file] != after[file]]
     check(len(others) == 1, f"corrects: expected one file with other bytes, found {others}")
-    check((stored_differently(root / others[0], out / others[0]) == changed).all(), "corrects: other pixels in the file")
+    check(
+        (stored_differently(root / others[0], out / others[0]) == changed).all(), "corrects: other pixels in the file"
+    )
 
     if root.stat().st_mode & 0o200:
         apply_changes(out / "changes", root)
@@ -208,10 +210,17 @@ def try_refusal(refusal: Refusal, folder: Path) -> str:
     """
     root = folder / "data"
     refusal.make(root)
+    told: list[warnings.WarningMessage] = []
     try:
-        one_answer(root)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            train = load_dataset("folder", root).train
+            for name in train.names:
+                train.image(name)
+            one_answer(root)
     except (ValueError, FileNotFoundError) as error:
-        said = " ".join(str(error).replace(f"{root}/", "").replace(str(root), "data").split())
+        left_out = dict.fromkeys(f"{warning.message}; " for warning in told)
+        said = " ".join(f"{''.join(left_out)}{error}".replace(f"{root}/", "").replace(str(root), "data").split())
         wanted = {
             "the file": refusal.file,
             "what was found": refusal.found,
@@ -262,8 +271,8 @@ def write_tables(table: pd.DataFrame, out: Path) -> None:
     taken, refused = table[table["kind"] != "refused"], table[table["kind"] == "refused"]
     lines = [
         f"{len(taken)} conventions of label files, each two small images or one of another program. *Corrects*: one "
-        "mask is answered in a run, and exactly its pixels change. *Identically*: without an answer all files stay byte "
-        "for byte. `python benchmarks/conventions.py --out paper_figures`.",
+        "mask is answered in a run, and exactly its pixels change. *Identically*: without an answer all files stay "
+        "byte for byte. `python benchmarks/conventions.py --out paper_figures`.",
         "",
         f"| convention | {' | '.join(STEPS)} |",
         f"| --- |{' --- |' * len(STEPS)}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from conventions_made import (
     LISTED,
     SAID,
     SIZE,
-    VOID,
     Made,
     Maker,
     bmp_four_bits,
@@ -45,7 +44,7 @@ TIF, BMP, WEBP = "labels/{}.tif", "labels/{}.bmp", "labels/{}.webp"
 # ------------------------------------------------------------------------------------------------ pictures
 def orientations(said: str = "") -> Maker:
     """Photographs in all eight EXIF orientations; labels lie on the upright picture, or on the stored one."""
-    ways = (None, 0, 3, 1, 5, 4, 6, 2)  # what was done to the upright picture, of `Image.Transpose`
+    ways = (None, 0, 3, 1, 5, 2, 6, 4)  # what was done to the upright picture, of `Image.Transpose`
 
     def make(root: Path) -> Made:
         put(root / "classes.txt", "road\ncar\n")
@@ -192,9 +191,7 @@ PLAIN: dict[str, Maker] = {
     "labels in a folder of the images": plain(
         values(0, 1), "photos/masks/{}.png", "photos/{}.png", said="images: photos\nlabels: photos/masks\n"
     ),
-    "a folder per image": plain(
-        values(0, 1), "gt/{0}/{0}_labels.png", said="labels: gt/{name}/{name}_labels.png\n"
-    ),
+    "a folder per image": plain(values(0, 1), "gt/{0}/{0}_labels.png", said="labels: gt/{name}/{name}_labels.png\n"),
     "labels .tif beside images .jpg": plain(tiff(), TIF, "images/{}.jpg"),
     "upper-case suffixes": plain(values(0, 1), "labels/{}.PNG", "images/{}.JPG"),
     "names with spaces, umlauts, =": plain(values(0, 1), names=("=a +b", "Straße 7 ")),
@@ -229,7 +226,6 @@ class Refusal:
     found: str
     remedy: str = ""  # what to type, or do; a word of it
     expected: str = "expected"
-    ignored: tuple[str, ...] = field(default=())
 
 
 def jpeg_named_png(path: Path, found: np.ndarray) -> None:
@@ -272,9 +268,9 @@ def renamed(old: str, new: str) -> Maker:
     return make
 
 
-def wrong(said: str, found: str, remedy: str = "", **more: str) -> Refusal:
+def wrong(said: str, found: str, remedy: str = "") -> Refusal:
     """A dataset.yaml that is wrong."""
-    return Refusal(plain(values(0, 1), said=said), "dataset.yaml, line", found, remedy, **more)
+    return Refusal(plain(values(0, 1), said=said), "dataset.yaml, line", found, remedy)
 
 
 LABEL = "labels/a.png"
@@ -285,26 +281,38 @@ REFUSED: dict[str, Refusal] = {
         plain(lambda path, found: rgb(path, found, quality=80), WEBP, said=SAID), "a.webp", "WEBP", "save labels as PNG"
     ),
     "TIFF of floating point": Refusal(
-        plain(tiff(lambda found: meant(found).astype(np.float32)), TIF), "a.tif", "found", "save"
+        plain(tiff(lambda found: meant(found).astype(np.float32)), TIF), "a.tif", "found", "save labels as PNG"
     ),
-    "TIFF of two pages": Refusal(plain(two_pages, TIF), "a.tif", "found", "save"),
+    "TIFF of two pages": Refusal(plain(two_pages, TIF), "a.tif", "found", "save labels as PNG"),
     "PNG cut short": Refusal(plain(cut_short), LABEL, "damaged", "", "damaged"),
-    "label of another size": Refusal(plain(smaller), LABEL, "22", ""),
+    "label of another size": Refusal(plain(smaller), LABEL, "is 22x32", "same size", "must have the same size"),
     "palette against the list": Refusal(
-        plain(another_order, classes=LISTED), LABEL, "is drawn in (0, 0, 142)", "put the classes", "which the class list"
+        plain(another_order, classes=LISTED),
+        LABEL,
+        "is drawn in (0, 0, 142)",
+        "put the classes",
+        "which the class list",
     ),
     "smoothed colours": Refusal(plain(smoothed, void=False, classes=LISTED), LABEL, "found (", "list it in", "nearest"),
-    "colour that nobody listed": Refusal(plain(rgb, classes=LISTED), LABEL, "found (10, 20, 30)", "list it in", "nearest"),
+    "colour that nobody listed": Refusal(
+        plain(rgb, classes=LISTED), LABEL, "found (10, 20, 30)", "list it in", "nearest"
+    ),
     "colours without a list": Refusal(plain(rgb), LABEL, "found mode RGB", "colours: {"),
-    "PNG RGB of 16 bits": Refusal(plain(lambda path, found: deep_rgb(path, found)), LABEL, "found 16", "save"),
+    "PNG RGB of 16 bits": Refusal(
+        plain(lambda path, found: deep_rgb(path, found)), LABEL, "found 16", "save labels as PNG"
+    ),
     "void in the class list": Refusal(
-        plain(values(1, 2, 0), classes="void\nroad\ncar\n"), "classes.txt", "void", "ids: {0: void, 1: road, 2: car}", "take"
+        plain(values(1, 2, 0), classes="void\nroad\ncar\n"),
+        "classes.txt",
+        "void",
+        "ids: {0: void, 1: road, 2: car}",
+        "take",
     ),
     "0 and 255 without ids": Refusal(
         plain(values(0, 255), void=False, classes=BINARY), "labels", "255", "ids: {0: background, 255: object}", "Say"
     ),
-    "ids beyond the list": Refusal(plain(values(0, 7)), LABEL, "found 7", "ids: {"),
-    "ids of objects": Refusal(plain(values(0, 30001, 0, np.uint16)), LABEL, "found 30001", "ids: {"),
+    "ids beyond the list": Refusal(plain(values(0, 7)), LABEL, "found 7", "ids: {..., 7: NAME}"),
+    "ids of objects": Refusal(plain(values(0, 30001, 0, np.uint16)), LABEL, "found 30001", "ids: {..., 30001: NAME}"),
     "no class list": Refusal(plain(values(0, 1), classes=None), "classes.txt", "no such file", "classes.json"),
     "two class lists": Refusal(
         plain(values(0, 1), more=lambda root: put(root / "classes.json", "[]")), "", "classes.txt and classes.json"
@@ -318,7 +326,11 @@ REFUSED: dict[str, Refusal] = {
         plain(values(0, 1), more=lambda root: tiff()(root / "labels" / "a.tif", places())), "labels/a", "found a.png"
     ),
     "train.txt names what is not there": Refusal(
-        plain(values(0, 1), more=lambda root: put(root / "train.txt", "a\nc\n")), "c.*", "train.txt lists it", "", "no such file"
+        plain(values(0, 1), more=lambda root: put(root / "train.txt", "a\nc\n")),
+        "c.*",
+        "train.txt lists it",
+        "",
+        "no such file",
     ),
     "an unknown key": wrong("lables: masks\n", "lables", "did you mean 'labels'"),
     "a folder that is not there": wrong("images: photos\n", "no such folder"),
@@ -328,7 +340,7 @@ REFUSED: dict[str, Refusal] = {
     "one colour twice": wrong("colours: {road: [1, 2, 3], car: [1, 2, 3]}\n", "twice"),
     "ids and colours": wrong(f"ids: {{0: road, 1: car}}\n{SAID}", "found both", "leave one out"),
     "a window the wrong way round": wrong("window: [4095, 0]\n", "found [4095, 0]"),
-    "no YAML": wrong("ids: {0: road\n", "", ignored=()),
+    "no YAML": Refusal(plain(values(0, 1), said="ids: {0: road\n"), "dataset.yaml", "line 1"),
 }
 
 
@@ -337,6 +349,3 @@ def deep_rgb(path: Path, found: np.ndarray) -> None:
     import cv2
 
     cv2.imwrite(str(path), COLOURS[found].astype(np.uint16) * 257)
-
-
-assert VOID == 255

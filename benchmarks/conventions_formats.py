@@ -1,4 +1,4 @@
-"""Small datasets as other programs write them, for `conventions.py`: two objects of two classes, made by hand."""
+"""Small datasets as other programs write them, for `conventions.py`: four objects of two classes, made by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from a2lc.formats.label_studio import encoded_brush
 
 NAMES = ("road", "car")
 HEIGHT, WIDTH = SIZE
-BOXES = ((2, 2, 11, 11), (14, 12, 29, 21))  # x, y of the first and of the last pixel, of a road and of a car
+BOXES = ((2, 2, 11, 9), (14, 12, 29, 21), (16, 1, 27, 8), (1, 14, 9, 22))  # x, y of the first and of the last pixel
+CLASS_OF = (0, 1, 1, 0)  # of the boxes: each class is still there when one of them has another
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Source:
 
 
 def masks() -> list[np.ndarray]:
-    """Two (H, W) bool."""
+    """(H, W) bool of each box."""
     found = [np.zeros(SIZE, bool) for _ in BOXES]
     for mask, (left, top, right, bottom) in zip(found, BOXES, strict=True):
         mask[top : bottom + 1, left : right + 1] = True
@@ -49,8 +50,8 @@ def masks() -> list[np.ndarray]:
 
 def labels(background: int = VOID) -> np.ndarray:
     found = np.full(SIZE, background, np.uint8)
-    for k, mask in enumerate(masks()):
-        found[mask] = k
+    for label, mask in zip(CLASS_OF, masks(), strict=True):
+        found[mask] = label
     return found
 
 
@@ -69,8 +70,8 @@ def coco(shape: Callable[[int], Any], crowd: bool = False) -> Callable[[Path], S
     def make(root: Path) -> Source:
         image(root / "images" / "a.png")
         annotations = [
-            {"id": 40 + k, "image_id": 3, "category_id": 5 + 2 * k, "segmentation": shape(k), "iscrowd": int(crowd)}
-            for k in range(2)
+            {"id": 40 + k, "image_id": 3, "category_id": 5 + 2 * label, "segmentation": shape(k), "iscrowd": int(crowd)}
+            for k, label in enumerate(CLASS_OF)
         ]
         content = {
             "info": {"year": 2020},
@@ -107,7 +108,9 @@ def panoptic(root: Path) -> Source:
     for k, mask in enumerate(masks()):
         ids[mask] = (7, k, 1)
     save(root / "panoptic_val" / "a.png", ids)
-    segments = [{"id": 7 + 256 * k + 65536, "category_id": 10 * k + 1, "iscrowd": 0} for k in range(2)]
+    segments = [
+        {"id": 7 + 256 * k + 65536, "category_id": 10 * label + 1, "iscrowd": 0} for k, label in enumerate(CLASS_OF)
+    ]
     content = {
         "images": [{"id": 4, "file_name": "a.jpg", "height": HEIGHT, "width": WIDTH}],
         "annotations": [{"image_id": 4, "file_name": "a.png", "segments_info": segments}],
@@ -121,8 +124,8 @@ def panoptic(root: Path) -> Source:
 def labelme(root: Path) -> Source:
     image(root / "a.png")
     shapes = [
-        {"label": name, "points": corners(box), "group_id": None, "shape_type": "polygon", "flags": {}}
-        for name, box in zip(NAMES, BOXES, strict=True)
+        {"label": NAMES[label], "points": corners(box), "group_id": None, "shape_type": "polygon", "flags": {}}
+        for label, box in zip(CLASS_OF, BOXES, strict=True)
     ]
     content = {"version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": "a.png", "imageData": None}
     put(root / "a.json", json.dumps(content | {"imageHeight": HEIGHT, "imageWidth": WIDTH}, indent=2))
@@ -132,8 +135,8 @@ def labelme(root: Path) -> Source:
 def yolo(root: Path) -> Source:
     image(root / "images" / "train" / "a.png")
     lines = []
-    for k, box in enumerate(BOXES):
-        points = [value for x, y in corners(box, 1) for value in (x / WIDTH, y / HEIGHT)]
+    for k, box in zip(CLASS_OF, BOXES, strict=True):
+        points = [value for x, y in corners(box) for value in (x / WIDTH, y / HEIGHT)]
         lines.append(f"{k} " + " ".join(f"{value:.6f}" for value in points))
     put(root / "labels" / "train" / "a.txt", "\n".join(lines) + "\n")
     put(root / "data.yaml", "path: .\ntrain: images/train\nnames:\n  0: road\n  1: car\n")
@@ -144,7 +147,9 @@ def voc_of_cvat(root: Path) -> Source:
     image(root / "JPEGImages" / "a.png")
     save(root / "SegmentationClass" / "a.png", np.concatenate([COLOURS[:2], np.zeros((254, 3), np.uint8)])[labels(3)])
     put(root / "ImageSets" / "Segmentation" / "default.txt", "a\n")
-    put(root / "labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\ncar:0,0,142::\n")
+    put(
+        root / "labelmap.txt", "# label:color_rgb:parts:actions\nbackground:0,0,0::\nroad:128,64,128::\ncar:0,0,142::\n"
+    )
     return Source(root, root, labels(2), (*NAMES, "background"))
 
 
@@ -155,11 +160,15 @@ def label_studio(kind: str) -> Callable[[Path], Source]:
         image(root / "media" / "a.png")
         size = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0, "to_name": "image"}
         results = []
-        for k, name in enumerate(NAMES):
-            points = [[100 * x / WIDTH, 100 * y / HEIGHT] for x, y in corners(BOXES[k], 1)]
+        for k, label in enumerate(CLASS_OF):
+            points = [[100 * x / WIDTH, 100 * y / HEIGHT] for x, y in corners(BOXES[k])]
             shape = {"format": "rle", "rle": encoded_brush(masks()[k])} if kind == "brushlabels" else {"points": points}
-            results.append({**size, "id": f"x{k}", "type": kind, "value": {**shape, kind: [name]}})
-        task = {"id": 1, "data": {"image": "/data/upload/3/1a2b3c4d-a.png"}, "annotations": [{"id": 6, "result": results}]}
+            results.append({**size, "id": f"x{k}", "type": kind, "value": {**shape, kind: [NAMES[label]]}})
+        task = {
+            "id": 1,
+            "data": {"image": "/data/upload/3/1a2b3c4d-a.png"},
+            "annotations": [{"id": 6, "result": results}],
+        }
         put(root / "project.json", json.dumps([task]))
         return Source(root, root, labels())
 
@@ -188,7 +197,7 @@ def cityscapes(root: Path) -> Source:
     image(root / "leftImg8bit" / "train" / "bern" / "bern_0_1_leftImg8bit.png")
     ids = np.where(labels() == 0, 7, np.where(labels() == 1, 26, 4)).astype(np.uint8)  # 4 is none of the 19
     save(root / "gtFine" / "train" / "bern" / "bern_0_1_gtFine_labelIds.png", ids)
-    return Source(root, root, labels())
+    return Source(root, root, labels(), (*NAMES, "sidewalk"))
 
 
 FORMATS: dict[str, Callable[[Path], Source]] = {

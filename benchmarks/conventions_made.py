@@ -170,9 +170,7 @@ def grey_png(bits: int) -> Write:
         height, width = found.shape
         rows = b"".join(b"\0" + packed_row(row, bits) for row in found)
         header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
-        path.write_bytes(
-            b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-        )
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
     return write
 

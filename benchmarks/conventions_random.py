@@ -2,8 +2,8 @@
 nobody asked for? `python benchmarks/conventions.py --random 10000`; `--random 1 --seed NUMBER` is one of them again.
 
 Drawn are format, mode and bit depth, ids with gaps and ranges, palettes, colours, void and its value, names of images
-and classes (spaces, umlauts, a leading ``=``, folders), the order of all of them, sizes from 1 x 1, regions of any size,
-and which masks are answered with what. Runs are made by hand: nothing is trained.
+and classes (spaces, umlauts, a leading ``=``, folders), the order of all of them, sizes from 1 x 1, regions of any
+size, and which masks are answered with what. Runs are made by hand: nothing is trained.
 """
 
 from __future__ import annotations
@@ -33,7 +33,21 @@ KINDS = (
     *("tif 8", "tif 16", "tif P8", "tif RGB", "tif LA", "bmp 1", "bmp 8", "bmp P8", "bmp RGB", "webp RGB", "webp RGBA"),
 )
 LETTERS = "abAZ09 _-=+@.,;'()äßñ日é#%&{}$~"
-CLASSES = ("road", "no", "=1+1", "traffic light", "Straße", "a, b", "0", "yes", "树", "confirm it", "x: y", "- z", "null")
+CLASSES = (
+    "road",
+    "no",
+    "=1+1",
+    "traffic light",
+    "Straße",
+    "a, b",
+    "0",
+    "yes",
+    "树",
+    "confirm it",
+    "x: y",
+    "- z",
+    "null",
+)
 
 
 @dataclass(frozen=True)
@@ -84,10 +98,10 @@ def draw(number: int) -> Drawn:
     if coloured:
         values = palette[rng.permutation(min(room, len(palette)))[: k + has_void]]
     elif plain:  # positions in the list, and void 255 or a value of its own
-        values = np.arange(k + 1)
-        values[k] = 255 if room == 65536 or rng.random() < 0.5 and room > 255 else int(rng.integers(k, min(room, 256)))
         has_void = has_void and room > k
-        values = values[: k + has_void]
+        own = int(rng.integers(k, min(room, 256))) if room > k else 255
+        void = 255 if room > 255 and rng.random() < 0.5 else own
+        values = np.array([*range(k), void][: k + has_void])
     else:
         values = rng.choice(room, k + has_void, replace=False)
     found = [int(value) for value in values]

@@ -171,9 +171,9 @@ def write(table: pd.DataFrame, out: Path) -> None:
     write_text(out / "journey.csv", table.to_csv(index=False, lineterminator="\n"))
     lines = [
         f"CamVid, {IMAGES} training images with their true labels, cut into connected regions; {SHARE:.0%} of the "
-        f"regions of one class, of at least {MIN_AREA} pixels, got another label. {ROUNDS} rounds of {BUDGET} questions, "
-        "answered by the truth: how many of the wrong masks were asked about. Minutes are those of the commands. "
-        "`python benchmarks/journey.py --root ../shared/data --out paper_figures`.",
+        f"regions of one class, of at least {MIN_AREA} pixels, got another label. {ROUNDS} rounds of {BUDGET} "
+        "questions, answered by the truth: how many of the wrong masks were asked about. Minutes are those of the "
+        "commands. `python benchmarks/journey.py --root ../shared/data --out paper_figures`.",
         "",
         f"| {' | '.join(table)} |",
         f"|{' --- |' * len(table.columns)}",

@@ -64,7 +64,9 @@ def test_a_table_that_hides_nothing(conventions: ModuleType) -> None:
     row = conventions.row_of("own files", "x", lambda folder: conventions.try_plain(other, folder))
     assert row["reads"] == "NO" and row["said"] == "reads: other labels of a"
     refusal = conventions.Refusal(made, "", "")
-    assert "without a word" in conventions.row_of("refused", "x", lambda at: conventions.try_refusal(refusal, at))["said"]
+    assert (
+        "without a word" in conventions.row_of("refused", "x", lambda at: conventions.try_refusal(refusal, at))["said"]
+    )
 
 
 def test_random_datasets_change_where_they_were_answered_alone(conventions: ModuleType) -> None:
