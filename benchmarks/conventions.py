@@ -160,7 +160,9 @@ def stored_differently(one: Path, two: Path) -> np.ndarray:
 
 def stored(path: Path) -> np.ndarray:
     if path.suffix.lower() in (".tif", ".tiff"):
-        return np.asarray(tifffile.imread(path))
+        with tifffile.TiffFile(path) as file:
+            if file.pages[0].compression not in (5, 32773):  # LZW and packbits, for which it asks for another package
+                return np.asarray(file.asarray())
     with Image.open(path) as image:
         return np.asarray(image)
 

@@ -88,11 +88,11 @@ def draw(number: int) -> Drawn:
     kind = str(rng.choice(KINDS))
     mode = kind.partition(" ")[2]
     coloured = mode.startswith("RGB") or (mode.startswith("P") and rng.random() < 0.3)
-    bits = 8 if coloured or "A" in mode else int(mode.lstrip("P"))
+    bits = 8 if mode.startswith("RGB") or mode == "LA" else int(mode.lstrip("P"))
     room = min(2**bits, 65536)
     palette = rng.permutation(4096)[:room] * 4093 % (1 << 24)  # of room distinct colours
     k = int(rng.integers(1, min(room, 6)) if room > 2 else rng.integers(1, 3))
-    has_void = bool(rng.random() < 0.7) and (coloured or k < room)
+    has_void = bool(rng.random() < 0.7) and k < room
     names = tuple(str(name) for name in rng.choice(CLASSES, k, replace=False))
     plain = not coloured and rng.random() < 0.4
     if coloured:
