@@ -163,7 +163,9 @@ class LabelValues:
         known = (ids >= firsts[at]) & (ids <= lasts[at])
         if self.rest is None and not known.all():
             value, place = _first(ids, ~known)
-            raise ValueError(f"{file.name}: expected label ids in {self._allowed()}, found {value} at {place}")
+            wrong = f"expected label ids in {self._allowed()}, found {value} at {place}"
+            said = f"say in {DATASET} which class it is, ids: {{..., {value}: NAME}}, or void"
+            raise ValueError(f"{file.name}: {wrong}; {said}")
         found = np.where(known, labels[at], FORBIDDEN if self.rest is None else self.rest).astype(np.uint8)
         if self.colours and (palette := file.palette) is not None:
             self._check_palette(file, ids, found, palette)

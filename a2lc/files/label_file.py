@@ -67,9 +67,9 @@ class LabelFile:
         if kind == "TIFF":
             tiff.check_tiff(self.data)
         elif (pictures := getattr(image, "n_frames", 1)) != 1:
-            raise ValueError(f"expected one picture, found {pictures} in one file")
+            raise ValueError(f"expected one picture, found {pictures} in one file: save labels as PNG")
         if kind == "PNG" and self.data[24] == 16 and self.data[25] != 0:
-            raise ValueError("expected 8 bits per channel of a colour picture, found 16")
+            raise ValueError("expected 8 bits per channel of a colour picture, found 16: save labels as PNG of 8 bits")
         if mode not in (*GREY, *COLOURED, "P"):
             raise ValueError(f"expected one id or one colour per pixel, found mode {mode}")
 

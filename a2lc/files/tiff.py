@@ -33,14 +33,18 @@ def check_tiff(data: bytes) -> None:
     with _opened(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
         if len(file.pages) != 1 or page.subifds:
-            raise ValueError(f"expected one picture in the TIFF, found {len(file.pages)} (pages, or overviews)")
+            raise ValueError(
+                f"expected one picture in the TIFF, found {len(file.pages)} (pages, or overviews): save labels as PNG"
+            )
         if page.compression not in LOSSLESS:
             known = ", ".join(dict.fromkeys(LOSSLESS.values()))
-            raise ValueError(f"expected a TIFF with compression {known}, found {page.compression.name}")
+            raise ValueError(
+                f"expected a TIFF with compression {known}, found {page.compression.name}: save labels as PNG"
+            )
         if page.samplesperpixel > 1 and (page.bitspersample != 8 or page.planarconfig != 1):
             raise ValueError("expected channels of 8 bits each, side by side, in the TIFF; save it so")
         if page.sampleformat not in (1, 2):
-            raise ValueError("expected whole numbers in the TIFF, found floating point")
+            raise ValueError("expected whole numbers in the TIFF, found floating point: save labels as PNG")
 
 
 def with_pixels(data: bytes, pixels: np.ndarray) -> bytes:

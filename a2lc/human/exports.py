@@ -13,11 +13,12 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.base import VOID, Split, bit_palette
-from a2lc.files import atomic, atomic_folder, write_json, write_label_png, write_text
+from a2lc.files import atomic, atomic_folder, read_json, write_json, write_label_png, write_text
 from a2lc.human.moving import dataset_of
 from a2lc.masks import MaskSet
-from a2lc.pseudo_labels.own_labels import labels_of
-from a2lc.runs import Run
+from a2lc.pseudo_labels.own_labels import hash_of, labels_of
+from a2lc.runs import SHARED, Run
+from a2lc.stages.names import LABEL_HASHES
 
 PALETTE = 255  # the largest id that a palette has a colour for
 VOC_VOID_COLOUR = (224, 224, 192)
@@ -29,8 +30,9 @@ Labels = Callable[[str], np.ndarray]
 
 
 def labels_of_run(run: Run, masks: MaskSet) -> Labels:
-    """The labels of a run's masks; pixels that no mask covers, such as regions too small to be asked about, keep the
-    label that they came with where the run corrects one's own labels.
+    """The labels of a run's masks. Where the run corrects one's own labels, pixels that no mask covers, such as regions
+    too small to be asked about, keep the label that they came with; so do those of a mask whose label has not changed,
+    which may be of several classes, unless the label file has changed since.
 
     Args:
         run: where the labels came from.
@@ -45,9 +47,16 @@ def labels_of_run(run: Run, masks: MaskSet) -> Labels:
     if run.config.pseudo_labels.kind != "own_labels":
         return masks.label_map
     split = dataset_of(run).train
+    kept = run.path.parent / SHARED / read_json(run.path / "provenance.json", "masks")["masks"] / LABEL_HASHES
+    began = read_json(kept) if kept.is_file() else {}
+    changed = (masks.table["label"] != masks.table["initial_label"]).to_numpy()
+    ids = masks.table["mask_id"].to_numpy()
 
     def labels(name: str) -> np.ndarray:
-        return np.where(masks.object_map(name) > 0, masks.label_map(name), labels_of(split, name))
+        came, objects, rows = labels_of(split, name), masks.object_map(name), masks.rows(name)
+        as_it_began = began.get(name) == hash_of(came)
+        inside = np.isin(objects, ids[rows][changed[rows]]) if as_it_began else objects > 0
+        return np.where(inside, masks.label_map(name), came)
 
     return labels
 
