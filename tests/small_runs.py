@@ -139,6 +139,9 @@ def _timeless(name: str, data: bytes) -> bytes:
         return json.dumps({k: v for k, v in json.loads(data).items() if not k.startswith("seconds")}).encode()
     if name == "provenance.json":  # workers of a cluster have other threads than the process that asks them
         return json.dumps(json.loads(data) | {"threads": 0, "also": []}).encode()
+    if name == "training.json":
+        made_with = json.loads(data)["made_with"] | {"threads": 0}
+        return json.dumps(json.loads(data) | {"made_with": made_with}).encode()
     if name in ("answers.jsonl", "approvals.jsonl"):
         lines = map(json.loads, data.splitlines())
         return json.dumps([{k: v for k, v in line.items() if k not in ("time", "seconds")} for line in lines]).encode()

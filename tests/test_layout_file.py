@@ -14,10 +14,10 @@ from small_runs import files_of, seeded
 from typer.testing import CliRunner
 
 import a2lc
+from a2lc.cli import app
 from a2lc.datasets import load_dataset
 from a2lc.files import LabelFile, alone, read_image, write_text
 from a2lc.human import Queue, next_round
-from a2lc.human.cli import app
 from a2lc.human.own_dataset import own_experiment
 from a2lc.human.write_back import apply_changes, revert_changes, write_back, write_changes
 from a2lc.runs import Run
@@ -121,7 +121,7 @@ def test_colours_in_every_format_and_nested_folders(tmp_path: Path) -> None:
     assert revert_changes(tmp_path / "out" / "changes", root) == len(files) and files_of(root) == before
     for format, there in (("png", "mask_jpg/night/webp.png"), ("voc", "SegmentationClass/night/webp.png")):
         done = CliRunner().invoke(app, ["export", str(run.path), str(tmp_path / format), "--format", format])
-        assert done.exit_code == 0 and (tmp_path / format / there).is_file(), done.exception
+        assert done.exit_code == 0 and (tmp_path / format / there).is_file(), done.output
 
 
 def test_colours_of_the_class_list_are_used_where_nothing_is_said(tmp_path: Path) -> None:

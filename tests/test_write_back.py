@@ -240,7 +240,7 @@ def test_a_run_that_kept_no_hashes_is_written_back_where_nothing_changed(answere
     assert len(write_changes(moved, tmp_path / "changes")) == 4
     label = root / "labels" / "s0.png"
     label.write_bytes(with_ids(label.read_bytes(), 2 - read_label_png(label) % 3))
-    with pytest.raises(ValueError, match=r"data: these are not the labels that folder-a2lc-s\d+-.* began with"):
+    with pytest.raises(ValueError, match=r"data: these are not the labels that folder-data-a2lc-s\d+-.* began"):
         write_changes(moved, tmp_path / "others")
 
 

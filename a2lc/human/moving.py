@@ -19,11 +19,16 @@ def dataset_of(run: Run) -> Dataset:
         FileNotFoundError: its folder is gone; the message says how to tell where it is now.
         ValueError: as `load_dataset`.
     """
-    config = run.config
-    if config.root is not None and not config.root.is_dir():
+    check_not_moved(run)
+    return load_dataset(run.config.dataset, run.config.root)
+
+
+def check_not_moved(run: Run) -> None:
+    """Raise `FileNotFoundError`, as `dataset_of`, where the folder of a run's dataset is gone."""
+    root = run.config.root
+    if root is not None and not root.is_dir():
         told = "if they have moved, say where: --root DIR, in Python a2lc.human.move_dataset(run, DIR)"
-        raise FileNotFoundError(f"{config.root}: no such folder, expected the data of {run.path}; {told}")
-    return load_dataset(config.dataset, config.root)
+        raise FileNotFoundError(f"{root}: no such folder, expected the data of {run.path}; {told}")
 
 
 def move_dataset(run: Run, root: str | os.PathLike[str]) -> Run:

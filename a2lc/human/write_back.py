@@ -49,7 +49,7 @@ from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
 from a2lc.human.checked_csv import Row, csv_text, read_checked, whole_number
 from a2lc.human.dataset_copy import copy_dataset
-from a2lc.human.moving import dataset_of
+from a2lc.human.moving import check_not_moved, dataset_of
 from a2lc.masks import VOID, MaskSet, label_names
 from a2lc.pseudo_labels.own_labels import hash_of
 from a2lc.runs import SHARED, Run
@@ -152,6 +152,7 @@ def _root(run: Run) -> Path:
     if config.pseudo_labels.kind != "own_labels" or config.root is None:
         kind = config.pseudo_labels.kind
         raise ValueError(f"{run.path}: expected a run with pseudo_labels of kind 'own_labels', found {kind!r}")
+    check_not_moved(run)
     return config.root
 
 
