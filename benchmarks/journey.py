@@ -172,8 +172,10 @@ def write(table: pd.DataFrame, out: Path) -> None:
     lines = [
         f"CamVid, {IMAGES} training images with their true labels, cut into connected regions; {SHARE:.0%} of the "
         f"regions of one class, of at least {MIN_AREA} pixels, got another label. {ROUNDS} rounds of {BUDGET} "
-        "questions, answered by the truth: how many of the wrong masks were asked about. Minutes are those of the "
-        "commands. `python benchmarks/journey.py --root ../shared/data --out paper_figures`.",
+        "questions, answered by the truth: how many of the wrong masks were asked about. Wrong regions that touch "
+        "others of their new label become one mask with them, which is not counted where most of it is right. Minutes "
+        "are those of the commands, on two cores that were busy with other work. "
+        "`python benchmarks/journey.py --root ../shared/data --out paper_figures`.",
         "",
         f"| {' | '.join(table)} |",
         f"|{' --- |' * len(table.columns)}",
