@@ -568,6 +568,18 @@ def test_stray_and_ambiguous_files_are_refused(tmp_path: Path) -> None:
         load_dataset("folder", root)
 
 
+def test_pictures_in_folders_of_runs_and_changes_are_told(tmp_path: Path) -> None:
+    for kind in ("images", "labels"):
+        for name in ("a", "night/b"):
+            (tmp_path / kind / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / kind / f"{name}.png")
+        (tmp_path / kind / "night" / "provenance.json").write_text("{}")
+    (tmp_path / "classes.txt").write_text("road\ncar\n")
+    with pytest.warns(UserWarning) as told:
+        assert load_dataset("folder", tmp_path).train.names == ("a",)
+    assert len(told) == 2 and all(str(one.message).endswith("changes.csv): night/") for one in told)
+
+
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     """Files of other kinds and folders in images/ and labels/ took no part without a word."""
     root = folder_tree(tmp_path)

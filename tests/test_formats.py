@@ -116,6 +116,24 @@ def test_labelme(tmp_path: Path) -> None:
     assert [s | {"label": 0} for s in new] == [s | {"label": 0} for s in old]
 
 
+def test_the_folder_in_the_path_of_labelme_counts(tmp_path: Path) -> None:
+    """Two files beside one another, of images of one name elsewhere, and an image of that name beside them."""
+    root = tmp_path / "labelme"
+    picture(root / "s" / "a.png")
+    for k, camera in enumerate(("one", "two")):
+        (root / camera).mkdir()
+        Image.fromarray(np.full((*SIZE, 3), k, np.uint8)).save(root / camera / "a.png")
+        content = {
+            "shapes": [shape("car", [[1, 1], [9, 1], [9, 9]])],
+            "imagePath": f"..\\{camera}\\a.png",
+            "imageData": None,
+        }
+        (root / "s" / f"{camera}.json").write_text(json.dumps(content | {"imageHeight": 40, "imageWidth": 60}))
+    import_dataset(root, tmp_path / "plain")
+    read = {path.name: int(np.asarray(Image.open(path)).max()) for path in (tmp_path / "plain" / "images").iterdir()}
+    assert read == {"one__a.png": 0, "two__a.png": 1}
+
+
 def test_an_image_that_lies_in_the_file_of_labelme_is_taken_from_it(tmp_path: Path) -> None:
     root = labelme(tmp_path / "labelme")
     content = read_json(root / "a.json")
@@ -181,6 +199,19 @@ def test_yolo(tmp_path: Path) -> None:
     assert same_files(root, tmp_path / "new") == ["labels/train/a.txt"]
     new = (tmp_path / "new" / "labels" / "train" / "a.txt").read_bytes()
     assert new == b"1 0.1 0.1 0.5 0.1 0.5 0.50\r\n\r\n  1\t0.75 0.75 0.5 0.5\r\n"
+
+
+def test_what_would_be_two_objects_or_none_in_yolo_is_refused(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "two")
+    image = next(path for path in sorted((root / "images").rglob("*.*")) if path.is_file())
+    picture(image.with_suffix(".bmp"))
+    with pytest.raises(ValueError, match=r"\.txt: expected the objects of one image, found .* as another"):
+        import_dataset(root, tmp_path / "plain")
+    root = yolo(tmp_path / "poses")
+    (said,) = root.glob("*.yaml")
+    said.write_text(said.read_text() + "\nkpt_shape: [2, 3]\n")
+    with pytest.raises(ValueError, match=r"expected segments or boxes, found poses"):
+        import_dataset(root, tmp_path / "plain")
 
 
 def test_yolo_with_a_list_of_classes_beside_the_labels(tmp_path: Path) -> None:

@@ -191,6 +191,13 @@ def test_damaged_shapes_give_a_sentence_with_the_annotation(segmentation: Any, w
     assert not (tmp_path / "plain").exists()
 
 
+def test_an_image_id_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = dataset(tmp_path / "coco")
+    path.write_text(path.read_text().replace('"id": 31,\n', '"id": 30,\n'))
+    with pytest.raises(ValueError, match=r"images\[1\]: expected every id once, found 30 twice"):
+        import_dataset(path, tmp_path / "plain")
+
+
 def test_a_file_name_does_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     Image.new("RGB", (60, 40)).save(tmp_path / "secret.png")
     image = {"id": 30, "file_name": "../secret.png", "height": 40, "width": 60}

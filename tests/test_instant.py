@@ -666,7 +666,7 @@ def test_features_that_are_gone_are_made_anew(asked: Run) -> None:
     AnnotatorState(asked)
     arrays = read_arrays(file)
     write_arrays(file, arrays | {"key": arrays["key"][::-1].copy()})  # another run has made them of other pictures
-    with pytest.raises(ValueError, match="began with features .* and these are .* put the former images back"):
+    with pytest.raises(ValueError, match="began with features .* and these are .* put the former images"):
         AnnotatorState(asked)
     file.write_bytes(kept)
 

@@ -392,6 +392,13 @@ def test_bad_rows_of_a_reviewed_list_are_named(answered: Run, tmp_path: Path) ->
     assert re.search(
         r"line 2: unknown image 'nowhere'\n.*line 3: unknown class 'raod'\n.*line 4: mask_id: ", str(raised.value)
     )
+    twice = pd.concat([good, good.iloc[[0, 0]]], ignore_index=True)  # as of another image, and as another class
+    twice.loc[len(good), "sha256"] = "0" * 64
+    twice.loc[len(good) + 1, "after"] = next(name for name in (*NAMES, "void") if name != good.loc[0, "after"])
+    twice.to_csv(changes / CHANGES, index=False)
+    with pytest.raises(ValueError, match=r"2 bad rows(.|\n)*another sha256 than (.|\n)*expected one change, found two"):
+        apply_changes(changes, root)
+    assert files_of(root) == files_of(answered.config.root)
     good.loc[0, "mask_id"] = "4096"
     good.to_csv(changes / CHANGES, index=False)
     with pytest.raises(ValueError, match=r"changes\.csv has changes for mask 4096, which this image does not have"):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from a2lc.datasets.base import VOID, Classes, bit_palette
-from a2lc.datasets.layout import DATASET
+from a2lc.datasets.layout import DATASET, ids_line
 from a2lc.datasets.listing import read_lines
 from a2lc.files import read_json
 from a2lc.files.label_file import Colour
@@ -59,11 +59,8 @@ def read_classes(root: Path, background: str | None = None) -> tuple[Classes, di
     path = text if text.is_file() else as_json
     entries, ignore_index = (_from_text(path), 255) if path == text else _from_json(path)
     if VOID in (listed := [name for name, _ in entries]):
-        ids = ", ".join(f"{k}: {name}" for k, name in enumerate(listed))
-        what = "void, no label, is no class: take it out of the list"
-        raise ValueError(
-            f"{path}: {what}, and say in {DATASET} beside it what the values in the files mean: ids: {{{ids}}}"
-        )
+        what, ids = "void, no label, is no class: take it out of the list", ids_line(dict(enumerate(listed)))
+        raise ValueError(f"{path}: {what}, and say in {DATASET} beside it what the values in the files mean: {ids}")
     given = {k: colour for k, (_, colour) in enumerate(entries) if colour is not None}
     palette = bit_palette(len(entries) + 1)[1:]  # colour 0 is black, which would look like nothing
     for k, colour in given.items():

@@ -15,7 +15,7 @@ import numpy as np
 from a2lc.datasets.base import FORBIDDEN, VOID, Classes
 from a2lc.datasets.layout import DATASET, LARGEST, Layout
 from a2lc.files import LabelFile, colour_of
-from a2lc.files.label_file import Colour, packed
+from a2lc.files.label_file import Colour, number_of
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class WrittenValues:
     def _value(self, name: str, by_colour: bool) -> int | None:
         if not by_colour:
             return self.ids.get(name)
-        return int(packed(np.array(self.colours[name]))) if name in self.colours else None
+        return number_of(self.colours[name]) if name in self.colours else None
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class LabelValues:
 
     def _of_colours(self, file: LabelFile) -> np.ndarray:
         values = file.colours()
-        table = sorted((int(packed(np.array(colour))), k) for k, colour in self.colours.items())
+        table = sorted((number_of(colour), k) for k, colour in self.colours.items())
         known, labels = (np.array(column) for column in zip(*table, strict=True))
         at = np.minimum(np.searchsorted(known, values), len(known) - 1)
         if (wrong := known[at] != values).any():

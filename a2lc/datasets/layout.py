@@ -15,8 +15,9 @@ All keys are optional::
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -106,6 +107,21 @@ def read_layout(root: Path, classes: Sequence[str] | None = None) -> Layout:
         if {key, other} <= {*layout.said}:
             raise ValueError(f"{layout.where(root, other)}: expected {key} or {other}, found both: leave one out")
     return layout
+
+
+def ids_line(meaning: Mapping[int, str]) -> str:
+    """Value -> class or void, as it is typed: ``ids: {0: background, 255: object}``"""
+    return f"ids: {{{', '.join(f'{value}: {quoted(name)}' for value, name in meaning.items())}}}"
+
+
+def colours_line(colours: Mapping[str, Colour]) -> str:
+    """Class or void -> colour, as it is typed: ``colours: {road: [128, 64, 128]}``"""
+    return f"colours: {{{', '.join(f'{quoted(name)}: {list(colour)}' for name, colour in colours.items())}}}"
+
+
+def quoted(text: str) -> str:
+    """A text as YAML reads it inside brackets."""
+    return text if re.fullmatch(r"\w([\w ./-]*\w)?", text) else json.dumps(text, ensure_ascii=False)
 
 
 class _Keys:

@@ -117,7 +117,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     lines = read_lines(path, "image names")
     if not lines:
         raise ValueError(f"{path}: expected at least one image name, found none")
-    names = tuple(line[: -len(Path(line).suffix)] if _is_image(line) else line for line in lines)
+    names = tuple(line[: -len(Path(line).suffix)] if _ends_in(Path(line), IMAGE_SUFFIXES) else line for line in lines)
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{path}: expected distinct image names, found {repeated[0]!r} twice")
     return names
@@ -133,7 +133,3 @@ def check_listed(names: Sequence[str], files: Mapping[str, Path], listed_in: Pat
     if missing:
         count = f"{len(missing)} of {len(names)} missing"
         raise FileNotFoundError(f"{folder / missing[0]}.*: no such file, but {listed_in} lists it ({count})")
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES

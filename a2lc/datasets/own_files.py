@@ -53,6 +53,7 @@ def own_files(root: Path, layout: Layout) -> OwnFiles:
     """
     found: dict[str, Named] = {kind: [] for kind in KINDS}
     others: dict[str, list[str]] = {}
+    notes: list[str] = []
     places = {kind: getattr(layout, kind) for kind in KINDS}
     if layout.pairs is not None:
         found["images"], found["labels"] = _pairs(root, layout)
@@ -62,7 +63,10 @@ def own_files(root: Path, layout: Layout) -> OwnFiles:
     for base in bases:
         kinds = [kind for kind in forms if forms[kind][0] == base]
         # the longest pattern wins: in one folder, {name}_mask.png is no image of {name}.png
-        for file in _below(root, base, kinds, layout):
+        files, made = _below(root, base, kinds, layout)
+        if made and base:
+            notes.append(f"{root / base}: left out, as runs or changes lie there ({', '.join(MADE)}): {some_of(made)}")
+        for file in files:
             at, path = f"{base}{file}", PurePosixPath(file)
             fitting = [kind for kind, (_, form) in forms.items() if form.fullmatch(at) and _may_be(path, kind)]
             best = max(fitting, key=lambda kind: len(places[kind]), default=None)
@@ -75,7 +79,7 @@ def own_files(root: Path, layout: Layout) -> OwnFiles:
                 others.setdefault(base, []).append(file)
     lists = [root / name for name in (*LISTS, layout.pairs) if name is not None and (root / name).is_file()]
     images, labels, truth = (by_name(root, sorted(found[kind], key=lambda pair: pair[1])) for kind in KINDS)
-    notes = [_note(root, layout, base, files) for base, files in others.items()]
+    notes += [_note(root, layout, base, files) for base, files in others.items()]
     return OwnFiles(images, labels, truth, tuple(lists), tuple(notes))
 
 
@@ -94,17 +98,20 @@ def _may_be(file: PurePosixPath, kind: str) -> bool:
     return file.suffix.lower() in KINDS[kind]
 
 
-def _below(root: Path, base: str, kinds: list[str], layout: Layout) -> list[str]:
+def _below(root: Path, base: str, kinds: list[str], layout: Layout) -> tuple[list[str], list[str]]:
+    """The files below a folder, and the folders of runs and of changes in it, ``a/b/``, whose pictures are none of the
+    dataset's."""
     if not (root / base).is_dir():
         if needed := [kind for kind in kinds if kind in layout.said]:
             where = layout.where(root, needed[0])
             raise FileNotFoundError(
                 f"{where}: no such folder, {root / base}; expected {', '.join(KINDS[needed[0]])} files"
             )
-        return []
+        return [], []
     files = files_below(root / base)
-    made = [file.rpartition("/")[0] + "/" for file in files if PurePosixPath(file).name in MADE]
-    return [file for file in files if not file.startswith(tuple(made))]
+    folders = (file.rpartition("/")[0] for file in files if PurePosixPath(file).name in MADE)
+    made = list(dict.fromkeys(f"{folder}/" for folder in folders if folder))
+    return [file for file in files if not file.startswith(tuple(made))], made
 
 
 def _note(root: Path, layout: Layout, base: str, files: list[str]) -> str:

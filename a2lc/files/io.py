@@ -236,6 +236,15 @@ def missing(path: str | os.PathLike[str]) -> FileNotFoundError:
     return FileNotFoundError(str(damaged(path, "missing, although the stage that wrote it is finished")))
 
 
+def linked(at: Path, file: str | os.PathLike[str]) -> bool:
+    """Make a link to a file; False where the system or the disk has none, or not for everybody."""
+    try:
+        at.symlink_to(file)
+    except OSError:
+        return False
+    return True
+
+
 def below(folder: Path, name: str) -> Path:
     """A file in `folder` whose name was read somewhere.
 

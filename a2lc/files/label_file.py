@@ -27,6 +27,11 @@ def packed(colours: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
+def number_of(colour: Colour) -> int:
+    """0xRRGGBB of red, green and blue, each in 0..255."""
+    return colour[0] << 16 | colour[1] << 8 | colour[2]
+
+
 def colour_of(value: int) -> Colour:
     """Red, green and blue of 0xRRGGBB."""
     return value >> 16, value >> 8 & 255, value & 255

@@ -47,7 +47,7 @@ def read_instances(file: Path, root: Path) -> Source:
             raise ValueError(f"{file}: annotations[{position}]: expected the id of a category, {found}")
         of_image[_key(annotation["image_id"])].append((position, annotation))
     notes: list[str] = []
-    ids = {_key(entry.get("id")) for entry in content["images"] if isinstance(entry, dict)}
+    ids = _image_ids(content, file)
     if stray := sum(len(found) for image_id, found in of_image.items() if image_id not in ids):
         notes.append(f"{stray} annotations are of images that the file does not list, and stay as they are")
 
@@ -82,6 +82,7 @@ def read_panoptic(file: Path, root: Path) -> Source:
     Arguments and errors are those of `read_instances`.
     """
     content = parsed(file.read_bytes(), file)
+    _image_ids(content, file)
     of_category, notes = _categories(content, file), list[str]()
     of_image = {}
     files = {file.name: file}
@@ -176,6 +177,17 @@ def _categories(content: dict[str, Any], file: Path) -> dict[Any, int]:
         if _key(category["id"]) in found:
             raise ValueError(f"{file}: categories: expected every id once, found {category['id']!r} twice")
         found[_key(category["id"])] = position
+    return found
+
+
+def _image_ids(content: dict[str, Any], file: Path) -> set[Any]:
+    """The ids of all images, each once."""
+    found: set[Any] = set()
+    for position, entry in enumerate(content["images"]):
+        key = _key(entry.get("id")) if isinstance(entry, dict) else None
+        if key in found:
+            raise ValueError(f"{file}: images[{position}]: expected every id once, found {key!r} twice")
+        found.add(key)
     return found
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from a2lc.datasets.listing import some_of
 from a2lc.files import atomic, atomic_folder, below, read_json, read_label_png
 from a2lc.formats import coco, hugging_face, label_studio, labelme, yolo
 from a2lc.formats.json_text import replaced
-from a2lc.formats.plain import KEPT, OBJECTS, some
+from a2lc.formats.plain import KEPT, OBJECTS
 from a2lc.formats.rasters import with_labels
 from a2lc.formats.source import INDEX, VOID_ID, Edit, Values
 
@@ -131,7 +132,7 @@ def _annotations(
     if partly:
         notes.append(f"{partly} of them were changed in part: they have the class that most of their pixels have")
     if void:
-        notes.append(f"{len(void)} objects are void, which the format has no word for; they stay: {some(void)}")
+        notes.append(f"{len(void)} objects are void, which the format has no word for; they stay: {some_of(void)}")
     return changed, notes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -46,11 +47,13 @@ def read(files: list[Path], root: Path) -> Source:
                 raise ValueError(f"{file}: shapes[{position}]: expected a label, found {str(shape)[:60]}")
             names.add(shape["label"])
             without_area += _kind(shape) not in AREAS
-        name = PureWindowsPath(str(content["imagePath"])).name  # written on Windows or elsewhere
-        beside = file.parent / name
+        given = PureWindowsPath(str(content["imagePath"]))  # written on Windows or elsewhere
+        name = given.name
+        there = Path(os.path.normpath(file.parent / given.as_posix()))
+        beside = there if there.is_relative_to(root) and there.is_file() else file.parent / name
         path = beside if beside.is_file() else images.find(name, file.parent.name)
         kept[relative] = file
-        where = (file.parent.relative_to(root) / name).as_posix()
+        where = (beside if beside == there else file.parent / name).relative_to(root).as_posix()
         within = content.get("imageData")
         if path is None and isinstance(within, str):  # the image itself, in base64
             listed.append((where, _picture(where, file, relative, content, partial(_decoded, within, "imageData"))))

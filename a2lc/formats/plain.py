@@ -26,7 +26,8 @@ from tqdm.auto import tqdm
 
 from a2lc.datasets.base import RESERVED, VOID, Classes, bit_palette
 from a2lc.datasets.layout import DATASET
-from a2lc.files import FORMATS, atomic_folder, below, one_line, write_json, write_label_png, write_text
+from a2lc.datasets.listing import some_of
+from a2lc.files import FORMATS, atomic_folder, below, linked, one_line, write_json, write_label_png, write_text
 from a2lc.formats.source import INDEX, VOID_ID, Found, Picture, Source
 from a2lc.machine import show_bars
 
@@ -113,7 +114,7 @@ def write_plain(source: Source, folder: str | os.PathLike[str], progress: bool =
     if counts["partly"]:
         notes.append(f"{counts['partly']} objects lie partly under smaller ones: their masks are what is seen of them")
     if hidden:
-        notes.append(f"{len(hidden)} objects are hidden by others and stay as they are: {some(hidden)}")
+        notes.append(f"{len(hidden)} objects are hidden by others and stay as they are: {some_of(hidden)}")
     if counts["empty"]:
         notes.append(f"{counts['empty']} objects have no pixels and stay as they are")
     if counts["small"]:
@@ -208,14 +209,7 @@ def _write(file: Path, data: bytes) -> None:
     file.write_bytes(data)
 
 
-def _link(file: Path, link: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        link.symlink_to(file.resolve())
-    except OSError:  # not every system and disk has links
-        shutil.copyfile(file, link)
-
-
-def some(names: Sequence[str], count: int = 5) -> str:
-    """The first names, and how many more there are."""
-    return "; ".join(names[:count]) + (f"; and {len(names) - count} more" if len(names) > count else "")
+def _link(file: Path, at: Path) -> None:
+    at.parent.mkdir(parents=True, exist_ok=True)
+    if not linked(at, file.resolve()):
+        shutil.copyfile(file, at)

@@ -14,12 +14,7 @@ from scipy.ndimage import find_objects
 from skimage.measure import label as connected_regions
 
 from a2lc.files import LabelFile
-from a2lc.formats.source import VOID_ID, Colour, Found, Values
-
-
-def number(colour: Colour) -> int:
-    """A colour as one number, 0xRRGGBB."""
-    return colour[0] << 16 | colour[1] << 8 | colour[2]
+from a2lc.formats.source import VOID_ID, Found, Values
 
 
 def read_values(data: bytes, name: object, coloured: bool) -> np.ndarray:

@@ -34,8 +34,8 @@ def coco_polygons(polygons: Any, height: int, width: int) -> np.ndarray:
     require(PYCOCO)
     from pycocotools import mask
 
-    found = mask.merge(mask.frPyObjects(checked, height, width))
-    return run_lengths_as_mask({"size": [height, width], "counts": found["counts"].decode()}, height, width)
+    drawn = mask.decode(mask.merge(mask.frPyObjects(checked, height, width)))
+    return np.asarray(drawn, bool)
 
 
 def filled_polygon(points: np.ndarray, height: int, width: int) -> np.ndarray:

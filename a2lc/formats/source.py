@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.datasets.listing import JUNK
+from a2lc.datasets.listing import IMAGE_SUFFIXES, JUNK
 from a2lc.files import below
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 Colour = tuple[int, int, int]
 INDEX = "source.json"  # of a plain dataset that was imported
 VOID_ID = 255  # of labels in a plain dataset
@@ -135,7 +134,7 @@ class Edit:
 class Files:
     """The images below a folder, but for those in the folder `but`, found by the end of their path."""
 
-    def __init__(self, root: Path, suffixes: Sequence[str] = PICTURES, but: Path | None = None) -> None:
+    def __init__(self, root: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, but: Path | None = None) -> None:
         self.root = root
         self._by_name: dict[str, list[Path]] = {}
         for folder, folders, names in os.walk(root):

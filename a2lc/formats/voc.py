@@ -12,7 +12,8 @@ from a2lc.datasets.base import RESERVED, bit_palette
 from a2lc.datasets.listing import LABEL_SUFFIXES, index_files, read_lines
 from a2lc.datasets.voc2012 import NAMES
 from a2lc.files import colour_of
-from a2lc.formats.rasters import check_size, number, read_values, regions
+from a2lc.files.label_file import number_of
+from a2lc.formats.rasters import check_size, read_values, regions
 from a2lc.formats.source import Colour, Files, Found, Picture, Source, Values, found_pictures
 
 CLASSES, OBJECTS, LABELMAP = "SegmentationClass", "SegmentationObject", "labelmap.txt"
@@ -35,12 +36,12 @@ def read(root: Path) -> Source:
     notes: list[str] = []
     named, files = _labelmap(root, notes)
     classes = [name for name in named if name not in RESERVED and name.lower() not in VOID_NAMES]
-    values = {number(colour): k for k, name in enumerate(classes) if (colour := named[name])}
+    values = {number_of(colour): k for k, name in enumerate(classes) if (colour := named[name])}
     void = next((colour for name, colour in named.items() if name not in classes), None)
-    if number(VOID_COLOUR) not in values and void is None:
+    if number_of(VOID_COLOUR) not in values and void is None:
         void = VOID_COLOUR
-    known = {*values, number(VOID_COLOUR), *([] if void is None else [number(void)])}
-    meaning = Values(values, None if void is None else number(void), coloured=True)
+    known = {*values, number_of(VOID_COLOUR), *([] if void is None else [number_of(void)])}
+    meaning = Values(values, None if void is None else number_of(void), coloured=True)
     images, listed = Files(root), []
     instances = index_files(root / OBJECTS, LABEL_SUFFIXES) if (root / OBJECTS).is_dir() else {}
     for name, png in index_files(root / CLASSES, LABEL_SUFFIXES).items():
@@ -74,7 +75,7 @@ def _objects(
         told = None
         if instances is not None:
             told = read_values(instances.read_bytes(), instances, True)
-            told[told == number(VOID_COLOUR)] = 0
+            told[told == number_of(VOID_COLOUR)] = 0
             check_size(told, height, width, instances)
         yield from regions(meaning.labels(values), told, png.name)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.datasets.listing import read_lines
+from a2lc.datasets.listing import IMAGE_SUFFIXES, read_lines
 from a2lc.files import read_yaml
 from a2lc.formats.shapes import corners, filled_polygon
-from a2lc.formats.source import PICTURES, Edit, Found, Picture, Source
+from a2lc.formats.source import Edit, Found, Picture, Source
 
 SPLITS = ("train", "val", "test")
 
@@ -40,7 +40,7 @@ def read(file: Path, root: Path) -> Source:
     """
     names = _names(file)
     pictures, files, notes, boxes = [], {file.name: file}, list[str](), 0
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     for path in paths:
         relative = path.relative_to(root)
         if any(part.startswith(".") for part in relative.parts):
@@ -48,7 +48,9 @@ def read(file: Path, root: Path) -> Source:
         labels = root / _label_file(relative)
         lines = _lines(labels) if labels.is_file() else []
         if labels.is_file():
-            files[_label_file(relative).as_posix()] = labels
+            if (kept := _label_file(relative).as_posix()) in files:
+                raise ValueError(f"{labels}: expected the objects of one image, found {relative} as another")
+            files[kept] = labels
         boxes += sum(len(words) == 5 for _, words in lines)
         pictures.append(_picture(relative, path, _label_file(relative).as_posix(), lines, len(names), labels))
     if not pictures:
@@ -76,7 +78,10 @@ def replaced(data: bytes, edits: list[tuple[tuple[str | int, ...], Any]]) -> byt
 def _names(file: Path) -> list[str]:
     if file.suffix == ".txt":
         return read_lines(file, "classes")
-    names = read_yaml(file).get("names")
+    content = read_yaml(file)
+    if "kpt_shape" in content:
+        raise ValueError(f"{file}: expected segments or boxes, found poses (kpt_shape), which are no masks")
+    names = content.get("names")
     if isinstance(names, dict) and sorted(names) == [*range(len(names))]:
         names = [names[k] for k in range(len(names))]
     if not (isinstance(names, list) and names):

@@ -11,6 +11,7 @@ from pathlib import Path
 from a2lc.datasets.layout import read_layout
 from a2lc.datasets.listing import JUNK, some_of
 from a2lc.datasets.own_files import own_files
+from a2lc.files import linked
 
 
 def copy_dataset(root: Path, out: Path, besides: Iterable[Path] = ()) -> None:
@@ -34,7 +35,7 @@ def copy_dataset(root: Path, out: Path, besides: Iterable[Path] = ()) -> None:
         copy = out / path.relative_to(root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         real = os.path.realpath(path)
-        if path in images and not Path(real).is_relative_to(home) and _linked(copy, real):
+        if path in images and not Path(real).is_relative_to(home) and linked(copy, real):
             continue
         shutil.copy2(path, copy)
     taken = {path.relative_to(root).parts[0] for path in paths} | {*JUNK}
@@ -45,12 +46,3 @@ def copy_dataset(root: Path, out: Path, besides: Iterable[Path] = ()) -> None:
         if not (path.name.startswith(".") or path.name in taken or path.resolve() in known)
     ):
         warnings.warn(f"{root}: not copied, as they are no images, labels or lists: {some_of(others)}", stacklevel=3)
-
-
-def _linked(copy: Path, real: str) -> bool:
-    """Make a link; not every system lets everybody."""
-    try:
-        copy.symlink_to(real)
-    except OSError:
-        return False
-    return True

@@ -267,16 +267,19 @@ def _versions(source: Path) -> Iterator[tuple[str, bytes, bytes]]:
     wanted: dict[str, dict[int, str]] = defaultdict(dict)
     hashes: dict[str, str] = {}
 
-    def check(row: Row) -> tuple[str, int, str, str]:
+    def check(row: Row) -> None:
         if not below(source / "masks", f"{row['image']}.png").is_file():
             raise ValueError(f"unknown image {row['image']!r}")
         if row["after"] not in known:
             raise ValueError(f"unknown class {row['after']!r}")
-        return row["image"], whole_number(row["mask_id"], "mask_id"), row["after"], row["sha256"]
+        name, mask_id = row["image"], whole_number(row["mask_id"], "mask_id")
+        if hashes.setdefault(name, row["sha256"]) != row["sha256"]:
+            raise ValueError(f"image {name!r}: another sha256 than in a row before; has its name lost zeros?")
+        if wanted[name].setdefault(mask_id, row["after"]) != row["after"]:
+            both = f"{wanted[name][mask_id]} and {row['after']}"
+            raise ValueError(f"image {name!r}, mask {mask_id}: expected one change, found two, to {both}")
 
-    for name, mask_id, label, sha256 in read_checked(source / CHANGES, ("image", "mask_id", "after", "sha256"), check):
-        wanted[name][mask_id] = label
-        hashes[name] = sha256
+    read_checked(source / CHANGES, ("image", "mask_id", "after", "sha256"), check)
     files = index_files(source / "before", LABEL_SUFFIXES) if wanted else {}
     for name, new in wanted.items():
         if name not in files:

@@ -14,7 +14,8 @@ import numpy as np
 from skimage.measure import label as connected_regions
 from tqdm.auto import tqdm
 
-from a2lc.datasets.base import Classes, Split
+from a2lc.datasets.base import VOID, Classes, Split
+from a2lc.datasets.layout import ids_line
 from a2lc.files import read_label_png
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.settings import SuperpixelSettings
@@ -68,8 +69,8 @@ def own_label_masks(
         # black and white masks are often 0 and 255
         (first, second), rest = classes.names, classes.ignore_index
         found = f"the labels hold nothing but 0, {first!r}, and {rest}, void"
-        meant = f"where {rest} is {second!r}, 'ids: {{0: {first}, {rest}: {second}}}'"
-        other = f"'ids: {{0: {first}, 1: {second}, {rest}: void}}'"
+        meant = f"where {rest} is {second!r}, '{ids_line({0: first, rest: second})}'"
+        other = f"'{ids_line({0: first, 1: second, rest: VOID})}'"
         raise ValueError(f"{found}. Say in dataset.yaml, beside the class list, what is meant: {meant}, else {other}")
     masks = MaskSet.from_maps(classes, split.names, maps, labels)
     masks.uncovered = classes.ignore_index

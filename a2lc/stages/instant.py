@@ -68,8 +68,8 @@ def check_features(run: Run, shared: Path) -> None:
         write_json(file, proof | {"features": key})
     elif proof["features"] != key:
         what = f"it began with features {proof['features']} of {features}, and these are {key}"
-        former = "images" if features == COLOUR else "images and weights"
-        raise ValueError(f"{run.path}: {what}: put the former {former} back, or choose another runs_dir")
+        back = f"put the former images{'' if features == COLOUR else ' and weights'} back"
+        raise ValueError(f"{run.path}: {what}: {back}, say where they lie (--root), or choose another runs_dir")
 
 
 def score_instantly(instant: Instant, masks: MaskSet, folder: RoundFolder) -> None:

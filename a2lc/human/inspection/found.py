@@ -18,7 +18,7 @@ from a2lc.datasets.label_values import LabelValues
 from a2lc.datasets.layout import Layout, read_layout
 from a2lc.datasets.listing import files_below, read_names
 from a2lc.datasets.own_files import OwnFiles, own_files
-from a2lc.files.label_file import Colour
+from a2lc.files.label_file import Colour, number_of
 from a2lc.human.inspection.looks import LabelLook, PictureLook, look_at_label, look_at_picture
 from a2lc.human.inspection.places import Pair, guess_places
 
@@ -96,7 +96,7 @@ class Found:
     @cached_property
     def _of_colour(self) -> Mapping[int, int]:
         values = self.told.values
-        return {} if values is None else {r << 16 | g << 8 | b: k for k, (r, g, b) in values.colours.items()}
+        return {} if values is None else {number_of(colour): k for k, colour in values.colours.items()}
 
     def pixels(self) -> dict[tuple[bool, int], tuple[int, int]]:
         """(whether it is a colour, value) -> pixels and images, of all label files, the most frequent first."""

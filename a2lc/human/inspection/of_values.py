@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from a2lc.datasets.base import VOID
+from a2lc.datasets.layout import colours_line, ids_line
 from a2lc.datasets.listing import some_of
 from a2lc.files import colour_of
 from a2lc.human.inspection.found import Found, Row
 from a2lc.human.inspection.looks import LabelLook
 from a2lc.human.inspection.suspicion import (
     Suspicion,
-    colours_line,
-    ids_line,
     plural,
     some_values,
     write_command,
@@ -109,11 +108,11 @@ def _black_and_white(found: Found, pixels: Pixels) -> Iterator[Suspicion]:
     names = classes.names
     zero, white = (VOID, names[0]) if len(names) == 1 else (names[0], names[1])
     what = f"the label files hold nothing but 0 and {WHITE}, which may be black and white, or class 0 and void"
-    advice = f"if they are {zero} and {white}, say so; if {WHITE} is void: ids_line"
-    void = ids_line({k: name for k, name in enumerate(names)} | {WHITE: VOID})
+    void = ids_line(dict(enumerate(names)) | {WHITE: VOID})
+    advice = f"if they are {zero} and {white}, say so; if {WHITE} is void: {void}"
     yield Suspicion(
         what,
-        advice.replace("ids_line", void),
+        advice,
         certain=True,
         lines=(ids_line({0: zero, WHITE: white}),),
         decided=len(names) == 2,
@@ -150,7 +149,7 @@ def _ids(found: Found, what: str, pixels: Pixels, unknown: list[int]) -> Suspici
     if unknown == [k]:  # one more than there are classes: each from 1 on, or void as the number behind the last
         from_one = {i + 1: name for i, name in enumerate(names)}
         shifted = ids_line(from_one if 0 not in inner else {0: VOID} | from_one)
-        last_is_void = ids_line({i: name for i, name in enumerate(names)} | {k: VOID})
+        last_is_void = ids_line(dict(enumerate(names)) | {k: VOID})
         advice = "add the class that the list lacks; or say that the first class has id 1, or that the last id is void"
         if 0 not in inner and len(inner) == k:
             what, advice = f"{what}; ids begin with 1", "say that the first class has id 1, or that the last id is void"
@@ -159,7 +158,7 @@ def _ids(found: Found, what: str, pixels: Pixels, unknown: list[int]) -> Suspici
         line = ids_line(dict(zip(ids, names, strict=True)))
         advice = "if these are the classes in their order, say so"
         return Suspicion(f"{what}, as many as there are values", advice, certain=True, lines=(line,), decided=False)
-    line = ids_line({i: name for i, name in enumerate(names)} | dict.fromkeys(sorted(unknown)[:20], VOID))
+    line = ids_line(dict(enumerate(names)) | dict.fromkeys(sorted(unknown)[:20], VOID))
     advice = "add classes to the list, or say which class each is, or that it is void"
     return Suspicion(what, advice, certain=True, lines=(line,), decided=False)
 
@@ -176,7 +175,7 @@ def _colours(found: Found, what: str, pixels: Pixels, unknown: list[int]) -> Sus
             what, "add them to colours in dataset.yaml or to the class list, or mend the files", certain=True
         )
     names = [*classes.names, VOID] if len(unknown) > len(classes) else [*classes.names]
-    line = colours_line(dict(zip(names, [*unknown, *[0] * len(names)], strict=False)))
+    line = colours_line(dict(zip(names, map(colour_of, [*unknown, *[0] * len(names)]), strict=False)))
     return Suspicion(what, "say which colour is which class", certain=True, lines=(line,), decided=False)
 
 

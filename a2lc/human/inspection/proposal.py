@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from a2lc.datasets.layout import DATASET
+from a2lc.datasets.layout import DATASET, ids_line
 from a2lc.files import colour_of, write_text
 from a2lc.human.inspection.found import PAIRS
 from a2lc.human.inspection.inspection import Inspection
 from a2lc.human.inspection.of_values import only_black_and_white
-from a2lc.human.inspection.suspicion import ids_line, plural
+from a2lc.human.inspection.suspicion import plural
 
 CLASSES = "classes.txt"
 VOID_ID = 255

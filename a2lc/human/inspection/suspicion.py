@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,18 +61,3 @@ def some_values(values: Iterable[tuple[bool, int]], most: int = 8) -> str:
     """``0, 1, 2 and 3 more``; colours in brackets."""
     texts = [f"({shown(value, True)})" if is_colour else str(value) for is_colour, value in values]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
-
-
-def ids_line(meaning: Mapping[int, str]) -> str:
-    """``ids: {0: background, 255: object}``"""
-    return f"ids: {{{', '.join(f'{value}: {quoted(name)}' for value, name in meaning.items())}}}"
-
-
-def colours_line(colours: Mapping[str, int]) -> str:
-    """``colours: {road: [128, 64, 128]}``"""
-    return f"colours: {{{', '.join(f'{quoted(name)}: {list(colour_of(value))}' for name, value in colours.items())}}}"
-
-
-def quoted(text: str) -> str:
-    """A text as YAML reads it inside brackets."""
-    return text if re.fullmatch(r"\w([\w ./-]*\w)?", text) else json.dumps(text, ensure_ascii=False)
