@@ -12,16 +12,9 @@ import numpy as np
 
 from a2lc.acceptance.bandit import Outcomes
 
-FEWEST = 50  # audits that pay: fewer cost more than they tell
 EVEN = 0.3  # share of the weight that all have alike
 
 Choice = Literal["frontier", "stake", "uniform"]
-
-
-def number_of_audits(share: float, budget: int) -> int:
-    """How many of a round's clicks are audits: none where that would be fewer than `FEWEST`."""
-    number = round(share * budget)
-    return number if number >= FEWEST else 0
 
 
 def audit_weights(choice: Choice, outcomes: Outcomes, stakes: np.ndarray) -> np.ndarray:

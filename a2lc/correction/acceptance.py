@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from a2lc.acceptance import Payoffs, audit_weights, draw_audits, learn_policy, miou_payoffs, self_normalised
-from a2lc.acceptance.audits import FEWEST
 from a2lc.acceptance.payoff import pixels_of
 from a2lc.acceptance.value import Estimate
 from a2lc.correction.evidence import (
@@ -23,6 +22,7 @@ from a2lc.correction.evidence import (
     tried_corrections,
 )
 from a2lc.correction.lcm import Corrections
+from a2lc.correction.settings import FEWEST_AUDITS
 from a2lc.masks import MaskSet
 
 WORLDS = 400  # in which corrections may turn out right or wrong
@@ -49,6 +49,14 @@ class AcceptanceReport:
     audited: Estimate | None = None
     why: str | None = None
 
+    def numbers(self) -> dict[str, float | None]:
+        """As they are noted in a round's metrics; the names of bounds end in ``_low`` and ``_high``."""
+        found = {"lcm_proposed": self.proposed, "lcm_oa_before_estimated": self.estimated_before}
+        for name, estimate in (("lcm_oa_after_estimated", self.accuracy), ("lcm_oa_after_audited", self.audited)):
+            bounds = (estimate.share, estimate.low, estimate.high) if estimate else (None, None, None)
+            found |= dict(zip((name, f"{name}_low", f"{name}_high"), bounds, strict=True))
+        return found
+
 
 def every_change(proposed: Corrections, masks: MaskSet) -> Corrections:
     """All that the LCM would change of masks that nobody was ever asked about: neither tau nor tail classes count."""
@@ -61,7 +69,7 @@ def state_of(evidence: Evidence) -> State:
     """What regressions read of a correction: `LCMSettings.state`, of which ``auto`` hangs on the number of audits."""
     if evidence.settings.state != "auto":
         return evidence.settings.state
-    return "full" if len(evidence.audits) >= FEWEST else "stable"
+    return "full" if len(evidence.audits) >= FEWEST_AUDITS else "stable"
 
 
 def accept_corrections(proposed: Corrections, evidence: Evidence) -> tuple[Corrections, AcceptanceReport]:
@@ -179,4 +187,3 @@ def audited_accuracy(proposed: Corrections, evidence: Evidence) -> Estimate | No
             would[held] = accepted[rows[held]]
     right = proposed.predicted[rows] == evidence.truth[rows]
     return self_normalised(right[would], evidence.propensity[would])
-

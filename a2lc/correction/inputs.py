@@ -28,7 +28,9 @@ def lcm_inputs(feature: np.ndarray, before: MaskSet, pooled: np.ndarray | None, 
         return feature
     if pooled is None or len(pooled) != len(before):
         found = "none" if pooled is None else f"those of {len(pooled)} masks"
-        raise ValueError(f"correction.features: {settings.features!r} needs features of {len(before)} masks, found {found}")
+        raise ValueError(
+            f"correction.features: {settings.features!r} needs features of {len(before)} masks, found {found}"
+        )
     k = len(before.classes)
     size = np.log(before.table["area"].to_numpy())[:, None]
     numbers = np.column_stack([pooled, size]).astype(np.float32)

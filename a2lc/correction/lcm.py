@@ -155,20 +155,16 @@ def logistic_lcm(features: np.ndarray, labels: np.ndarray, num_classes: int) -> 
     from sklearn.linear_model import LogisticRegression
 
     model = LabelCorrectionModule(num_classes, features.shape[1], hidden=())
-    layer, present = model.layers[0], np.unique(labels)
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.bias.fill_(NEVER)
-        layer.bias[present] = 0.0
-        if len(present) > 1:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "The number of unique classes")  # of the first answers
-                fitted = LogisticRegression(C=REGRESSION, max_iter=1000).fit(features, labels)
-            weight, bias = fitted.coef_, fitted.intercept_
-            if len(bias) == 1:  # two classes share theirs
-                weight, bias = np.vstack([0 * weight, weight]), np.r_[0.0, bias]
-            layer.weight[present] = torch.tensor(weight, dtype=torch.float32)
-            layer.bias[present] = torch.tensor(bias, dtype=torch.float32)
+    present = np.unique(labels)
+    weight, bias = np.zeros((num_classes, features.shape[1]), np.float32), np.full(num_classes, NEVER, np.float32)
+    bias[present] = 0.0
+    if len(present) > 1:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes")  # of the first answers
+            fitted = LogisticRegression(C=REGRESSION, max_iter=1000).fit(features, labels)
+        two = len(present) == 2  # they share their coefficients
+        weight[present[1:] if two else present], bias[present[1:] if two else present] = fitted.coef_, fitted.intercept_
+    model.layers.load_state_dict({"0.weight": torch.from_numpy(weight), "0.bias": torch.from_numpy(bias)})
     return model.eval()
 
 

@@ -9,6 +9,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from a2lc.files import check_whole
 from a2lc.settings import Deviation, Settings
 
+FEWEST_AUDITS = 50  # of a round: fewer cost more than they tell
+
 
 class LCMSettings(Settings):
     """Settings of the LCM; the defaults are those behind the paper's Cityscapes numbers.
@@ -144,6 +146,11 @@ class LCMSettings(Settings):
     def outputs_void(self) -> bool:
         """Whether the LCM may say void."""
         return self.void == "outcome"
+
+    def audits(self, budget: int) -> int:
+        """How many of a round's clicks are audits: none where that would be fewer than `FEWEST_AUDITS`."""
+        number = round(self.audit * budget)
+        return number if number >= FEWEST_AUDITS else 0
 
     def threshold(self, round: int) -> float:
         """Tau of a round, counted from 1. Raises `TypeError` or `ValueError` where that is no whole number >= 1."""
