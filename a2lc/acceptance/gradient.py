@@ -1,6 +1,6 @@
 """Policy gradients, to compare the bandit with: a logistic policy that is pulled towards what was rewarded.
 
-It has no notion of doubt. On the toy scenes and on CamVid it never beat the bandit (docs/acceptance.md).
+It has no notion of doubt: where nothing seen forbids it, it accepts (docs/guard.md).
 """
 
 from __future__ import annotations
