@@ -38,7 +38,7 @@ from a2lc.correction import (
     train_lcms,
 )
 from a2lc.correction.acceptance import audited_accuracy, share_of_worlds
-from a2lc.correction.evidence import QUANTILE, expected_accuracy
+from a2lc.correction.evidence import QUANTILE, expected_accuracy, tried_corrections
 from a2lc.correction.inputs import places
 from a2lc.correction.lcm import predict
 from a2lc.datasets import Classes
@@ -324,6 +324,22 @@ def test_what_cannot_be_learnt_from_is_named_and_nothing_is_accepted(case: str, 
         found, report = accept_corrections(proposed, evidence)
         assert not found.accepted.any() and report.kept == 0 and report.why is not None and why in report.why
         assert len(choose_audits(proposed, evidence, 60)[0]) == 0
+
+
+def test_void_answers_tell_that_neither_label_was_right() -> None:
+    feature, masks, truth, rows = scene(n=400, seed=7)
+    void, k = rows[::4], len(masks.classes)
+    settings = LCMSettings(acceptance="guard", void="outcome", model="logistic")
+    proposed, evidence = evidence_of(feature, masks, truth, rows, settings)
+    answered = evidence.answered.relabel(
+        void, np.full(len(void), masks.classes.ignore_index), source="annotator", round=1
+    )
+    with_void = replace(evidence, answered=answered)
+    tried = tried_corrections(proposed, with_void)
+    assert with_void.tried.shape == (len(rows), k + 1) and (tried.new < k).all()
+    of_void = np.isin(tried.rows, void)
+    assert of_void.any() and not tried.new_right[of_void].any() and not tried.old_right[of_void].any()
+    assert guard_corrections(proposed, with_void)[1].proposed == proposed.accepted.sum()
 
 
 def test_a_class_without_an_answer_is_doubted_more() -> None:

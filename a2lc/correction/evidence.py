@@ -84,7 +84,7 @@ class Evidence:
         if self.held_out is not None:
             return np.eye(k)[np.maximum(self.held_out, 0)] * (self.held_out >= 0)[:, None]
         inputs = self.feature if self.inputs is None else self.inputs
-        outputs = k if self.said is None else self.said.shape[1]
+        outputs = k + self.settings.outputs_void
         return held_out_probabilities(inputs[self.rows], self.truth[self.rows], outputs, self.settings, self.seed)
 
 
