@@ -116,6 +116,22 @@ def test_a_correction_must_pay_and_be_likelier_right() -> None:
     dear = Payoffs(np.full(300, 1e-3), -np.ones(300), np.zeros(300))
     assert (found.accept(free, QUANTILE) == found.better(QUANTILE)).all() and found.better(QUANTILE).any()
     assert not found.accept(dear, QUANTILE).any()
+    assert (found.better(1.0) == (found.after.low(1.0) > found.before.high(1.0))).all()
+    labels = Payoffs.of_labels(300)
+    assert (found.value(labels, QUANTILE) < found.value(labels, 0.0)).all()
+
+
+def test_the_posterior_is_that_of_a_standard_normal_prior() -> None:
+    rng = np.random.default_rng(seeded())
+    x, new, _, _ = linear_world(30, rng)
+    model = BayesianLogistic.fit(x, new)
+    with_one = np.column_stack([np.ones(30), x])
+    chance = expit(with_one @ model.weights)
+    assert with_one.T @ (new - chance) == pytest.approx(model.weights, abs=1e-3)  # where its slope is 0
+    precision = np.eye(4) + sum(p * (1 - p) * np.outer(v, v) for p, v in zip(chance, with_one, strict=True))
+    assert model.covariance @ precision == pytest.approx(np.eye(4), abs=1e-8)
+    prior = BayesianLogistic.fit(x[:0], new[:0]).log_odds(np.array([[3.0, 4.0, 0.0]]))
+    assert prior.mean == pytest.approx([0.0]) and prior.sd == pytest.approx([np.sqrt(26)])
 
 
 # ------------------------------------------------------------------------------------------------ gradients
