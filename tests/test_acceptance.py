@@ -358,6 +358,40 @@ def test_void_answers_tell_that_neither_label_was_right() -> None:
     assert guard_corrections(proposed, with_void)[1].proposed == proposed.accepted.sum()
 
 
+def test_what_no_query_can_tell_is_in_the_bounds_until_audits_do() -> None:
+    feature, masks, truth, rows = scene(n=900, seed=9)
+    with lcm_of(nearest):
+        proposed, evidence = evidence_of(feature, masks, truth, rows)
+        audited = np.flatnonzero(proposed.accepted)[::4]
+        answered = evidence.answered.relabel(audited, truth[audited], source="annotator", round=1)
+        more = replace(evidence, answered=answered, audited=audited, propensity=np.full(len(audited), 0.25))
+        doubts = []
+        for some in (evidence, more):
+            known, told = (expected_accuracy(proposed, some, unasked=unasked) for unasked in (False, True))
+            assert known is not None and told is not None
+            doubts.append((told.outcomes.after.sd**2 - known.outcomes.after.sd**2).mean())
+    assert doubts[0] == pytest.approx(1.0, abs=0.05) and doubts[1] < 0.6
+
+
+def test_void_answers_that_the_lcm_did_not_learn_lower_what_is_expected() -> None:
+    feature, masks, truth, rows = scene(n=600, seed=8)
+    with lcm_of(nearest):
+        proposed, evidence = evidence_of(feature, masks, truth, rows)
+        void = np.flatnonzero(proposed.accepted)[::3]
+        others = np.setdiff1d(np.flatnonzero(proposed.accepted), void)
+        proposed.accepted[:] = np.isin(np.arange(len(masks)), others)
+        answered = evidence.answered.relabel(void, np.full(len(void), 255), source="annotator", round=1)
+        more = replace(evidence, answered=answered, void=void)
+        tried = tried_corrections(proposed, more)
+        before, after = (expected_accuracy(proposed, some) for some in (evidence, more))
+        assert not (tried.new_right | tried.old_right)[np.isin(tried.rows, void)].any()
+        assert len(tried.rows) == len(tried_corrections(proposed, evidence).rows) + len(void)
+        assert before is not None and after is not None
+        assert after.outcomes.after.chance().mean() < before.outcomes.after.chance().mean() - 0.1
+        reports = [guard_corrections(proposed, some)[1] for some in (evidence, more)]
+    assert reports[0] == reports[1]
+
+
 def test_a_class_without_an_answer_is_doubted_more() -> None:
     feature, masks, truth, rows = scene(n=900, seed=4)
     unknown = rows[truth[rows] != 3]

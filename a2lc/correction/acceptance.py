@@ -96,9 +96,12 @@ def accept_corrections(proposed: Corrections, evidence: Evidence) -> tuple[Corre
     audited = audited_accuracy(proposed, evidence)
     if not good.any():
         return replace(proposed, accepted=kept), AcceptanceReport(number, 0, audited=audited)
-    before = float(expected.outcomes.before.chance()[good].mean())
-    accuracy = share_of_worlds(expected.outcomes.worlds(WORLDS, evidence.seed)[good])
-    return replace(proposed, accepted=kept), AcceptanceReport(number, int(good.sum()), before, accuracy, audited)
+    chosen = replace(proposed, accepted=kept)
+    told = expected_accuracy(chosen, evidence, state_of(evidence), unasked=True)
+    assert told is not None  # as before
+    before = float(told.outcomes.before.chance().mean())
+    accuracy = share_of_worlds(told.outcomes.worlds(WORLDS, evidence.seed))
+    return chosen, AcceptanceReport(number, int(good.sum()), before, accuracy, audited)
 
 
 def undecidable(evidence: Evidence) -> str | None:

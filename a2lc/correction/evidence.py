@@ -45,6 +45,8 @@ class Evidence:
         said: (M, K or K + 1) float32 what the LCM says of each mask, void last; None: not known.
         audited: (a,) row numbers of masks whose correction was audited; the LCM has not learnt from them.
         propensity: (a,) probability with which each was to be audited.
+        void: (v,) row numbers of masks answered void from which the LCM has not learnt: neither label of theirs is
+            right, whatever it says.
     """
 
     feature: np.ndarray
@@ -59,6 +61,7 @@ class Evidence:
     said: np.ndarray | None = None
     audited: np.ndarray | None = None
     propensity: np.ndarray | None = None
+    void: np.ndarray | None = None
 
     @property
     def audits(self) -> np.ndarray:
@@ -112,14 +115,15 @@ class Tried:
 
 
 def tried_corrections(proposed: Corrections, evidence: Evidence) -> Tried:
-    """What the answers, and audits if there are some, say: the answered masks whose label an LCM would change that has
-    not learnt from them."""
+    """What the answers say, audits and void included: the answered masks whose label an LCM would change that has not
+    learnt from them."""
     rows, said = evidence.rows, evidence.tried
     new = np.where(said.any(1), said.argmax(1), -1)
-    if len(evidence.audits) and evidence.said is not None:
-        rows = np.concatenate([rows, evidence.audits])
-        new = np.concatenate([new, proposed.predicted[evidence.audits]])
-        said = np.concatenate([said, evidence.said[evidence.audits]])
+    others = np.concatenate([evidence.audits, [] if evidence.void is None else evidence.void]).astype(np.int64)
+    if len(others):
+        rows, new = np.concatenate([rows, others]), np.concatenate([new, proposed.predicted[others]])
+        of_others = np.zeros((len(others), said.shape[1])) if evidence.said is None else evidence.said[others]
+        said = np.concatenate([said, of_others])
     changed = (new != evidence.old[rows]) & (new >= 0) & (new < len(evidence.before.classes))
     rows, new = rows[changed], new[changed]
     truth = evidence.truth[rows]
@@ -142,7 +146,9 @@ class ExpectedAccuracy:
     right: int
 
 
-def expected_accuracy(proposed: Corrections, evidence: Evidence, state: State = "stable") -> ExpectedAccuracy | None:
+def expected_accuracy(
+    proposed: Corrections, evidence: Evidence, state: State = "stable", unasked: bool = False
+) -> ExpectedAccuracy | None:
     """How likely the accepted corrections and the labels they replace are right, in order of rows; None where there
     is no correction, no answered mask whose label an LCM without its answer would change, or features that are no
     probabilities.
@@ -151,6 +157,9 @@ def expected_accuracy(proposed: Corrections, evidence: Evidence, state: State = 
         proposed: of all masks, some accepted.
         evidence: what the LCM has learnt from.
         state: what the regressions read: see `covariates`.
+        unasked: whether they also read if a mask was asked about for its score. Corrections and audits were not; what
+            that means no answer to such a query can tell, so the prior's doubt of it is in all bounds until audits do.
+            To tell a person, not to decide.
 
     Raises:
         ValueError: features that are NaN or infinite.
@@ -165,6 +174,9 @@ def expected_accuracy(proposed: Corrections, evidence: Evidence, state: State = 
     state = "stable" if said is None else state
     seen = covariates(evidence, tried.rows, tried.new, tried.said, state)
     wanted = covariates(evidence, candidates, proposed.predicted[candidates], said, state)
+    if unasked:
+        seen = np.column_stack([seen, np.isin(tried.rows, evidence.audits)])
+        wanted = np.column_stack([wanted, np.ones(len(wanted))])
     outcomes = Outcomes.learn(seen, tried.new_right, tried.old_right, wanted)
     return ExpectedAccuracy(outcomes, len(tried.rows), int(tried.new_right.sum()))
 

@@ -24,9 +24,9 @@ from a2lc.runs.decisions import DECISIONS, decisions_log
 UNDECIDED, APPROVED, REJECTED = "", "approved", "rejected"
 CAVEAT = (
     "Estimated from answers held out in turn, and from audits where there are some. Masks that were asked about are "
-    "larger and more suspicious than those corrected, so the estimate may be too high where answers are few, and what "
-    "it does not know of is not in the bounds. How many of the labels that are replaced were right, it does not say. "
-    "Look at examples before you approve."
+    "larger and more suspicious than those corrected, so without audits the estimate may be too high; the bounds are "
+    "wide to allow for that. How many of the labels that are replaced were right, it does not say. Look at examples "
+    "before you approve."
 )
 
 

@@ -48,7 +48,8 @@ def propose(
     """
     config, settings, feature = context.config, context.config.correction, folder.working("feature")
     rows, labels, k = unaudited(folder), classes_of(masks), len(masks.classes)
-    rows = rows if settings.outputs_void else rows[labels[rows] < k]  # void answers teach it nothing
+    void = rows[(labels[rows] == k) & (not settings.outputs_void)]  # they teach it nothing
+    rows = rows[~np.isin(rows, void)]
     inputs, outputs = lcm_inputs(feature, before, context.pooled, settings), k + settings.outputs_void
     lcm = train_lcm(inputs[rows], labels[rows], outputs, settings, seed)
     write_arrays(folder.path / "lcm.safetensors", {name: x.numpy() for name, x in lcm.state_dict().items()})
@@ -60,7 +61,7 @@ def propose(
     probabilities = config.scoring.features == "probabilities"
     evidence = Evidence(feature, before, masks, rows, settings, seed, probabilities, None, inputs, said)
     audited, propensity = folder.audits()
-    return proposed, replace(evidence, audited=audited, propensity=propensity)
+    return proposed, replace(evidence, audited=audited, propensity=propensity, void=void)
 
 
 def judge(proposed: Corrections, evidence: Evidence, folder: RoundFolder) -> Corrections:
