@@ -36,7 +36,7 @@ def estimates(run: Run, shares: list[float], seeds: int) -> pd.DataFrame:
         for seed in range(seeds):
             lcm = train_lcm(feature[at], said, len(masks.classes), settings, seed)
             proposed = propose_corrections(lcm, feature, answered, said, settings, 1)
-            found = expected_accuracy(proposed, Evidence(feature, masks, answered, at, settings, seed), unasked=True)
+            found = expected_accuracy(proposed, Evidence(feature, masks, answered, at, settings, seed), to_tell=True)
             if found is None:
                 continue
             chosen = np.flatnonzero(proposed.accepted)

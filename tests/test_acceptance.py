@@ -256,6 +256,14 @@ def test_the_bandit_corrects_what_is_wrong_and_knows_how_well() -> None:
     assert report.accuracy.low <= right <= report.accuracy.high and report.why is None
 
 
+def test_what_a_person_has_said_is_no_change_to_propose() -> None:
+    feature, masks, truth, rows = scene()
+    answered = masks.relabel(rows, (truth[rows] + 1) % 4, source="annotator", round=1)  # against all features
+    proposed = Corrections(truth, np.ones(len(truth)), np.zeros(len(truth), bool), np.empty(0, np.int64))
+    found = every_change(proposed, answered).accepted
+    assert found.any() and not found[rows].any()
+
+
 def test_the_guard_is_the_bandit_without_payoffs() -> None:
     feature, masks, truth, rows = scene(seed=1)
     with lcm_of(nearest):
@@ -367,7 +375,7 @@ def test_what_no_query_can_tell_is_in_the_bounds_until_audits_do() -> None:
         more = replace(evidence, answered=answered, audited=audited, propensity=np.full(len(audited), 0.25))
         doubts = []
         for some in (evidence, more):
-            known, told = (expected_accuracy(proposed, some, unasked=unasked) for unasked in (False, True))
+            known, told = (expected_accuracy(proposed, some, to_tell=to_tell) for to_tell in (False, True))
             assert known is not None and told is not None
             doubts.append((told.outcomes.after.sd**2 - known.outcomes.after.sd**2).mean())
     assert doubts[0] == pytest.approx(1.0, abs=0.05) and doubts[1] < 0.6
@@ -382,14 +390,15 @@ def test_void_answers_that_the_lcm_did_not_learn_lower_what_is_expected() -> Non
         proposed.accepted[:] = np.isin(np.arange(len(masks)), others)
         answered = evidence.answered.relabel(void, np.full(len(void), 255), source="annotator", round=1)
         more = replace(evidence, answered=answered, void=void)
-        tried = tried_corrections(proposed, more)
-        before, after = (expected_accuracy(proposed, some) for some in (evidence, more))
+        tried = tried_corrections(proposed, more, void=True)
+        before, after = (expected_accuracy(proposed, some, to_tell=True) for some in (evidence, more))
+        decided = [accept_corrections(proposed, some)[0].accepted for some in (evidence, more)]
         assert not (tried.new_right | tried.old_right)[np.isin(tried.rows, void)].any()
         assert len(tried.rows) == len(tried_corrections(proposed, evidence).rows) + len(void)
         assert before is not None and after is not None
         assert after.outcomes.after.chance().mean() < before.outcomes.after.chance().mean() - 0.1
         reports = [guard_corrections(proposed, some)[1] for some in (evidence, more)]
-    assert reports[0] == reports[1]
+    assert reports[0] == reports[1] and (decided[0] == decided[1]).all() and decided[0].any()
 
 
 def test_a_class_without_an_answer_is_doubted_more() -> None:

@@ -97,7 +97,7 @@ def accept_corrections(proposed: Corrections, evidence: Evidence) -> tuple[Corre
     if not good.any():
         return replace(proposed, accepted=kept), AcceptanceReport(number, 0, audited=audited)
     chosen = replace(proposed, accepted=kept)
-    told = expected_accuracy(chosen, evidence, state_of(evidence), unasked=True)
+    told = expected_accuracy(chosen, evidence, state_of(evidence), to_tell=True)
     assert told is not None  # as before
     before = float(told.outcomes.before.chance().mean())
     accuracy = share_of_worlds(told.outcomes.worlds(WORLDS, evidence.seed))

@@ -114,12 +114,13 @@ class Tried:
     old_right: np.ndarray
 
 
-def tried_corrections(proposed: Corrections, evidence: Evidence) -> Tried:
-    """What the answers say, audits and void included: the answered masks whose label an LCM would change that has not
-    learnt from them."""
+def tried_corrections(proposed: Corrections, evidence: Evidence, void: bool = False) -> Tried:
+    """What the answers and audits say: the answered masks whose label an LCM would change that has not learnt from
+    them; those answered void, if wanted, too."""
     rows, said = evidence.rows, evidence.tried
     new = np.where(said.any(1), said.argmax(1), -1)
-    others = np.concatenate([evidence.audits, [] if evidence.void is None else evidence.void]).astype(np.int64)
+    of_void = evidence.void if void and evidence.void is not None else []
+    others = np.concatenate([evidence.audits, of_void]).astype(np.int64)
     if len(others):
         rows, new = np.concatenate([rows, others]), np.concatenate([new, proposed.predicted[others]])
         of_others = np.zeros((len(others), said.shape[1])) if evidence.said is None else evidence.said[others]
@@ -147,7 +148,7 @@ class ExpectedAccuracy:
 
 
 def expected_accuracy(
-    proposed: Corrections, evidence: Evidence, state: State = "stable", unasked: bool = False
+    proposed: Corrections, evidence: Evidence, state: State = "stable", to_tell: bool = False
 ) -> ExpectedAccuracy | None:
     """How likely the accepted corrections and the labels they replace are right, in order of rows; None where there
     is no correction, no answered mask whose label an LCM without its answer would change, or features that are no
@@ -157,9 +158,10 @@ def expected_accuracy(
         proposed: of all masks, some accepted.
         evidence: what the LCM has learnt from.
         state: what the regressions read: see `covariates`.
-        unasked: whether they also read if a mask was asked about for its score. Corrections and audits were not; what
-            that means no answer to such a query can tell, so the prior's doubt of it is in all bounds until audits do.
-            To tell a person, not to decide.
+        to_tell: not to decide but to tell a person how many are right. Then answers void, of which neither label is
+            right, count, too; to mIoU they are all one. And the regressions read if a mask was asked about for its
+            score: corrections and audits were not, and what that means no such query can tell, so that the prior's
+            doubt of it is in all bounds until audits do.
 
     Raises:
         ValueError: features that are NaN or infinite.
@@ -167,14 +169,14 @@ def expected_accuracy(
     candidates = np.flatnonzero(proposed.accepted)
     if not evidence.probabilities or len(candidates) == 0:
         return None
-    tried = tried_corrections(proposed, evidence)
+    tried = tried_corrections(proposed, evidence, void=to_tell)
     if len(tried.rows) == 0:
         return None
     said = None if evidence.said is None else evidence.said[candidates]
     state = "stable" if said is None else state
     seen = covariates(evidence, tried.rows, tried.new, tried.said, state)
     wanted = covariates(evidence, candidates, proposed.predicted[candidates], said, state)
-    if unasked:
+    if to_tell:
         seen = np.column_stack([seen, np.isin(tried.rows, evidence.audits)])
         wanted = np.column_stack([wanted, np.ones(len(wanted))])
     outcomes = Outcomes.learn(seen, tried.new_right, tried.old_right, wanted)

@@ -46,8 +46,6 @@ def guard_corrections(proposed: Corrections, evidence: Evidence) -> tuple[Correc
     """
     kept, candidates = np.zeros(len(evidence.before), dtype=bool), np.flatnonzero(proposed.accepted)
     nothing = GuardReport(len(candidates), 0, None, None)
-    if evidence.void is not None:  # the guard hears what names a class
-        evidence = replace(evidence, void=None, held_out=evidence.tried)
     expected = expected_accuracy(proposed, evidence)
     if expected is None:
         return replace(proposed, accepted=kept), nothing

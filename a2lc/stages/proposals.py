@@ -54,7 +54,7 @@ def _write_proposals(proposed: Corrections, evidence: Evidence, folder: RoundFol
     table["confidence"] = proposed.confidence[at].astype(np.float32)
     about: dict[str, float] = {"answers": len(evidence.rows), "tried": 0, "tried_right": 0}
     estimates = dict.fromkeys(("right", "low", "high"), np.full(len(at), np.nan))
-    if (expected := expected_accuracy(proposed, evidence, state_of(evidence), unasked=True)) is not None:
+    if (expected := expected_accuracy(proposed, evidence, state_of(evidence), to_tell=True)) is not None:
         after = expected.outcomes.after
         estimates = dict(zip(estimates, (after.chance(), after.low(QUANTILE), after.high(QUANTILE)), strict=True))
         about |= {"tried": expected.tried, "tried_right": expected.right}
