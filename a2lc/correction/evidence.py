@@ -119,8 +119,9 @@ def tried_corrections(proposed: Corrections, evidence: Evidence, void: bool = Fa
     them; those answered void, if wanted, too."""
     rows, said = evidence.rows, evidence.tried
     new = np.where(said.any(1), said.argmax(1), -1)
-    of_void = evidence.void if void and evidence.void is not None else []
-    others = np.concatenate([evidence.audits, of_void]).astype(np.int64)
+    others = evidence.audits
+    if void and evidence.void is not None:
+        others = np.concatenate([others, evidence.void])
     if len(others):
         rows, new = np.concatenate([rows, others]), np.concatenate([new, proposed.predicted[others]])
         of_others = np.zeros((len(others), said.shape[1])) if evidence.said is None else evidence.said[others]
