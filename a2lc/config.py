@@ -43,6 +43,8 @@ def _superpixels(side: int) -> dict[str, Any]:
 
 METHODS: dict[str, dict[str, Any]] = {
     "a2lc": _A2LC,
+    "a2lc_bandit": _A2LC | {"correction": {"acceptance": "bandit"}},
+    "a2lc_bandit_audit": _A2LC | {"correction": {"acceptance": "bandit", "audit": 0.25}},
     "a2lc_no_lcm": _A2LC | {"lcm": False},
     "alc": _ALC | {"non_redundant": False},
     "alc_non_redundant": _ALC,
@@ -71,7 +73,8 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 """The methods and their switches.
 
-A²LC, the same with nobody but the annotator correcting, and the baseline ALC; the rows of Table 5, which lead from ALC
+A²LC, the same with corrections that a bandit accepts, without and with audits (beyond the paper, `a2lc.acceptance`),
+and with nobody but the annotator correcting, and the baseline ALC; the rows of Table 5, which lead from ALC
 without repetition by LCM, ABC and both to A²LC, which queries at mask level; the superpixel baselines of Table 2
 (`a2lc.baselines`), which start from images without labels; beyond the paper, corrections without training a network
 (`a2lc.instant`); and the model trained on all of the ground truth.
@@ -213,14 +216,18 @@ class Experiment(Settings):
         elif self.is_instant:
             if self.query != "mask":
                 raise ValueError(f"query: acquisition {INSTANT!r} takes 'mask', found {self.query!r}")
-            if self.correction.guard:
-                raise ValueError(f"correction.guard: belongs to the LCM, which acquisition {INSTANT!r} does without")
-        elif self.correction.guard and self.scoring.features != "probabilities":
-            raise ValueError("correction.guard: reads probabilities, found scoring.features 'penultimate'")
+            if (field := self._beyond_published) is not None:
+                raise ValueError(f"{field}: belongs to the LCM, which acquisition {INSTANT!r} does without")
+        elif self.correction.acceptance != "published" and self.scoring.features != "probabilities":
+            raise ValueError(f"{self._beyond_published}: reads probabilities, found scoring.features 'penultimate'")
         elif self.query in ("merged", "classes"):
             raise ValueError(f"query: {self.query!r} needs pseudo_labels of kind 'superpixels'")
         if not self.is_instant and self.instant != InstantSettings():
             raise ValueError(f"instant: belongs to acquisition {INSTANT!r}, found {self.acquisition!r}")
+        if self.correction.audit and not self.lcm:
+            raise ValueError("correction.audit: asks about what the LCM wants to change, found lcm false")
+        if self.correction.audit and self.query != "mask":
+            raise ValueError(f"correction.audit: asks about masks, found query {self.query!r}")
         if self.annotator == "human" and (self.from_superpixels or self.query != "mask"):
             where = "pseudo_labels of kind 'superpixels'" if self.from_superpixels else f"query {self.query!r}"
             raise ValueError(f"annotator: a human answers queries of kind 'mask' about labelled masks, found {where}")
@@ -240,6 +247,23 @@ class Experiment(Settings):
         return self.pseudo_labels.kind == "superpixels"
 
     @property
+    def _beyond_published(self) -> str | None:
+        """The first field of the correction that the published LCM does not have."""
+        chosen = self.correction.model_dump(exclude_defaults=True)
+        beyond = ("guard", "acceptance", "features", "model", "void")
+        return next((f"correction.{name}" for name in beyond if name in chosen), None)
+
+    @property
+    def learns_acceptance(self) -> bool:
+        """Whether answers decide which of all the LCM's changes are made (`LCMSettings.acceptance`)."""
+        return self.correction.acceptance in ("bandit", "policy_gradient")
+
+    @property
+    def needs_pooled(self) -> bool:
+        """Whether the LCM reads features of a frozen backbone."""
+        return self.lcm and not self.is_instant and self.correction.features != "probabilities"
+
+    @property
     def is_instant(self) -> bool:
         """Whether labels are scored and corrected without a segmentation model (`a2lc.instant`)."""
         return self.acquisition == INSTANT
@@ -256,7 +280,10 @@ class Experiment(Settings):
         cut = self.pseudo_labels.superpixels
         seeds = (SEEDS,) if cut is not None and cut.algorithm == "seeds" else ()
         cutting = (*seeds, *((JOBLIB,) if cut is not None else ()), *((KNEED,) if self.query == "merged" else ()))
-        features = (TIMM,) if self.is_instant and self.instant.features != COLOUR else ()
+        pooled = (
+            self.instant.features if self.is_instant else self.correction.pooled_from if self.needs_pooled else COLOUR
+        )
+        features = (TIMM,) if pooled != COLOUR else ()
         network = self.segmenter.optional_modules if self.trains(self.rounds) else ()
         return (*cutting, *features, *network)
 
@@ -290,6 +317,10 @@ class Experiment(Settings):
     def masks_per_round(self, total: int) -> int:
         """B for a dataset of `total` masks; of a share at least 1, rounded."""
         return self.budget if isinstance(self.budget, int) else max(1, round(self.budget * total))
+
+    def audits(self, total: int) -> int:
+        """How many of a round's clicks are audits, of a dataset of `total` masks."""
+        return self.correction.audits(self.masks_per_round(total))
 
     @classmethod
     def from_file(cls, path: str | Path, **overrides: Any) -> Experiment:

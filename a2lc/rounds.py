@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,14 @@ from tqdm.auto import tqdm
 from a2lc.acquisition import class_weights, gather_statistics, get_acquisition_function
 from a2lc.baselines.rounds import play_superpixel_round
 from a2lc.config import Experiment
-from a2lc.correction import Corrections, Evidence, Waiting, guard_corrections, propose_corrections, train_lcm
+from a2lc.correction import Waiting
 from a2lc.datasets import load_dataset
-from a2lc.files import locked, remove_leftovers, write_arrays
+from a2lc.files import locked, remove_leftovers
 from a2lc.machine import require, show_bars, surroundings
 from a2lc.masks import MaskSet
 from a2lc.runs import SHARED, STAGES, RoundFolder, Run, place_of
-from a2lc.runs.decisions import labels_after, vetoed
+from a2lc.runs.decisions import labels_after
+from a2lc.runs.stage_folder import AUDITED
 from a2lc.segmenter import Segmenter, ignoring_void
 from a2lc.segmenter.build import check_network
 from a2lc.segmenter.processes import first_process_plays
@@ -36,6 +36,7 @@ from a2lc.stages.context import (
     round_seeds,
     select_queries,
 )
+from a2lc.stages.corrections import audit, judge, propose, unaudited
 from a2lc.stages.initial import (
     check_truth,
     initial_masks,
@@ -45,6 +46,7 @@ from a2lc.stages.initial import (
     start_without_model,
 )
 from a2lc.stages.instant import ask_instantly, instant_of, propose_instantly, score_instantly
+from a2lc.stages.pooled import pooled_of
 from a2lc.stages.proposals import approved_corrections
 
 
@@ -98,9 +100,10 @@ def run(
     if result.waits_for:
         result.folder(config.rounds).clean()
         return result
+    pooled = pooled_of(result, dataset, masks, device, shared, progress) if config.needs_pooled else None
     truth = known_truth(config, dataset, masks)
     annotator = choose_annotator(config, dataset, truth)
-    context = Context(config, dataset, truth, annotator, new_model, progress, instant)
+    context = Context(config, dataset, truth, annotator, new_model, progress, instant, pooled)
     with locked(result.path):
         remove_leftovers(result.path)
         note_surroundings(result, surroundings())
@@ -123,7 +126,12 @@ def check_packages(experiments: Iterable[Experiment], runs_dir: str | os.PathLik
 def play_rounds(context: Context, masks: MaskSet, model: Segmenter, result: Run) -> None:
     """All rounds, one after the other, from the masks and the model of round 0, as far as no person is needed."""
     config, play = context.config, play_superpixel_round if context.config.from_superpixels else play_round
-    bar = tqdm(total=config.rounds * len(STAGES), desc=config.name, unit="stage", disable=not context.progress)
+    bar = tqdm(
+        total=config.rounds * (len(STAGES) + (config.audits(len(masks)) > 0)),
+        desc=config.name,
+        unit="stage",
+        disable=not context.progress,
+    )
     with bar:
         for number in range(1, config.rounds + 1):
             if config.non_redundant and masks.queried.all():
@@ -169,7 +177,8 @@ def play_round(
 
     # 2. Query the B most suspicious masks (Eq. 13).
     if folder.begin("queried", bar):
-        folder.write_queries(select_queries(masks, folder.scores(), config, seeds["ties"]))
+        clicks = config.masks_per_round(len(masks)) - config.audits(len(masks))
+        folder.write_queries(select_queries(masks, folder.scores(), config, seeds["ties"], clicks))
         folder.end("queried")
 
     # 3. The annotator answers, one click per mask. A person does so while the run waits (`a2lc.human.Queue`).
@@ -181,6 +190,9 @@ def play_round(
             answers = context.annotator.answer(rows, masks, folder.working("representative"))
         folder.write_answers(masks.table.iloc[rows][["image", "mask_id"]].assign(label=answers))
         folder.end("answered")
+    if config.audits(len(masks)) and folder.begin(AUDITED, bar):
+        audit(context, masks, folder, seeds)
+        folder.end(AUDITED)
     rows = folder.queried_rows()
 
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
@@ -243,7 +255,7 @@ def correct(
         context: configuration and data.
         before: M masks without this round's answers.
         masks: the same with them.
-        rows: (B,) row numbers of the masks answered in this round.
+        rows: (B,) row numbers of the masks answered in this round; of those audited, the LCM learns nothing.
         folder: of the round.
         seed: of the LCM.
 
@@ -252,8 +264,9 @@ def correct(
     """
     if context.instant:
         proposed, evidence = propose_instantly(context.instant, context, before, masks, rows, folder)
-    elif (masks.table["label"].to_numpy()[rows] < len(masks.classes)).any():
-        proposed, evidence = propose(context, before, masks, rows, folder, seed)
+    elif (masks.table["label"].to_numpy()[unaudited(folder)] < len(masks.classes)).any():
+        proposed, evidence = propose(context, before, masks, folder, seed)
+        proposed = judge(proposed, evidence, folder)
     else:
         what = "no answer names a class, so the LCM has nothing to learn from"
         warnings.warn(f"round {folder.number}: {what}", stacklevel=2)
@@ -268,30 +281,6 @@ def correct(
         folder.note(lcm_oa_before=float((old == truth).mean()), lcm_oa_after=float((new == truth).mean()))
     confidence = proposed.confidence[accepted]
     return masks.relabel(accepted, new, source="lcm", round=folder.number, confidence=confidence)
-
-
-def propose(
-    context: Context, before: MaskSet, masks: MaskSet, rows: np.ndarray, folder: RoundFolder, seed: int
-) -> tuple[Corrections, Evidence]:
-    """Train the LCM on this round's answers, of which void ones teach it nothing, and apply its criteria. Arguments as
-    of `correct`."""
-    config, number, feature = context.config, folder.number, folder.working("feature")
-    labels = masks.table["label"].to_numpy()[rows]
-    known = labels < len(masks.classes)
-    lcm = train_lcm(feature[rows[known]], labels[known], len(masks.classes), config.correction, seed)
-    write_arrays(folder.path / "lcm.safetensors", {name: x.numpy() for name, x in lcm.state_dict().items()})
-    proposed = propose_corrections(lcm, feature, masks, labels[known], config.correction, number)
-    proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
-    probabilities = config.scoring.features == "probabilities"
-    evidence = Evidence(feature, before, masks, rows[known], config.correction, seed, probabilities)
-    if config.correction.guard:
-        proposed, report = guard_corrections(proposed, evidence)
-        folder.note(
-            lcm_proposed=report.proposed,
-            lcm_oa_before_estimated=report.estimated_before,
-            lcm_oa_after_estimated=report.estimated_accuracy,
-        )
-    return proposed, evidence
 
 
 def train(context: Context, masks: MaskSet, model: Segmenter, folder: RoundFolder, seed: int) -> None:

@@ -12,11 +12,10 @@ import argparse
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from a2lc.acquisition import class_weights, gather_statistics
-from a2lc.correction import propose_corrections, train_lcm
-from a2lc.correction.guard import QUANTILE, Evidence, expected_accuracy
+from a2lc.correction import Evidence, expected_accuracy, propose_corrections, train_lcm
+from a2lc.correction.acceptance import WORLDS, share_of_worlds
 from a2lc.datasets import load_dataset
 from a2lc.paper.clicks import truth_of
 from a2lc.runs import Run
@@ -29,23 +28,23 @@ def estimates(run: Run, shares: list[float], seeds: int) -> pd.DataFrame:
     model = run.segmenter(0)
     feature = gather_statistics(model, split, masks, weights, needs=())[0].feature
     queries, old, rows = run.queries(1), masks.table["label"].to_numpy(), []
-    for share in shares:
-        asked = queries.iloc[: round(share * len(masks))]
+    for share_of_masks in shares:
+        asked = queries.iloc[: round(share_of_masks * len(masks))]
         asked = asked[asked["answer"] < len(masks.classes)]
         at, said = asked["row"].to_numpy(), asked["answer"].to_numpy(np.int64)
         answered = masks.relabel(at, said, source="annotator", round=1)
         for seed in range(seeds):
             lcm = train_lcm(feature[at], said, len(masks.classes), settings, seed)
             proposed = propose_corrections(lcm, feature, answered, said, settings, 1)
-            found = expected_accuracy(proposed, Evidence(feature, masks, answered, at, settings, seed))
+            found = expected_accuracy(proposed, Evidence(feature, masks, answered, at, settings, seed), to_tell=True)
             if found is None:
                 continue
-            chosen, margin = np.flatnonzero(proposed.accepted), QUANTILE * found.after_sd
-            odds = {"expected": found.after, "low": found.after - margin, "high": found.after + margin}
-            row = {"share": 100 * share, "seed": seed, "corrections": len(chosen)}
-            row |= {name: 100 * expit(values).mean() for name, values in odds.items()}
+            chosen = np.flatnonzero(proposed.accepted)
+            share = share_of_worlds(found.outcomes.worlds(WORLDS, seed))
+            row = {"share": 100 * share_of_masks, "seed": seed, "corrections": len(chosen)}
+            row |= {"expected": 100 * share.share, "low": 100 * share.low, "high": 100 * share.high}
             row |= {"right": 100 * (proposed.predicted[chosen] == truth[chosen]).mean()}
-            row |= {"before expected": 100 * expit(found.before).mean()}
+            row |= {"before expected": 100 * found.outcomes.before.chance().mean()}
             rows.append(row | {"before right": 100 * (old[chosen] == truth[chosen]).mean()})
     return pd.DataFrame(rows)
 

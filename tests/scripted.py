@@ -94,10 +94,17 @@ def nearest(features: np.ndarray, labels: np.ndarray, num_classes: int, *_: obje
     return Nearest(features, labels, num_classes)
 
 
+def held_out(train: Train) -> Callable[..., list[nn.Module]]:
+    """In place of `train_lcms`."""
+    return lambda features, labels, k, settings, seed, parts: [
+        train(features[part], labels[part], k, settings, seed) for part in parts
+    ]
+
+
 @contextmanager
 def lcm_of(train: Train) -> Iterator[None]:
     """Rounds, and the estimates from answers held out, take their LCM from here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("a2lc.rounds.train_lcm", train)
-        patch.setattr("a2lc.correction.guard.train_lcm", train)
+        patch.setattr("a2lc.stages.corrections.train_lcm", train)
+        patch.setattr("a2lc.correction.evidence.train_lcms", held_out(train))
         yield

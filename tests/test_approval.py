@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import a2lc
 from a2lc import Experiment, Run
-from a2lc.files import write_parquet
+from a2lc.files import read_arrays, read_parquet, write_arrays, write_parquet
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import CAVEAT, Approval
 from a2lc.human.cli import app
@@ -122,10 +122,32 @@ def test_the_estimate_says_what_it_rests_on(run: Run, oracle: Run) -> None:
     assert 0 < expected.tried <= len(asked) and 0 <= expected.tried_right <= expected.tried
     assert 0 <= expected.low <= expected.right <= expected.high <= 1
     assert f"Of {expected.tried} answered masks that would have been corrected" in str(expected)
-    assert "too high where answers are few" in CAVEAT
+    assert "may be too high" in CAVEAT
     nothing = Approval(run)
     nothing._about["tried"] = 0
     assert str(nothing.expected()).endswith("the answers do not say how many are right.")
+
+
+def test_bounds_are_those_of_worlds_and_rounds_of_earlier_versions_have_none(own: Run) -> None:
+    file = own.path / "round_01" / "worlds.safetensors"
+    found = read_parquet(own.path / "round_01" / "proposals.parquet", "row")
+    right = dict(zip(found["row"], np.unpackbits(read_arrays(file)["right"], axis=1), strict=True))
+    approval = Approval(own)
+    flow = approval.flows().iloc[0]
+    part = approval.table[(approval.table["old"] == flow["old"]) & (approval.table["new"] == flow["new"])]
+    for rows, shown in ((part["row"], flow), (approval.table["row"], vars(approval.expected()))):
+        low, high = np.quantile(np.mean([right[row] for row in rows], axis=0), (0.05, 0.95))
+        assert (shown["low"], shown["high"]) == pytest.approx((min(low, shown["right"]), max(high, shown["right"])))
+    assert approval.by_confidence()["corrections"].sum() == len(approval.table)
+    file.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"worlds\.safetensors"):
+        Approval(own)
+    write_arrays(file, {"right": np.zeros((1, 50), np.uint8)})
+    with pytest.raises(ValueError, match=r"worlds\.safetensors.*expected worlds of \d+ corrections"):
+        Approval(own)
+    file.unlink()
+    expected = Approval(own).expected()
+    assert (expected.low, expected.high) == pytest.approx(approval.table[["low", "high"]].mean().tolist())
 
 
 # ------------------------------------------------------------------------------------------------ deciding

@@ -7,8 +7,8 @@ import pytest
 from scripted import lcm_of, nearest
 from small_runs import seeded
 
-from a2lc.correction import LCMSettings, propose_corrections, train_lcm
-from a2lc.correction.guard import Evidence, guard_corrections, logistic
+from a2lc.acceptance import BayesianLogistic
+from a2lc.correction import Evidence, LCMSettings, guard_corrections, propose_corrections, train_lcm
 from a2lc.datasets import Classes
 from a2lc.masks import MaskSet
 
@@ -59,6 +59,11 @@ def test_is_seeded() -> None:
     learnt = Evidence(feature, masks, answered, rows, SETTINGS, seed=seeded(3))
     reports = [guard_corrections(proposed, learnt)[1] for _ in range(2)]
     assert reports[0] == reports[1]
+
+
+def logistic(seen: np.ndarray, right: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    found = BayesianLogistic.fit(seen, right).log_odds(wanted)
+    return found.mean, found.sd
 
 
 def test_log_odds_of_a_share_and_their_standard_deviation() -> None:

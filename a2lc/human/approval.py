@@ -9,24 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from a2lc.correction.confidence import confidence_intervals
-from a2lc.files import Record, read_json, read_parquet, timestamp
+from a2lc.files import Record, damaged, read_arrays, read_json, read_parquet, timestamp
 from a2lc.masks import VOID, label_names
 from a2lc.runs import Run
 from a2lc.runs.decisions import DECISIONS, decisions_log
 
 UNDECIDED, APPROVED, REJECTED = "", "approved", "rejected"
 CAVEAT = (
-    "Estimated from answers held out in turn. Masks that were asked about are larger and more suspicious than those "
-    "corrected, so it is rough, and too high where answers are few: of the LCM's on CamVid (simulated labels, round "
-    "1) 67, 49, 45 and 35 % were expected to be right with 1, 3, 5 and 9 % of the masks answered, and 48, 41, 50 and "
-    "46 % were; the bounds held. Of corrections chosen by the guard it is far too high (at 1 %: 95 % expected, 63 % "
-    "right). How many of the labels that are replaced were right, the answers do not tell. Look at examples before "
-    "you approve."
+    "Estimated from answers held out in turn, and from audits where there are some. Masks that were asked about are "
+    "larger and more suspicious than those corrected, so without audits the estimate may be too high; the bounds are "
+    "wide to allow for that. How many of the labels that are replaced were right, it does not say. Look at examples "
+    "before you approve."
 )
 
 
@@ -37,9 +37,11 @@ class Expected:
     Attributes:
         corrections: their number.
         right: share that is right.
-        low, high: bounds of `right`, 90 %, as if all errors of the estimate went the same way.
+        low, high: between these the share lies in nine tenths of the worlds that the answers allow.
         tried: answered masks that an LCM that had not learnt from them would have corrected.
         tried_right: how many of them as the annotator did.
+        audited: what audits say of all corrections: how many are right, with bounds of 90 %; None without audits, and
+            of a part.
     """
 
     corrections: int
@@ -48,16 +50,21 @@ class Expected:
     high: float
     tried: int
     tried_right: int
+    audited: tuple[float, float, float] | None = None
 
     def __str__(self) -> str:
         if not self.tried:
             return f"{self.corrections} corrections; the answers do not say how many are right."
         right, low, high = (f"{100 * share:.0f}" for share in (self.right, self.low, self.high))
-        return (
+        text = (
             f"{self.corrections} corrections, of which {right} % are expected to be right (90 %: {low} to {high} %). "
             f"Of {self.tried} answered masks that would have been corrected without their answer, {self.tried_right} "
             "would have been right."
         )
+        if self.audited is None:
+            return text
+        right, low, high = (f"{100 * share:.0f}" for share in self.audited)
+        return f"{text} Audits say {right} % (90 %: {low} to {high} %)."
 
 
 class Approval:
@@ -92,7 +99,9 @@ class Approval:
         table = of_mask[["image", "mask_id", "area"]].astype({"image": object}).assign(row=found["row"])
         table = table.assign(old=names[of_mask["label"]], new=names[found["label"]])
         self.table = pd.concat([table, found[numbers].astype(float)], axis=1)
-        self.table = self.table.sort_values(["confidence", "image", "mask_id"], ignore_index=True)
+        order = np.lexsort((self.table["mask_id"], self.table["image"], self.table["confidence"]))
+        self.table = self.table.iloc[order].reset_index(drop=True)
+        self._worlds = _worlds(self._folder.path / "worlds.safetensors", order)
         self._labels = dict(zip(found["row"], found["label"], strict=True))
         self.refresh()
 
@@ -106,9 +115,26 @@ class Approval:
     def expected(self, part: pd.DataFrame | None = None) -> Expected:
         """How many corrections are expected to be right, of all or of some rows of `table`; NaN of none. Read
         `CAVEAT`."""
+        whole = part is None
         part = self.table if part is None else part
-        shares = {name: float(part[name].mean()) for name in ("right", "low", "high")}
-        return Expected(len(part), **shares, tried=self._about["tried"], tried_right=self._about["tried_right"])
+        shares = dict(zip(("right", "low", "high"), self._shares(part), strict=True))
+        about, names = self._about, ("audited", "audited_low", "audited_high")
+        audited = tuple(about[name] for name in names) if whole and names[0] in about else None
+        return Expected(len(part), **shares, tried=about["tried"], tried_right=about["tried_right"], audited=audited)
+
+    def _shares(self, part: pd.DataFrame) -> tuple[float, float, float]:
+        """Expected share that is right, and its bounds, of some rows of `table`. Rounds that were proposed by earlier
+        versions have no worlds: all errors go the same way there."""
+        right, low, high = (float(part[name].mean()) for name in ("right", "low", "high"))
+        if self._worlds is not None and len(part):
+            shares = self._worlds[part.index].mean(0)
+            low, high = (float(bound) for bound in np.quantile(shares, (0.05, 0.95)))
+        return right, min(low, right), max(high, right)
+
+    def _with_bounds(self, groups: Any) -> pd.DataFrame:
+        """Corrections and expected right, low and high of each group of rows of `table`, in order of the groups."""
+        found = [(len(part), *self._shares(part)) for _, part in groups]
+        return pd.DataFrame(found, columns=["corrections", "right", "low", "high"])
 
     def flows(self) -> pd.DataFrame:
         """Which class to which: old, new, corrections, undecided, pixels, mean confidence and expected right, low and
@@ -120,8 +146,9 @@ class Approval:
             corrections=("row", "size"),
             undecided=("undecided", "sum"),
             pixels=("area", "sum"),
-            **{name: (name, "mean") for name in ("confidence", "right", "low", "high")},
+            confidence=("confidence", "mean"),
         )
+        found = found.join(self._with_bounds(groups)[["right", "low", "high"]])
         return found.sort_values(["corrections", "old", "new"], ascending=[False, True, True], ignore_index=True)
 
     def by_confidence(self) -> pd.DataFrame:
@@ -129,10 +156,9 @@ class Approval:
         expected right, low and high; the least confident first."""
         bins = pd.Series(confidence_intervals(self.table["confidence"].to_numpy()), index=self.table.index)
         groups = self.table.drop(columns="confidence").groupby(bins.rename("confidence"), observed=True)
-        found = groups.agg(
-            corrections=("row", "size"), right=("right", "mean"), low=("low", "mean"), high=("high", "mean")
-        )
-        return found.reset_index().astype({"confidence": str})
+        found = self._with_bounds(groups)
+        found.insert(0, "confidence", [str(name) for name, _ in groups])
+        return found
 
     # -------------------------------------------------------------------------------------------- deciding
     def approve(
@@ -235,3 +261,14 @@ class Approval:
         self.table["decision"] = pd.Series(
             [last.get(m, UNDECIDED) for m in about], index=self.table.index, dtype=object
         )
+
+
+def _worlds(path: Path, order: np.ndarray) -> np.ndarray | None:
+    """(n, W) bool, which of n corrections are right in each world, in this order; None where there are none."""
+    if not path.is_file():
+        return None
+    arrays = read_arrays(path)
+    right = arrays.get("right", np.empty((0, 0), np.uint8))
+    if right.dtype != np.uint8 or right.ndim != 2 or len(right) != len(order):
+        raise damaged(path, f"expected worlds of {len(order)} corrections, found {right.dtype} {right.shape}")
+    return np.unpackbits(right, axis=1)[order].astype(bool)

@@ -29,7 +29,7 @@ class LiveOrder:
         from a2lc.stages.instant import check_features  # as above
 
         config = queue.run.config
-        check_features(queue.run, queue.run.initial)
+        check_features(queue.run, queue.run.initial, config.instant.features)
         self._queue = queue
         self._answers = self._given()
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)

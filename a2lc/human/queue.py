@@ -22,6 +22,7 @@ from a2lc.files import AppendLog, Record, timestamp
 from a2lc.human.query import Query, label_meant
 from a2lc.masks import label_names
 from a2lc.runs.answers import Answer, answers_table, kept, standing
+from a2lc.runs.stage_folder import AUDITED
 
 if TYPE_CHECKING:
     from a2lc.runs import Run
@@ -54,6 +55,7 @@ class Queue:
         self.masks = run.masks(self.round - 1)
         self.classes = self.masks.classes
         self._folder = run.folder(self.round)
+        self._stage = AUDITED if self._folder.done("answered") else "answered"
         self._log = AppendLog(self._folder.path / "answers.jsonl")
         self._scores = self._folder.scores()
         self._set_order(rows := self._folder.queried_rows())
@@ -66,7 +68,8 @@ class Queue:
 
     def __repr__(self) -> str:
         left = f"{self.answered} answered, {self.skipped} skipped, {len(self.pending)} left"
-        return f"Queue(round {self.round}: {len(self)} masks, {left})"
+        audits = f", {number} of them about what the LCM wants to change" if (number := self.audits) else ""
+        return f"Queue(round {self.round}: {len(self)} masks{audits}, {left})"
 
     # ---------------------------------------------------------------------------------------------- looking
     def refresh(self) -> None:
@@ -92,6 +95,11 @@ class Queue:
     def skipped(self) -> int:
         """Number of masks skipped; they cost no click and stay in the pool."""
         return len(self._standing) - self.answered
+
+    @property
+    def audits(self) -> int:
+        """Number of masks that are asked about because the LCM wants to change them (`LCMSettings.audit`)."""
+        return len(self._folder.audits()[0])
 
     @property
     def clicks_left(self) -> int:
@@ -255,8 +263,11 @@ class Queue:
                 raise ValueError(f"round {self.round}: {left}; enough=True (--enough) gives them back to the pool")
             final = answers_table(map(Answer.of, records))
             masks = zip(final["image"], final["mask_id"], strict=True)
-            self._folder.write_queries(np.array([self.masks.row(*mask) for mask in masks], dtype=np.int64))
-            self._folder.end("answered", seconds=sum(a.seconds or 0.0 for a in self._standing.values()))
+            rows = np.array([self.masks.row(*mask) for mask in masks], dtype=np.int64)
+            self._folder.write_queries(rows, self._folder.audits())
+            took = sum(answer.seconds or 0.0 for answer in self._standing.values())
+            earlier = self._folder.state.finished.get("answered", 0.0)  # before audits
+            self._folder.end(self._stage, seconds=max(0.0, took - earlier))
             return []
 
         self._log.update(close)
@@ -307,7 +318,7 @@ class Queue:
         return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, undo)
 
     def _check_open(self) -> None:
-        if self.run.folder(self.round).done("answered"):
+        if self.run.folder(self.round).done(self._stage):
             raise ValueError(f"{self._folder.path}: this round has gone on, its queue takes no more answers")
 
     def _set(self, records: list[Record]) -> None:

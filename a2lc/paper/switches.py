@@ -45,6 +45,8 @@ def switches_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _values(field: FieldInfo) -> str:
+    if field.annotation is float:
+        return "a share"
     allowed: tuple[Any, ...] = (False, True) if field.annotation is bool else get_args(field.annotation)
     return ", ".join(map(_code, allowed)) if Ellipsis not in allowed else "a number per round"
 

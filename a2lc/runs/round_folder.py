@@ -11,7 +11,9 @@ import pandas as pd
 
 from a2lc.files import atomic, damaged, read_parquet, write_parquet
 from a2lc.runs.answers import Answer, answers_table, label_in, whole_in
-from a2lc.runs.stage_folder import STAGES, StageFolder
+from a2lc.runs.stage_folder import AUDITED, STAGES, StageFolder
+
+PROPENSITY = "propensity"
 
 
 class RoundFolder(StageFolder):
@@ -30,6 +32,8 @@ class RoundFolder(StageFolder):
         self.run = run
         self.number = number
         stages = STAGES if number else STAGES[-1:]  # round 0 is training only
+        if self.done(AUDITED):
+            stages = (*stages[:3], AUDITED, *stages[3:])
         if (finished := self.state.finished.keys()) != set(stages[: len(finished)]):
             what = f"expected finished stages without a gap, of {', '.join(stages)}; found {', '.join(finished)}"
             raise damaged(self.path / "state.json", what)
@@ -52,6 +56,15 @@ class RoundFolder(StageFolder):
         if rows.dtype.kind != "i" or (rows < 0).any() or (rows >= total).any():
             raise damaged(path, f"expected row numbers in 0..{total - 1}")
         return rows
+
+    def audits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the masks queried in this round those that were audits of corrections: (a,) row numbers, and (a,) the
+        probability with which each was to be drawn."""
+        table = read_parquet(self.path / "queries.parquet", "row")
+        if PROPENSITY not in table:
+            return np.empty(0, np.int32), np.empty(0)
+        table = table[table[PROPENSITY].notna()]
+        return table["row"].to_numpy(), table[PROPENSITY].to_numpy(np.float64)
 
     def regions(self) -> np.ndarray:
         """(M,) int64 row of the root of each superpixel's region in this round (superpixel baselines only)."""
@@ -102,9 +115,19 @@ class RoundFolder(StageFolder):
         """Write a Parquet file of this round."""
         write_parquet(self.path / name, table)
 
-    def write_queries(self, rows: np.ndarray) -> None:
-        """Write the queries of this round: (B,) row numbers, highest score first; their scores are looked up."""
-        self.write_table("queries.parquet", pd.DataFrame({"row": rows.astype(np.int32), "score": self.scores()[rows]}))
+    def write_queries(self, rows: np.ndarray, audits: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+        """Write the queries of this round: (B,) row numbers, highest score first; their scores are looked up.
+
+        Args:
+            rows: all of them, audits last.
+            audits: which are audits, as `audits` returns; None: none.
+        """
+        table = pd.DataFrame({"row": rows.astype(np.int32), "score": self.scores()[rows]})
+        if audits is not None and len(audits[0]):
+            propensity = pd.Series(audits[1], index=audits[0]).reindex(rows).to_numpy(np.float64)
+            purpose = np.where(np.isnan(propensity), "score", "audit")
+            table = table.assign(purpose=purpose, **{PROPENSITY: propensity})
+        self.write_table("queries.parquet", table)
 
     def write_answers(self, answers: pd.DataFrame) -> None:
         """Write answers as JSON lines: image, mask_id, label (the ignore index = void), and where all classes were

@@ -232,7 +232,7 @@ class Run:
             ValueError: a file is damaged, or the answers are about other masks.
         """
         queries, folder = read_parquet(self._existing(round, "queries.parquet"), "row", "score"), self.folder(round)
-        if not folder.done("answered"):
+        if not folder.done("answered") or folder.state.waits_for == "answers":  # to audits
             raise FileNotFoundError(f"{folder.path}: the queries of this round have no answers yet")
         rows, masks, answers = folder.queried_rows(), self.masks(round - 1).table, folder.read_answers()
         before = masks.iloc[rows][["image", "mask_id", "label"]].reset_index(drop=True)

@@ -15,6 +15,8 @@ from a2lc.files import atomic, damaged, missing, read_arrays, read_json, write_a
 from a2lc.metrics import SegmentationMetrics
 
 STAGES = ("scored", "queried", "answered", "corrected", "trained")
+AUDITED = "audited"
+"""A stage after ``answered`` in runs that audit corrections (`LCMSettings.audit`)."""
 WaitsFor = Literal["answers", "approval"]
 _WORKING = "working.safetensors"
 _NOTES = "notes.json"

@@ -36,6 +36,7 @@ class Context:
         new_model: makes a model without weights, with an output for every class.
         progress: whether to show bars.
         instant: what scores and corrects masks without a model; None where models do.
+        pooled: (M, P) features of masks that the LCM may read; None where it reads probabilities.
     """
 
     config: Experiment
@@ -45,6 +46,7 @@ class Context:
     new_model: Callable[[], Segmenter]
     progress: bool
     instant: Instant | None = None
+    pooled: np.ndarray | None = None
 
     @property
     def truth(self) -> TruthHistogram:

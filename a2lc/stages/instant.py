@@ -47,22 +47,23 @@ def instant_of(run: Run, dataset: Dataset, masks: MaskSet, device: str, shared: 
         kept=shared,
         progress=progress,
     )
-    check_features(run, shared)
+    check_features(run, shared, config.instant.features)
     return Instant(features, masks, config.seed)
 
 
-def check_features(run: Run, shared: Path) -> None:
+def check_features(run: Run, shared: Path, features: str) -> None:
     """Note from which features a run's masks are judged, and refuse others later: those of changed images or weights.
 
     Args:
         run: its provenance says, or is going to say, from which.
         shared: where they are kept.
+        features: their name.
 
     Raises:
         FileNotFoundError: they are gone.
         ValueError: they are others, or a file is damaged.
     """
-    file, features = run.path / "provenance.json", run.config.instant.features
+    file = run.path / "provenance.json"
     key, proof = features_key(shared, features), read_json(file, "data")
     if "features" not in proof:
         write_json(file, proof | {"features": key})

@@ -1,0 +1,13 @@
+from .audits import audit_weights as audit_weights
+from .audits import draw_audits as draw_audits
+from .bandit import Outcomes as Outcomes
+from .gradient import Policy as Policy
+from .gradient import exact_gradient as exact_gradient
+from .gradient import learn_policy as learn_policy
+from .gradient import sampled_gradient as sampled_gradient
+from .payoff import Payoffs as Payoffs
+from .payoff import miou_payoffs as miou_payoffs
+from .regression import BayesianLogistic as BayesianLogistic
+from .regression import LogOdds as LogOdds
+from .value import Estimate as Estimate
+from .value import self_normalised as self_normalised
