@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -719,3 +720,46 @@ def test_a_run_folder_of_another_name_is_not_continued(run: Run, tmp_path: Path)
     moved = Run(tmp_path / "mine", run.config)
     with pytest.raises(ValueError, match=f"belongs into a folder of name {run.config.name}"):
         next_round(moved)
+
+
+@pytest.mark.parametrize("method", ["a2lc", "instant"])
+def test_one_answer_makes_a_whole_image_void(method: str, tmp_path: Path) -> None:
+    more = {"method": method, "budget": 100, "approval": False}
+    more |= {"instant": {"features": "colour"}} if method == "instant" else {}
+    run = a2lc.run(Experiment(**CONFIG | more), tmp_path, device="cpu", progress=False)
+    queue = Queue(run)
+    assert len(queue.masks.names) < len(queue), "two questions are about one image, whatever the model"
+    image = next(name for name, count in Counter(query.image for query in queue.queries).items() if count > 1)
+    first, second = [query for query in queue.queries if query.image == image][:2]
+    queue.answer("road", second)
+    for _ in range(2):
+        queue.answer("void image", first)
+        assert queue.answered == 2 and image not in {query.image for query in queue.pending}
+        left = queue.table[queue.table["image"] == image].set_index("mask_id")
+        assert (left["answer"][first.mask_id], left["answer"][second.mask_id]) == ("void image", "road")
+        assert set(left["state"].drop([first.mask_id, second.mask_id])) <= {"void"}
+        undone = queue.undo()
+        assert undone is not None and (undone.image, undone.mask_id) == (image, first.mask_id)
+        assert first.mask_id in {query.mask_id for query in queue.pending if query.image == image}
+    queue.answer("void image", first)
+    write_queue(queue, tmp_path / "q.csv")
+    assert "void image" in (tmp_path / "q.csv").read_text() and read_queue(Queue(run), tmp_path / "q.csv") == 0
+    run = next_round(run, enough=True, progress=False)
+    assert run.waits_for == "answers" and run.metrics(1)["clicks"] == 2
+    masks = run.masks(1)
+    here = masks.table.iloc[masks.rows(image)].set_index("mask_id")
+    said, rest = here.loc[second.mask_id], here.drop(second.mask_id)
+    assert (said["label"], said["source"]) == (masks.classes.index("road"), "annotator")
+    assert len(rest) > 1 and set(rest["label"]) == {255} and set(rest["source"]) == {"discarded"}
+    assert masks.queried[masks.rows(image)].all() and masks.discarded.sum() == len(rest)
+    again = Queue(run)
+    assert again.queries and image not in {query.image for query in again.queries}
+
+
+@pytest.mark.parametrize("line", [{"whole_image": 1}, {"whole_image": True, "label": None}])
+def test_a_damaged_line_about_a_whole_image_is_named(run: Run, line: dict[str, object]) -> None:
+    Queue(run).answer("void image")
+    record = json.loads(log_of(run).read_text())
+    log_of(run).write_text(json.dumps(record | line) + "\n" + json.dumps(record) + "\n")
+    with pytest.raises(ValueError, match="line 1: expected an answer of a person"):
+        Queue(run)

@@ -55,6 +55,29 @@ def test_what_does_not_fit_is_suspicious() -> None:
     assert found.scores == pytest.approx(world.masks.table["area"] / np.sqrt(size[world.labels]) * wrong, rel=1e-5)
 
 
+def test_nothing_is_learnt_from_a_discarded_image() -> None:
+    world = World()
+    rows = np.arange(0, 240, 3)
+    answered = world.answered(rows)
+    image = answered.table["image"] == "image0"
+    first = int(np.flatnonzero(image & ~answered.queried)[0])
+    masks = answered.discard(np.array([first]), 1)
+    assert (masks.discarded == image & ~answered.queried).all()
+    assert (masks.table["label"][masks.discarded] == VOID).all()
+
+    instant, labels = world.instant(), masks.table["label"].to_numpy().copy()
+    present = instant.suspicion(labels, masks.queried, masks.discarded)
+    proposed = instant.corrections(masks, present)
+    assert not proposed.accepted[masks.queried].any()
+    labels[masks.discarded] = 0
+    instant.forget()
+    assert (instant.suspicion(labels, masks.queried, masks.discarded).probabilities == present.probabilities).all()
+    instant.forget()
+    given, said = np.flatnonzero(masks.queried & ~masks.discarded), world.truth[masks.queried & ~masks.discarded]
+    sure = instant.predictions(given, said)[np.arange(240), instant.classes(proposed.predicted)]
+    assert (given == rows).all() and (proposed.confidence == sure).all()
+
+
 def test_no_model_judges_an_image_that_it_has_seen() -> None:
     """One image has labels of its own, which none of the others knows: they are suspicious however often it repeats
     them."""

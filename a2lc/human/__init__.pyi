@@ -3,6 +3,7 @@ from .going_on import next_round as next_round
 from .moving import move_dataset as move_dataset
 from .query import CONFIRM as CONFIRM
 from .query import SKIP as SKIP
+from .query import VOID_IMAGE as VOID_IMAGE
 from .query import WORDS as WORDS
 from .query import Query as Query
 from .queue import Queue as Queue

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from a2lc.files import AppendLog, Record, timestamp
-from a2lc.human.query import Query, label_meant
-from a2lc.masks import label_names
+from a2lc.human.query import VOID_IMAGE, Query, label_meant
+from a2lc.masks import VOID, label_names
 from a2lc.runs.answers import Answer, answers_table, kept, standing
 from a2lc.runs.stage_folder import AUDITED
 
@@ -78,8 +78,9 @@ class Queue:
 
     @property
     def pending(self) -> list[Query]:
-        """The queries that are neither answered nor skipped, in order."""
-        return [query for query in self.queries if (query.image, query.mask_id) not in self._standing]
+        """The queries that are neither answered nor skipped, in order; none of an image that is void as a whole."""
+        left = (query for query in self.queries if query.image not in self._discarded)
+        return [query for query in left if (query.image, query.mask_id) not in self._standing]
 
     @property
     def current(self) -> Query | None:
@@ -95,6 +96,12 @@ class Queue:
     def skipped(self) -> int:
         """Number of masks skipped; they cost no click and stay in the pool."""
         return len(self._standing) - self.answered
+
+    @property
+    def discarded_rows(self) -> np.ndarray:
+        """(n,) int64 row numbers of the masks of which it was said that no label of their image is of use."""
+        said = [self.masks.row(*answer.mask) for answer in self._standing.values() if answer.whole_image]
+        return np.array(said, dtype=np.int64)
 
     @property
     def audits(self) -> int:
@@ -114,13 +121,16 @@ class Queue:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row per query: position, image, mask_id, row, area, score, label and answer (class names or void; empty
-        where there is none), state (pending, answered, skipped), source and seconds of the answer."""
+        """A row per query: position, image, mask_id, row, area, score, label and answer (class names, void or
+        void image; empty where there is none), state (pending, answered, skipped; void: its image is), source and
+        seconds of the answer."""
         names, rows = label_names(self.classes), []
         for query in self.queries:
             answer = self.answer_to(query)
             said = "" if answer is None or answer.label is None else names[answer.label]
-            state = "pending" if answer is None else "skipped" if answer.label is None else "answered"
+            said = VOID_IMAGE if answer is not None and answer.whole_image else said
+            waits = VOID if query.image in self._discarded else "pending"
+            state = waits if answer is None else "skipped" if answer.label is None else "answered"
             about = (answer.source, answer.seconds) if answer else ("", None)
             mask = (query.position, query.image, query.mask_id, query.row, query.area, query.score)
             rows.append((*mask, names[query.label], said, state, *about))
@@ -130,6 +140,11 @@ class Queue:
     def answer_to(self, query: Query) -> Answer | None:
         """The answer or skip (label None) that stands for a query."""
         return self._standing.get((query.image, query.mask_id))
+
+    def stands(self, query: Query, said: str | int) -> bool:
+        """Whether this answer to a query stands already. Raises `ValueError` where it is none."""
+        label, answer = self.label_of(said, query), self.answer_to(query)
+        return answer is not None and (answer.label, answer.whole_image) == (label, said == VOID_IMAGE)
 
     def find(self, image: str, mask_id: int) -> Query | None:
         """The query about a mask. Where the order changes, every mask that was not asked about in an earlier round may
@@ -173,7 +188,7 @@ class Queue:
         """Record an answer; it is on disk when this returns.
 
         Args:
-            said: a class (name or number), ``confirm``, ``void`` or ``skip``.
+            said: a class (name or number), ``confirm``, ``void``, ``void image`` or ``skip``.
             position: which query, or its position; the current one by default. One answered or skipped before gets a
                 new answer. Where the order changes, a position may be another mask's by now: give the query.
             seconds: how long it took; by default the time since the last answer, or since this queue was opened.
@@ -201,8 +216,8 @@ class Queue:
         if not (seconds is None or 0 <= seconds < math.inf):
             raise ValueError(f"seconds: expected a time >= 0, found {seconds}")
         took = None if seconds is None else round(seconds, 3)
-        given = [(query := self._at(position), self.label_of(word, query)) for position, word in said]
-        answers = [self._answer(query, label, took) for query, label in given]
+        given = [(query := self._at(position), self.label_of(word, query), word) for position, word in said]
+        answers = [self._answer(query, label, took, whole_image=word == VOID_IMAGE) for query, label, word in given]
 
         def add(_: list[Record]) -> list[Record]:
             self._check_open()
@@ -301,7 +316,8 @@ class Queue:
         """Put what was answered or skipped before what waits, and leave out what the budget does not reach."""
         said = [self.masks.row(*mask) for mask in sorted(self._standing, key=lambda m: self._standing[m].position)]
         settled = set(said)
-        left = [row for row in dict.fromkeys(self._waiting) if row not in settled]
+        waiting = np.array([row for row in dict.fromkeys(self._waiting) if row not in settled], dtype=np.int64)
+        left = waiting[~self.masks.table["image"].iloc[waiting].isin(self._discarded).to_numpy()].tolist()
         self._set_order(np.array([*said, *left[: max(0, self._budget - len(said))]], dtype=np.int64))
 
     def _at(self, position: Query | int) -> Query:
@@ -314,8 +330,8 @@ class Queue:
             raise ValueError(f"round {self.round}: expected a position in 0..{len(self) - 1}, found {position}")
         return self.queries[position]
 
-    def _answer(self, query: Query, label: int | None, seconds: float | None, undo: bool = False) -> Answer:
-        return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, undo)
+    def _answer(self, query: Query, label: int | None, seconds: float | None, **flags: bool) -> Answer:
+        return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **flags)
 
     def _check_open(self) -> None:
         if self.run.folder(self.round).done(self._stage):
@@ -337,5 +353,6 @@ class Queue:
             if known:
                 answers.append(answer)
         self._standing = standing(answers)
+        self._discarded = {answer.image for answer in self._standing.values() if answer.whole_image}
         if self.run.config.is_instant:
             self._arrange()

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = False) -> Path | None:
     """Write a row per query: image, mask_id, label (current), top (the model's likeliest classes with their
-    probabilities), box (left top right bottom, in pixels), area (pixels) and answer (a class, void, skip; empty where
+    probabilities), box (left top right bottom, in pixels), area (pixels) and answer (a class, a word; empty where
     there is none).
 
     Args:
@@ -65,9 +65,9 @@ def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = Fal
 
 
 def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
-    """Take the answers of such a table, which may have been through a spreadsheet: the name of a class, ``confirm``,
-    ``void``, ``skip``, or nothing. The number of a class is taken, too, unless a class has that name, or dataset.yaml
-    gives the values in label files other meanings. Rows whose answer stands already are left out.
+    """Take the answers of such a table, which may have been through a spreadsheet: the name of a class, one of `WORDS`,
+    or nothing. The number of a class is taken, too, unless a class has that name, or dataset.yaml gives the values in
+    label files other meanings. Rows whose answer stands already are left out.
 
     An image whose name a spreadsheet has taken for a number (000007 became 7) is found where no other can be meant.
 
@@ -111,8 +111,7 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
         raise ValueError(f"{path}: {of}; is it the table of another?") from error
     new: dict[Query, str | int] = {}
     for query, said in given:
-        stands = queue.answer_to(query)
-        if said != "" and (stands is None or stands.label != queue.label_of(said, query)):
+        if said != "" and not queue.stands(query, said):
             new[query] = said
     if new:
         queue.answer_many(new.items())
@@ -130,9 +129,8 @@ def _unread(queue: Queue, path: Path) -> int:
             return False
         if (query := _query(queue, row, image)) is None:
             return not _was_asked(queue, row, image)
-        stands = queue.answer_to(query)
         try:
-            return stands is None or stands.label != queue.label_of(answer_in(row), query)
+            return not queue.stands(query, answer_in(row))
         except ValueError:
             return True
 

@@ -70,8 +70,8 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
 
     Returns:
         ``changes.csv``: image, mask_id, box (left top right bottom), area (pixels), before and after (class names or
-        void), source (annotator, lcm, overruled), round and confidence (of the LCM) of the change, sha256 of the label
-        file.
+        void), source (annotator, lcm, overruled, discarded), round and confidence (of the LCM) of the change,
+        sha256 of the label file.
 
     Raises:
         ValueError: a run on other labels, a label file that cannot hold an answer, or `out` is not empty; and, when

@@ -104,16 +104,18 @@ class Instant:
         return np.where(labels == self.ignore_index, self.void, labels).astype(np.int64)
 
     # ------------------------------------------------------------------------------------------ what is suspicious
-    def suspicion(self, labels: np.ndarray, answered: np.ndarray) -> Suspicion:
+    def suspicion(self, labels: np.ndarray, answered: np.ndarray, discarded: np.ndarray | None = None) -> Suspicion:
         """How suspicious each mask's label is: with area a_m, label l_m and p_m of the regression that has not learnt
         from the image of m, score_m = a_m / sqrt(sum of a_n over all n with l_n = l_m) * (1 - p_m[l_m]).
 
         Args:
             labels: (M,) uint8 present labels, the ignore index = void.
             answered: (M,) bool, whose label an annotator has given.
+            discarded: (M,) bool, whose label nothing is learnt from (`MaskSet.discarded`); None: none.
         """
         labels = self.classes(labels)
-        found = self._likely(labels, answered)
+        usable = np.ones(len(labels), bool) if discarded is None or discarded.all() else ~discarded
+        found = self._likely(labels, answered, usable)
         pixels = np.bincount(labels, weights=self.area, minlength=self.void + 1)
         wrong = 1 - found[np.arange(len(labels)), labels].astype(np.float64)
         return Suspicion(self.area / np.sqrt(pixels[labels]) * wrong, wrong, found)
@@ -136,7 +138,7 @@ class Instant:
             tail.
         """
         asked, labels = masks.queried, masks.table["label"].to_numpy()
-        rows = np.flatnonzero(asked)
+        rows = np.flatnonzero(asked & ~masks.discarded)
         found = self.predictions(rows, labels[rows])
         best, every = found.argmax(1), np.arange(len(found))
         sure = found[every, best] >= self._enough(rows, labels[rows], present)
@@ -182,13 +184,13 @@ class Instant:
         return said, sure
 
     # ------------------------------------------------------------------------------------------ inside
-    def _likely(self, labels: np.ndarray, answered: np.ndarray) -> np.ndarray:
-        """`Suspicion.probabilities` of the classes (M,) that all masks carry now."""
+    def _likely(self, labels: np.ndarray, answered: np.ndarray, usable: np.ndarray) -> np.ndarray:
+        """`Suspicion.probabilities` of the classes (M,) that all masks carry now, learnt from those that are usable."""
         weights = np.where(answered, ANSWER, 1.0)
         found = np.zeros((len(labels), self.void + 1), np.float32)
         for fold, regression in enumerate(self._present):
-            others = np.flatnonzero(self._fold != fold)
-            learnt = self._at_most(others if len(others) else np.arange(len(labels)), answered)
+            others = np.flatnonzero(usable & (self._fold != fold))
+            learnt = self._at_most(others if len(others) else np.flatnonzero(usable), answered)
             regression.fit(self._inputs(learnt), labels[learnt], weights[learnt])
             self._predict(regression, np.flatnonzero(self._fold == fold), found)
         return found

@@ -18,6 +18,7 @@ from a2lc.datasets.base import Classes
 from a2lc.files import below, read_label_png, write_label_png, write_parquet
 from a2lc.masks.table import (
     ANSWERED,
+    DISCARDED,
     SOURCES,
     STATE,
     areas_of,
@@ -43,9 +44,9 @@ class MaskSet:
         names: the N image names, in the dataset's order.
         table: a DataFrame with M rows sorted by (image, mask_id); row numbers serve as mask indices everywhere. Its
             columns: ``image`` (category), ``mask_id`` int32 > 0, ``area`` int64 pixels, ``label`` uint8 (0..K-1, or
-            the ignore index = void), ``initial_label`` uint8, ``source`` (initial, annotator, lcm, or overruled: the
-            LCM after an annotator), ``round`` int16 (of the last change, 0 = never), ``confidence`` float32 (of the
-            LCM, NaN elsewhere).
+            the ignore index = void), ``initial_label`` uint8, ``source`` (initial, annotator, lcm, overruled
+            or discarded, see `SOURCES`), ``round`` int16 (of the last change, 0 = never), ``confidence`` float32 (of
+            the LCM, NaN elsewhere).
         uncovered: the label of pixels that no mask covers (object id 0).
     """
 
@@ -186,6 +187,12 @@ class MaskSet:
         return self.table["source"].isin(ANSWERED).to_numpy()
 
     @property
+    def discarded(self) -> np.ndarray:
+        """(M,) bool: the masks that are void because an annotator found no label of their image of use. They are among
+        those `queried`, but tell nothing of other masks."""
+        return (self.table["source"] == DISCARDED).to_numpy()
+
+    @property
     def canonical_order(self) -> np.ndarray:
         """(M,) int64 row numbers sorted by (image name, mask id): random numbers drawn in this order do not depend on
         the order of images."""
@@ -250,6 +257,20 @@ class MaskSet:
         overrules = (source == "lcm") & self.queried[rows]
         sources = np.where(overrules, SOURCES.index("overruled"), SOURCES.index(source))
         return self._with(rows, label=labels, source=sources, round=round, confidence=confidence)
+
+    def discard(self, rows: np.ndarray, round: int) -> MaskSet:
+        """A new MaskSet without the labels of whole images: the given masks, and all others of their images that no
+        annotator has answered, are void, and nobody is asked about them again.
+
+        Args:
+            rows: (n,) row numbers of the table.
+            round: the round of the change.
+        """
+        images = self.table["image"].cat.codes.to_numpy()
+        useless = np.isin(images, images[rows]) & ~self.queried
+        useless[rows] = True
+        values = {"label": self.classes.ignore_index, "source": SOURCES.index(DISCARDED), "confidence": np.nan}
+        return self._with(np.flatnonzero(useless), round=round, **values)
 
     def restored(self, rows: np.ndarray, earlier: pd.DataFrame) -> MaskSet:
         """A new MaskSet in which the given masks are as they were: (n,) row numbers, and a table with their label,

@@ -12,12 +12,12 @@ import pandas as pd
 from a2lc.datasets.base import VOID, Classes
 from a2lc.files import below, damaged, is_whole, missing, read_json, read_parquet, write_json
 
-SOURCES = ("initial", "annotator", "lcm", "overruled")
+SOURCES = ("initial", "annotator", "lcm", "overruled", DISCARDED := "discarded")
 """Who set a mask's label. Tables keep positions in this list, so new names come last. ``overruled``: the LCM, after an
-annotator had answered in an earlier round."""
+annotator had answered in an earlier round. ``discarded``: an annotator, who found no label of the image of use."""
 
-ANSWERED = ("annotator", "overruled")
-"""Sources of masks that an annotator has answered at some time."""
+ANSWERED = ("annotator", "overruled", DISCARDED)
+"""Sources of masks that an annotator has answered at some time, be it with their whole image."""
 
 AUTOMATIC = ("lcm", "overruled")
 """Sources of labels that the LCM has set."""

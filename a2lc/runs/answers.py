@@ -6,7 +6,8 @@ hold more:
     {"image": "a", "mask_id": 7, "label": 3, "position": 0, "time": "2025-...", "seconds": 2.1, "source": "person"}
 
 ``label`` is null where the mask was skipped, and in a line with ``"undo": true``, which takes back the latest answer
-that the same source gave about this mask. The later answer about a mask wins, whoever gave it.
+that the same source gave about this mask. A line with ``"whole_image": true`` says void, and that no label of the image
+is of use. The later answer about a mask wins, whoever gave it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from a2lc.files import Record
+
+_FLAGS = ("undo", "whole_image")  # of a line; where one is false it is left out
 
 
 def label_in(value: object) -> int:
@@ -45,6 +48,7 @@ class Answer:
         seconds: how long it took, None where nobody measured and in an undo.
         source: who answered.
         undo: whether this takes an answer back.
+        whole_image: whether the image's other masks that are not answered are void, too; the label is the ignore index.
     """
 
     image: str
@@ -55,6 +59,7 @@ class Answer:
     seconds: float | None
     source: str
     undo: bool = False
+    whole_image: bool = False
 
     @property
     def mask(self) -> tuple[str, int]:
@@ -63,8 +68,7 @@ class Answer:
 
     def record(self) -> Record:
         """As a line of ``answers.jsonl``."""
-        fields = asdict(self)
-        return fields if self.undo else {name: value for name, value in fields.items() if name != "undo"}
+        return {name: value for name, value in asdict(self).items() if name not in _FLAGS or value}
 
     @classmethod
     def of(cls, record: Record) -> Answer:
@@ -73,10 +77,13 @@ class Answer:
         Raises:
             ValueError, KeyError, TypeError: a field is missing or wrong.
         """
-        label, seconds, undo = record["label"], record["seconds"], record.get("undo", False)
+        label, seconds = record["label"], record["seconds"]
+        undo, whole_image = (record.get(name, False) for name in _FLAGS)
         label = None if label is None else label_in(label)
         if not isinstance(undo, bool) or (undo and label is not None):
             raise ValueError(f"undo: expected true, without a label, found {undo!r} and label {label!r}")
+        if not isinstance(whole_image, bool) or (whole_image and label is None):
+            raise ValueError(f"whole_image: expected true, with a label, found {whole_image!r} and label {label!r}")
         return cls(
             image=str(record["image"]),
             mask_id=whole_in(record["mask_id"], "mask_id"),
@@ -86,6 +93,7 @@ class Answer:
             seconds=None if seconds is None else float(seconds),
             source=str(record["source"]),
             undo=undo,
+            whole_image=whole_image,
         )
 
 
@@ -108,6 +116,8 @@ def standing(answers: Iterable[Answer]) -> dict[tuple[str, int], Answer]:
 
 
 def answers_table(answers: Iterable[Answer]) -> pd.DataFrame:
-    """What a person's answers come to: image, mask_id and label of every mask answered, in the order of the queue."""
+    """What a person's answers come to: image, mask_id, label and whole_image of each mask answered, in the queue's
+    order."""
     final = sorted((a for a in standing(answers).values() if a.label is not None), key=lambda a: a.position)
-    return pd.DataFrame([(a.image, a.mask_id, a.label) for a in final], columns=["image", "mask_id", "label"])
+    columns = ["image", "mask_id", "label", "whole_image"]
+    return pd.DataFrame([(a.image, a.mask_id, a.label, a.whole_image) for a in final], columns=columns)

@@ -111,6 +111,12 @@ class RoundFolder(StageFolder):
                 raise damaged(path, f"expected an answer to each query, found another: {found}")
         return answers["label"].to_numpy(np.uint8)
 
+    def discarded_rows(self) -> np.ndarray:
+        """(n,) row numbers of the queries of which a person said that no label of their image is of use."""
+        answers = self.read_answers()
+        said = answers["whole_image"].to_numpy(bool) if "whole_image" in answers else np.zeros(len(answers), bool)
+        return self.queried_rows()[said]
+
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a Parquet file of this round."""
         write_parquet(self.path / name, table)
@@ -137,7 +143,7 @@ class RoundFolder(StageFolder):
 
     def read_answers(self) -> pd.DataFrame:
         """Read the answers: image, mask_id, label (the ignore index = void), and classes where all classes were asked
-        for. Of a person's answers (`a2lc.runs.answers`) those that stand, in the order of the queue.
+        for. Of a person's answers (`a2lc.runs.answers`) those that stand, in the order of the queue, with whole_image.
 
         Raises:
             FileNotFoundError: no answers yet.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from a2lc.datasets import Dataset
-from a2lc.human import CONFIRM, SKIP, Query, Queue
+from a2lc.human import CONFIRM, SKIP, VOID_IMAGE, Query, Queue
 from a2lc.human.live_order import LiveOrder
 from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.instant.settings import FEWEST
@@ -18,7 +18,12 @@ from a2lc.masks import VOID
 from a2lc.runs import Run
 from a2lc.widgets.panels import class_name
 
-KEYS = {CONFIRM: "Enter", VOID: "v", SKIP: "s", "undo": "u", "outline": "h", "back": "ArrowLeft", "on": "ArrowRight"}
+KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", SKIP: "s"} | {
+    "undo": "u",
+    "outline": "h",
+    "back": "ArrowLeft",
+    "on": "ArrowRight",
+}
 """What can be done, beside naming a class -> its key."""
 
 
@@ -194,5 +199,7 @@ class AnnotatorState:
             return ""
         if answer.label is None:
             return "skipped"
+        if answer.whole_image:
+            return "no label of this image is of use"
         name = class_name(self.queue.classes, answer.label)
         return f"{name}, confirmed" if answer.label == query.label else name

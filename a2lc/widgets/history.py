@@ -26,7 +26,8 @@ class Event:
 
     Attributes:
         round: 0 for the first label.
-        source: ``initial``, ``annotator``, ``lcm``, ``overruled`` (the LCM after an annotator), or ``undone``: a person
+        source: ``initial``, ``annotator``, ``lcm``, ``overruled`` (the LCM after an annotator), ``discarded``
+            (with its whole image), or ``undone``: a person
             took a correction of the LCM back, after this round.
         before: label before, the ignore index = void; None for the first label.
         after: label after.

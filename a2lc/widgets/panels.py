@@ -24,6 +24,7 @@ WHO = {
     "annotator": "annotator",
     "lcm": "LCM",
     "overruled": "LCM, over the annotator",
+    "discarded": "annotator, who found no label of the image of use",
     "undone": "a person, who undid it",
 }
 """Sources of labels in words."""

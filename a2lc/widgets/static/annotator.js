@@ -23,7 +23,8 @@ function render({ model, el }) {
   const button = (what, key, words, style = "") => keyButton(key, words, style, stage, () => send({ do: what }));
   const confirm = button("confirm", keys.confirm, "Yes", "a2lc-confirm");
   const actions = [
-    confirm, button("void", keys.void, "No class, or cannot tell"), button("skip", keys.skip, "Skip"),
+    confirm, button("void", keys.void, "No class, or cannot tell"),
+    button("void image", keys["void image"], "No label of this image is of use"), button("skip", keys.skip, "Skip"),
     button("undo", keys.undo, "Undo"), button("back", keys.back, "Previous"), button("on", keys.on, "Next"),
     button("outline", keys.outline, "Hide outline"),
   ];
@@ -59,7 +60,7 @@ function render({ model, el }) {
     notes.textContent = missing.join(" ");
     notes.hidden = !missing.length;
     stage.classList.toggle("a2lc-empty", !query);
-    for (const { made } of [...actions.slice(0, 3), actions[6], ...classes]) made.disabled = !query;
+    for (const { made } of [...actions.slice(0, 4), actions.at(-1), ...classes]) made.disabled = !query;
     for (const { made } of [...actions, enough]) made.disabled ||= closed;
     const names = model.get("classes").map(({ name }) => name);
     classes.forEach(({ made, mark }, at) => {
