@@ -379,6 +379,34 @@ def test_files_that_the_list_was_not_made_from_are_never_touched(answered: Run, 
         apply_changes(changes, root)
 
 
+def test_labels_that_two_images_share_are_never_touched(answered: Run, tmp_path: Path) -> None:
+    """What is said of one image must not change another's labels."""
+    root, changes = tmp_path / "data", tmp_path / "changes"
+    shutil.copytree(answered.config.root, root)
+    name = write_changes(answered, changes)["image"].iloc[0]
+    table = pd.read_csv(changes / CHANGES, dtype={"image": str})
+    table[table["image"] == name].to_csv(changes / CHANGES, index=False)
+    other = root / "labels" / f"{next(n for n in answered.masks().names if n != name)}.png"
+    other.unlink()
+    other.symlink_to(f"{name}.png")
+    before = files_of(root)
+    with pytest.raises(ValueError, match=rf"{name}\.png, a link to the labels of '{other.stem}', too"):
+        apply_changes(changes, root)
+    assert files_of(root) == before
+
+
+def test_a_folder_of_the_name_of_the_changes_is_refused(tmp_path: Path) -> None:
+    root = draw(tmp_path / "data")
+    (root / "labels").rename(root / "changes")
+    (root / "dataset.yaml").write_text("labels: changes\ncorrect: train\n")
+    run = a2lc.run(Experiment(**FIELDS, root=root), tmp_path / "runs", device="cpu", progress=False)
+    Queue(run).answer(1)
+    run = next_round(run, enough=True, device="cpu", progress=False)
+    with pytest.raises(ValueError, match="data/changes: the copy keeps its changes in a folder of this name"):
+        write_back(run, tmp_path / "corrected")
+    assert not (tmp_path / "corrected").exists()
+
+
 def test_bad_rows_of_a_reviewed_list_are_named(answered: Run, tmp_path: Path) -> None:
     root, changes = tmp_path / "data", tmp_path / "changes"
     shutil.copytree(answered.config.root, root)

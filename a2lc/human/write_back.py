@@ -139,6 +139,10 @@ def write_back(run: Run, out: PathLike, round: int | None = None) -> pd.DataFram
         raise ValueError(f"{target}: lies in the dataset {root}; expected a folder elsewhere")
     with atomic_folder(target) as partial:
         copy_dataset(root, partial, besides=[run.path.parent])
+        if (partial / "changes").exists():
+            raise ValueError(
+                f"{root / 'changes'}: the copy keeps its changes in a folder of this name; name it otherwise"
+            )
         found, left = _write_changes(run, partial / "changes", round)
         apply_changes(partial / "changes", partial)
     _tell(run, left, f"changes of {found['image'].nunique()} others are in {out}")
@@ -234,13 +238,20 @@ def _replace(source: Path, root: Path, apply: bool) -> int:
     """Replace every label file that is what it should be by what it is to be; then name the others."""
     files, wrong = own_files(root, read_layout(root)).labels, []
     pending: dict[Path, tuple[bytes, bytes]] = {}
+    labels_in = defaultdict[str, list[str]](list)
+    for name, path in files.items():
+        labels_in[os.path.realpath(path)].append(name)
     for name, before, after in _versions(source):
         old, new = (before, after) if apply else (after, before)
         real = Path(os.path.realpath(files.get(name, root / name)))  # a link stays one
         found = real.read_bytes() if real.is_file() else b""
-        if found == old != new and real not in pending:
+        if found == new:
+            continue
+        if others := [other for other in labels_in[str(real)] if other != name]:
+            wrong.append(f"{files[name]}, a link to the labels of {others[0]!r}, too")
+        elif found == old and real not in pending:
             pending[real] = old, new
-        elif found != new:
+        else:
             wrong.append(str(files.get(name, f"{name}, which has no label file")))
     with alone(root / LOCK):
         remove_leftovers_of(Path(os.path.realpath(file)) for file in files.values())
