@@ -34,9 +34,10 @@ from tqdm import tqdm
 
 import a2lc
 from a2lc import Experiment, Run
-from a2lc.files import read_arrays, read_json, read_label_png, read_parquet, write_arrays, write_json
+from a2lc.files import read_arrays, read_json, read_label_png, read_parquet, write_arrays, write_json, write_label_png
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import Approval
+from a2lc.human.write_back import apply_changes, revert_changes, write_back, write_changes
 from a2lc.runs import STAGES, StageFolder
 from a2lc.runs.run import FORMAT
 
@@ -337,6 +338,62 @@ def test_killed_again_and_again(plain: Undisturbed, tmp_path: Path) -> None:
     found = differing(tmp_path, plain.files)
     print(f"one run killed {kills} times: {len(found)} differences")
     assert kills > 5 and found == []
+
+
+def write_labels(what: str, number: int, how: str, run_folder: Path, changes: Path, root: Path, out: Path) -> None:
+    """What the child does: it writes corrected labels, and dies at the n-th file."""
+    at_rename(number, how)
+    if what == "write_back":
+        write_back(Run.open(run_folder), out)
+    elif what == "write_changes":
+        write_changes(Run.open(run_folder), out)
+    else:
+        (apply_changes if what == "apply_changes" else revert_changes)(changes, root)
+
+
+@pytest.mark.parametrize("what", ["write_back", "write_changes", "apply_changes", "revert_changes"])
+def test_killed_while_labels_are_written(what: str, tmp_path: Path) -> None:
+    """At every file, or every third; the same again ends as an undisturbed one does, and leaves nothing behind."""
+    root, changes = tmp_path / "data", tmp_path / "changes"
+    dataset_folder(root, truth=False)
+    for name, labels in TRUTH.items():
+        ids = np.repeat(np.repeat(np.array(labels[:4], np.uint8).reshape(2, 2), 20, 0), 30, 1)
+        write_label_png(root / "labels" / f"{name}.png", np.where(ids == 255, 0, ids))
+    own = {"dataset": "folder", "root": root, "pseudo_labels": {"kind": "own_labels"}, "annotator": "human"}
+    config = Experiment(**own, method="instant", instant={"features": "colour"}, rounds=1, budget=6, approval=False)
+    run = a2lc.run(config, tmp_path / "runs", device="cpu", progress=False)
+    queue = Queue(run)
+    queue.answer_many([(query, (query.label + 1) % 3) for query in queue.queries])
+    run = next_round(run, device="cpu", progress=False)
+    assert run.finished and write_changes(run, changes)["image"].nunique() == len(TRUTH)
+
+    def played(number: int, how: str, place: Path) -> int | None:
+        process = CONTEXT.Process(
+            target=write_labels, args=(what, number, how, run.path, changes, place / "data", place / "out")
+        )
+        process.start()
+        return end_of(process)
+
+    def begun(place: Path) -> Path:
+        shutil.copytree(root, place / "data")
+        if what == "revert_changes":
+            apply_changes(changes, place / "data")
+        return place
+
+    assert played(0, "", whole := begun(tmp_path / "whole")) == 0
+    wanted, kills = contents_but_times(whole), 0
+    for number in range(1, 100, 3 if what.startswith("write") else 1):  # those write many files
+        place = begun(tmp_path / f"{number}")
+        if played(number, ("half", "renamed")[number % 2], place) == 0:
+            break
+        kills += 1
+        assert played(0, "", place) == 0 and contents_but_times(place) == wanted, number
+    assert kills >= len(TRUTH)
+
+
+def contents_but_times(folder: Path) -> dict[str, str]:
+    """Every file below, but for the one that says when it was made."""
+    return {name: data for name, data in contents(folder).items() if not name.endswith("about.json")}
 
 
 # ------------------------------------------------------------------------------------------------ two at one run
