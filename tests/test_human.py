@@ -34,7 +34,7 @@ from a2lc.human import WORDS, Queue, next_round
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import csv_text, read_checked
 from a2lc.human.cli import app
-from a2lc.human.going_on import state_of
+from a2lc.human.going_on import state_of, what_came_of
 from a2lc.human.mask_pictures import MaskPictures
 from a2lc.human.queue_csv import _images_meant, read_queue, write_queue
 
@@ -744,8 +744,10 @@ def test_one_answer_makes_a_whole_image_void(method: str, tmp_path: Path) -> Non
     queue.answer("void image", first)
     write_queue(queue, tmp_path / "q.csv")
     assert "void image" in (tmp_path / "q.csv").read_text() and read_queue(Queue(run), tmp_path / "q.csv") == 0
+    closed = Queue(run)
     run = next_round(run, enough=True, progress=False)
     assert run.waits_for == "answers" and run.metrics(1)["clicks"] == 2
+    assert "2 answers counted, 0 skipped, 1 images void as a whole" in what_came_of(closed, run)[0]
     masks = run.masks(1)
     here = masks.table.iloc[masks.rows(image)].set_index("mask_id")
     said, rest = here.loc[second.mask_id], here.drop(second.mask_id)
