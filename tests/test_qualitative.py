@@ -52,7 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def every_other(masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int) -> np.ndarray:
+def every_other(masks: MaskSet, scores: np.ndarray, config: Experiment, seed: int, budget: int) -> np.ndarray:
     return np.arange(config.method == "a2lc", len(masks), 2)
 
 

@@ -51,7 +51,7 @@ def read_classes(root: Path, background: str | None = None) -> tuple[Classes, di
     """
     text, as_json = root / "classes.txt", root / "classes.json"
     if text.is_file() and as_json.is_file():
-        raise ValueError(f"{root}: expected one class list, found classes.txt and classes.json")
+        raise ValueError(f"{root}: expected one class list, found classes.txt and classes.json; remove or rename one")
     if not text.is_file() and not as_json.is_file():
         above = [path for path in (root.parent / text.name, root.parent / as_json.name) if path.is_file()]
         meant = f"; did you mean {root.parent}?" if above else ""

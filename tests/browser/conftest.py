@@ -152,6 +152,7 @@ class Lab:
             reply = client.execute("", silent=True, user_expressions={"v": expression}, reply=True, timeout=60)
         finally:
             client.stop_channels()
+            client.context.destroy(linger=0)  # of its own, with threads and files
         value = reply["content"]["user_expressions"]["v"]
         assert value["status"] == "ok", value
         return ast.literal_eval(value["data"]["text/plain"])
