@@ -93,6 +93,17 @@ def test_constraints_pin_every_requirement_within_its_range(project: dict) -> No
     assert not wrong
 
 
+def test_constraints_can_be_installed_with_the_first_python_that_is_supported(project: dict) -> None:
+    """A newer patch of it is not everywhere: Debian 12 has 3.11.2."""
+    pinned, first = pins(), f"{project['requires-python'].removeprefix('>=')}.0"
+    pythons = {
+        name: metadata.metadata(name).get("Requires-Python", "")
+        for name in {canonicalize_name(dist.name) for dist in metadata.distributions()} & pinned.keys()
+        if metadata.version(name) == pinned[name]
+    }
+    assert pythons and {name: wanted for name, wanted in pythons.items() if not SpecifierSet(wanted).contains(first)} == {}
+
+
 def needed(requirement: Requirement) -> set[str]:
     """Names of what an installed distribution needs on this machine, itself among them."""
     found, waiting = {("a2lc", "")}, [requirement]
