@@ -101,7 +101,9 @@ def test_constraints_can_be_installed_with_the_first_python_that_is_supported(pr
         for name in {canonicalize_name(dist.name) for dist in metadata.distributions()} & pinned.keys()
         if metadata.version(name) == pinned[name]
     }
-    assert pythons and {name: wanted for name, wanted in pythons.items() if not SpecifierSet(wanted).contains(first)} == {}
+    assert (
+        pythons and {name: wanted for name, wanted in pythons.items() if not SpecifierSet(wanted).contains(first)} == {}
+    )
 
 
 def needed(requirement: Requirement) -> set[str]:

@@ -201,7 +201,7 @@ class _Answers:
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._plain: bool | None = None
+        self._against_numbers: str | None = None
 
     def __call__(self, row: Row) -> str | int:
         said, names = row["answer"], self._queue.classes.names
@@ -212,15 +212,17 @@ class _Answers:
             raise ValueError(f"answer {said!r}: expected one class, found {' and '.join(map(repr, alike))}")
         if alike or int(number) >= len(names):
             return alike[0] if alike else said
-        if not self._numbers_are_classes():
-            told = "dataset.yaml says what the values in label files mean, or the data cannot be read"
-            raise ValueError(f"answer {said!r}: expected the name of a class, as {told}")
+        if self._against_numbers is None:
+            self._against_numbers = self._why_not_numbers()
+        if self._against_numbers:
+            raise ValueError(f"answer {said!r}: expected the name of a class, as {self._against_numbers}")
         return int(number)
 
-    def _numbers_are_classes(self) -> bool:
-        """Whether a number can mean nothing but a class's place in the list."""
-        if self._plain is None:
-            split, _ = training_images(self._queue.run)
-            own = self._queue.run.config.dataset == OWN_DATA
-            self._plain = not own or (split is not None and not split.ids_are_told)
-        return self._plain
+    def _why_not_numbers(self) -> str:
+        """Why a number may mean something else than a class's place in the list; empty: it cannot."""
+        if self._queue.run.config.dataset != OWN_DATA:
+            return ""
+        split, _ = training_images(self._queue.run)
+        if split is None:
+            return "the data cannot be read, which say whether numbers are classes"
+        return "dataset.yaml says what the values in label files mean" if split.ids_are_told else ""
