@@ -160,7 +160,7 @@ def test_two_tabs_see_each_other_and_the_later_answer_wins(run: Run) -> None:
     ("said", "message"),
     [
         ("raod", "unknown class 'raod'; did you mean 'road'"),
-        (K, r"unknown class 14 \(expected a name, 0..13 or confirm, void, skip\)"),
+        (K, r"unknown class 14 \(expected a name, 0..13 or confirm, void, void image, skip\)"),
         (-1, "unknown class -1"),
         (2.5, "unknown class 2.5"),
         (True, "unknown class True"),
