@@ -758,6 +758,22 @@ def test_one_answer_makes_a_whole_image_void(method: str, tmp_path: Path) -> Non
     assert again.queries and image not in {query.image for query in again.queries}
 
 
+def test_an_lcm_that_knows_void_learns_nothing_from_a_void_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from a2lc.stages import corrections
+
+    taught, train = [], corrections.train_lcm
+    monkeypatch.setattr(corrections, "train_lcm", lambda x, *more: taught.append(len(x)) or train(x, *more))
+    fields = CONFIG | {"approval": False, "correction": {"epochs": 2, "void": "outcome"}}
+    queue = Queue(run := a2lc.run(Experiment(**fields), tmp_path, device="cpu", progress=False))
+    first = queue.queries[0]
+    other = next(query for query in queue.queries if query.image != first.image)
+    queue.answer_many([(other, "road"), (first, "void image")])
+    next_round(run, enough=True, progress=False)
+    assert taught == [1]
+
+
 @pytest.mark.parametrize("line", [{"whole_image": 1}, {"whole_image": True, "label": None}])
 def test_a_damaged_line_about_a_whole_image_is_named(run: Run, line: dict[str, object]) -> None:
     Queue(run).answer("void image")

@@ -36,8 +36,8 @@ def unaudited(folder: RoundFolder) -> np.ndarray:
 def propose(
     context: Context, before: MaskSet, masks: MaskSet, folder: RoundFolder, seed: int
 ) -> tuple[Corrections, Evidence]:
-    """Train the LCM on this round's answers, those to audits excepted, and apply its criteria or, where something else
-    decides, collect all that it would change.
+    """Train the LCM on this round's answers, but for those to audits and about whole images, and apply its criteria or,
+    where something else decides, collect all that it would change.
 
     Args:
         context: configuration and data.
@@ -48,6 +48,7 @@ def propose(
     """
     config, settings, feature = context.config, context.config.correction, folder.working("feature")
     rows, labels, k = unaudited(folder), classes_of(masks), len(masks.classes)
+    rows = rows[~masks.discarded[rows]]
     void = rows[(labels[rows] == k) & (not settings.outputs_void)]  # they teach it nothing
     rows = rows[~np.isin(rows, void)]
     inputs, outputs = lcm_inputs(feature, before, context.pooled, settings), k + settings.outputs_void
@@ -96,6 +97,7 @@ def audit(context: Context, masks: MaskSet, folder: RoundFolder, seeds: dict[str
     rows, said = folder.queried_rows(), folder.read_answers()
     if len(rows) == len(said):  # nothing is chosen yet
         answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=folder.number)
+        answered = answered.discard(folder.discarded_rows(), folder.number)
         some = (answered.table["label"].to_numpy()[rows] < len(masks.classes)).any()
         found = propose(context, masks, answered, folder, seeds["lcm"]) if some else None
         choose_what_to_audit(context, answered, found, folder, seeds["ties"])
