@@ -38,7 +38,7 @@ class ByNeighbours(Instant):
 
     _near: np.ndarray | None = None  # (M, NEAREST)
 
-    def _likely(self, labels: np.ndarray, answered: np.ndarray) -> np.ndarray:
+    def _likely(self, labels: np.ndarray, answered: np.ndarray, usable: np.ndarray) -> np.ndarray:
         every = np.arange(len(labels))
         if self._near is None:
             self._near = np.zeros((len(labels), NEAREST), np.int64)
@@ -47,7 +47,7 @@ class ByNeighbours(Instant):
                 index = NearestNeighbors(n_neighbors=NEAREST, metric="cosine").fit(self._inputs(others))
                 self._near[held] = others[index.kneighbors(self._inputs(held), return_distance=False)]
         votes = np.full((len(labels), self.void + 1), 1 / (self.void + 1), np.float32)
-        weights = np.where(answered, ANSWER, 1.0)
+        weights = np.where(answered, ANSWER, 1.0) * usable
         np.add.at(votes, (every[:, None], labels[self._near]), weights[self._near])
         return votes / votes.sum(1, keepdims=True)
 
@@ -55,8 +55,8 @@ class ByNeighbours(Instant):
 class ByRidge(Instant):
     """Suspicion by ridge regression on the classes' indicators, its predictions cut to [0, 1]."""
 
-    def _likely(self, labels: np.ndarray, answered: np.ndarray) -> np.ndarray:
-        weights, classes = np.where(answered, ANSWER, 1.0), np.eye(self.void + 1, dtype=np.float32)[labels]
+    def _likely(self, labels: np.ndarray, answered: np.ndarray, usable: np.ndarray) -> np.ndarray:
+        weights, classes = np.where(answered, ANSWER, 1.0) * usable, np.eye(self.void + 1, dtype=np.float32)[labels]
         found = np.zeros_like(classes)
         for fold in range(int(self._fold.max()) + 1):
             held, others = np.flatnonzero(self._fold == fold), np.flatnonzero(self._fold != fold)
@@ -69,8 +69,8 @@ class ByRidge(Instant):
 class Calibrated(Instant):
     """Suspicion whose probabilities are corrected by what answers say of them, by size."""
 
-    def suspicion(self, labels: np.ndarray, answered: np.ndarray) -> Suspicion:
-        found = super().suspicion(labels, answered)
+    def suspicion(self, labels: np.ndarray, answered: np.ndarray, discarded: np.ndarray | None = None) -> Suspicion:
+        found = super().suspicion(labels, answered, discarded)
         now, rows = self.classes(labels), np.flatnonzero(answered)
         wrong = now[rows] != self.first[rows]
         if len(rows) < NEAREST or wrong.all() or not wrong.any():
@@ -89,8 +89,8 @@ class ByPayoff(Instant):
     """The order by the expected gain in Data mIoU, to first order: a mask of a pixels that changes from class o to c
     adds a / N_c + KAPPA a / N_o, where N counts the pixels that carry a class now."""
 
-    def suspicion(self, labels: np.ndarray, answered: np.ndarray) -> Suspicion:
-        found, now = super().suspicion(labels, answered), self.classes(labels)
+    def suspicion(self, labels: np.ndarray, answered: np.ndarray, discarded: np.ndarray | None = None) -> Suspicion:
+        found, now = super().suspicion(labels, answered, discarded), self.classes(labels)
         pixels = np.bincount(now, weights=self.area, minlength=self.void + 1)
         share = 1 / (pixels + 0.001 * self.area.sum())
         share[self.void] = 0  # void counts nowhere
