@@ -263,8 +263,11 @@ class MaskSet:
         annotator has answered, are void, and nobody is asked about them again.
 
         Args:
-            rows: (n,) row numbers of the table.
-            round: the round of the change.
+            rows: (n,) int64 row numbers of the table.
+            round: the round of the change, 1..32767.
+
+        Raises:
+            IndexError: rows that the table has not.
         """
         images = self.table["image"].cat.codes.to_numpy()
         useless = np.isin(images, images[rows]) & ~self.queried

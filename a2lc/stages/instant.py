@@ -36,19 +36,34 @@ def instant_of(run: Run, dataset: Dataset, masks: MaskSet, device: str, shared: 
         ValueError: the run began with features of other weights; or as `mask_features`.
         MissingExtraError, FileNotFoundError, OSError: as `mask_features`.
     """
-    config = run.config
+    features = features_of(run, run.config.instant.features, dataset, masks, device, shared, progress)
+    return Instant(features, masks, run.config.seed)
+
+
+def features_of(
+    run: Run, name: str, dataset: Dataset, masks: MaskSet, device: str, shared: Path, progress: bool
+) -> np.ndarray:
+    """(M, P) float16 features of a run's masks, kept beside them; always those that the run began with.
+
+    Args:
+        name: a backbone or ``colour``, see `mask_features`.
+        run, dataset, masks, device, shared, progress: as of `instant_of`.
+
+    Raises:
+        ValueError, MissingExtraError, FileNotFoundError, OSError: as there.
+    """
     features = mask_features(
-        config.instant.features,
+        name,
         masks,
         dataset.train,
-        segmenter=config.segmenter,
+        segmenter=run.config.segmenter,
         device=resolve_device(device),
         shared=shared.parent,
         kept=shared,
         progress=progress,
     )
-    check_features(run, shared, config.instant.features)
-    return Instant(features, masks, config.seed)
+    check_features(run, shared, name)
+    return features
 
 
 def check_features(run: Run, shared: Path, features: str) -> None:

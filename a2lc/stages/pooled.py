@@ -8,11 +8,9 @@ import numpy as np
 
 from a2lc.correction.inputs import places
 from a2lc.datasets import Dataset
-from a2lc.instant import mask_features
 from a2lc.masks import MaskSet
 from a2lc.runs import Run
-from a2lc.segmenter import resolve_device
-from a2lc.stages.instant import check_features
+from a2lc.stages.instant import features_of
 
 
 def pooled_of(run: Run, dataset: Dataset, masks: MaskSet, device: str, shared: Path, progress: bool) -> np.ndarray:
@@ -25,16 +23,5 @@ def pooled_of(run: Run, dataset: Dataset, masks: MaskSet, device: str, shared: P
     Raises:
         ValueError, MissingExtraError, FileNotFoundError, OSError: as there.
     """
-    config = run.config
-    features = mask_features(
-        config.correction.pooled_from,
-        masks,
-        dataset.train,
-        segmenter=config.segmenter,
-        device=resolve_device(device),
-        shared=shared.parent,
-        kept=shared,
-        progress=progress,
-    )
-    check_features(run, shared, config.correction.pooled_from)
+    features = features_of(run, run.config.correction.pooled_from, dataset, masks, device, shared, progress)
     return np.column_stack([features.astype(np.float32), places(masks)])
