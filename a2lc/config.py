@@ -254,11 +254,6 @@ class Experiment(Settings):
         return next((f"correction.{name}" for name in beyond if name in chosen), None)
 
     @property
-    def learns_acceptance(self) -> bool:
-        """Whether answers decide which of all the LCM's changes are made (`LCMSettings.acceptance`)."""
-        return self.correction.acceptance in ("bandit", "policy_gradient")
-
-    @property
     def needs_pooled(self) -> bool:
         """Whether the LCM reads features of a frozen backbone."""
         return self.lcm and not self.is_instant and self.correction.features != "probabilities"

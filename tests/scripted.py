@@ -105,6 +105,6 @@ def held_out(train: Train) -> Callable[..., list[nn.Module]]:
 def lcm_of(train: Train) -> Iterator[None]:
     """Rounds, and the estimates from answers held out, take their LCM from here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("a2lc.stages.corrections.train_lcm", train)
+        patch.setattr("a2lc.correction.learning.train_lcm", train)
         patch.setattr("a2lc.correction.evidence.train_lcms", held_out(train))
         yield

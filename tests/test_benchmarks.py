@@ -38,6 +38,8 @@ def scripts() -> Any:
     import heads
     import instant
     import instant_variants
+    import lcm_inputs
+    import lcm_neighbours
     import look_alikes
     import measuring
     import scale
@@ -47,7 +49,8 @@ def scripts() -> Any:
     import within_rounds
 
     every = (broken_class, find_compared, generated, heads, instant, instant_variants, look_alikes, measuring, scale)
-    modules = {module.__name__: module for module in (*every, scale_fit, speed, speed_training, within_rounds)}
+    more = (lcm_inputs, lcm_neighbours, scale_fit, speed, speed_training, within_rounds)
+    modules = {module.__name__: module for module in (*every, *more)}
     yield modules
     sys.path[:] = before
     for name in modules:
@@ -345,3 +348,39 @@ def test_cleanlab_sees_the_pixels_of_each_mask(scripts: dict[str, ModuleType]) -
     np.testing.assert_array_equal(found["ABC"], of_package.abc)
     items = script.item_scores(rng.normal(size=(36, 4)), masks.table["label"].to_numpy(), np.arange(36), np.ones(36), 0)
     assert all(len(scores) == 36 for scores in items.values())
+
+
+def test_labels_of_neighbours_are_counted_along_the_border(scripts: dict[str, ModuleType]) -> None:
+    """By hand: mask 1 has two edges beside mask 2, one beside mask 3, which is void, and one beside no mask."""
+    objects = np.array([[1, 1, 2], [1, 1, 2], [0, 3, 2]], np.int32)
+    classes = load_dataset("toy").classes
+    masks = MaskSet.from_maps(classes, ["a"], {"a": objects}, {"a": {1: 0, 2: 4, 3: 255}})
+    found, k = scripts["lcm_neighbours"].neighbours(masks), len(classes)
+    assert found.shape == (3, k + 2) and found.sum(1) == pytest.approx([1, 1, 1])
+    assert found[0, [4, k, k + 1]] == pytest.approx([2 / 4, 1 / 4, 1 / 4])
+    assert found[1, [0, k]] == pytest.approx([2 / 3, 1 / 3])
+    assert found[2, [0, 4, k + 1]] == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+
+
+def test_lcms_of_one_round_are_compared_on_the_same_answers(scripts: dict[str, ModuleType]) -> None:
+    """With features that give the true class away, every right proposal is best, and answers of both rounds teach."""
+    script, dataset = scripts["lcm_inputs"], load_dataset("toy")
+    masks = make_masks(Experiment(dataset="toy").pseudo_labels, dataset, False)
+    truth, rng = truth_histogram(masks, dataset.train), np.random.default_rng(0)
+    known = np.eye(256, dtype=np.float32)[truth.majority][:, : len(masks.classes)]
+    feature = 0.9 * known + 0.1 / known.shape[1]
+    found = [(feature, rng.random(len(masks)))] * 2
+    first = script.asked(masks, truth, 0.05, found, None)
+    second = script.asked(first.answered, truth, 0.05, found, first)
+    assert len(first.rows) == len(second.rows) and not np.isin(second.rows, first.rows).any()
+    settings = Experiment(dataset="toy").correction.model_copy(update={"acceptance": "bandit"})
+    around, rows = scripts["lcm_neighbours"].neighbours(masks), {}
+    for name in ("pooled, logistic", "the same, answers of both rounds"):
+        proposed, evidence = script.lcm_of(second, known, around, 0, script.VARIANTS[name], settings)
+        rows[name] = {row["accepted"]: row for row in script.rows_of(second, truth, proposed, evidence)}
+        assert not proposed.accepted[np.concatenate([first.rows, second.rows])].any()
+        best = rows[name]["every right one"]
+        assert best["right"] == 100 and best["points"] > 10
+    earlier = evidence.before.table["label"].to_numpy()[first.rows]
+    assert len(evidence.rows) == 2 * len(second.rows)
+    assert (earlier == masks.table["label"].to_numpy()[first.rows]).all()

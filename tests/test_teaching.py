@@ -6,8 +6,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
+from a2lc.acceptance.value import Estimate
 from a2lc.acquisition import explain_mask
 from a2lc.datasets import load_dataset
 from a2lc.masks import MaskSet
@@ -26,6 +28,7 @@ from a2lc.paper.teaching import (
     verdicts,
     window,
 )
+from a2lc.paper.trust import by_confidence, show_bounds, show_confidence, show_payoffs, show_pessimism
 
 
 def test_a_window_holds_every_pixel_and_stays_in_the_image() -> None:
@@ -151,3 +154,27 @@ def test_real_masks_are_shown_on_pictures_where_there_are_any(data_root: Path) -
     assert not pictures and len(voc.train) == 752
     with pytest.raises(FileNotFoundError, match="train83"):
         real_images(data_root, "train83")
+
+
+# ------------------------------------------------------------------------------------------------ acceptance
+def test_proposals_are_counted_by_confidence() -> None:
+    found = by_confidence(np.array([0.2, 0.4, 0.99, 1.0]), np.array([True, False, True, True]))
+    assert found["number"].tolist() == [2, 1, 1] and found["right"].tolist() == [0.5, 1, 1]
+    assert found["confidence"].tolist() == pytest.approx([0.3, 0.99, 1])
+    fig = show_confidence(found, pd.DataFrame({"masks": [3, 1], "points": [-1.0, 0.5]}, index=[0.5, 0.9]))
+    assert [text.get_text() for text in fig.axes[0].texts] == ["2", "1", "1"]
+    assert fig.axes[1].lines[0].get_ydata().tolist() == [-1, 0.5] and len(fig.axes) == 3
+
+
+def test_payoffs_pessimism_and_bounds_are_drawn() -> None:
+    new, old = np.array([True, False, False]), np.array([False, True, False])
+    fig = show_payoffs(np.array([1.0, -1, 0]), np.array([0.9, -0.8, 0.1]), new, old)
+    assert [text.get_text() for text in fig.axes[0].get_legend().get_texts()] == [
+        "new label right (1)",
+        "old label right (1)",
+        "neither (1)",
+    ]
+    fig = show_pessimism(pd.DataFrame({"corrections": [9, 1], "points": [-1.0, 2]}, index=[0.0, 1.6]))
+    assert [len(axis.lines) for axis in fig.axes] == [1, 2]  # and a line at 0
+    fig = show_bounds({"expected": Estimate(0.5, 0.2, 0.7, 9), "audited": None}, [0.6, 0.6])
+    assert list(fig.axes[0].lines[0].get_xdata()) == [0.2, 0.7] and len(fig.axes[0].lines) == 4

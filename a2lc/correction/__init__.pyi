@@ -18,4 +18,5 @@ from .lcm import propose_corrections as propose_corrections
 from .lcm import tail_ranking as tail_ranking
 from .lcm import train_lcm as train_lcm
 from .lcm import train_lcms as train_lcms
+from .learning import learn_corrections as learn_corrections
 from .settings import LCMSettings as LCMSettings

@@ -116,7 +116,7 @@ class LCMSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> LCMSettings:
-        if self.acceptance not in ("bandit", "policy_gradient"):
+        if not self.learns_acceptance:
             self._alone("audit", "audit_choice", "pessimism", "payoff", "state", of="acceptance 'bandit'")
         if self.acceptance != "policy_gradient":
             self._alone("gradient", of="acceptance 'policy_gradient'")
@@ -146,6 +146,11 @@ class LCMSettings(Settings):
     def outputs_void(self) -> bool:
         """Whether the LCM may say void."""
         return self.void == "outcome"
+
+    @property
+    def learns_acceptance(self) -> bool:
+        """Whether answers decide which of all the LCM's changes are made."""
+        return self.acceptance in ("bandit", "policy_gradient")
 
     def audits(self, budget: int) -> int:
         """How many of a round's clicks are audits: none where that would be fewer than `FEWEST_AUDITS`."""

@@ -46,7 +46,7 @@ OF_ITEMS: Mapping[str, Rows] = {
 }
 """Item -> the rows of `a2lc.paper.experiments` that it always has; one that is not named here and lists none has A²LC
 alone."""
-ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "explore", "figure5", "figure_instant")
+ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "tutorial05", "explore", "figure5", "figure_instant")
 """They look at a round's questions."""
 
 

@@ -13,12 +13,8 @@ from a2lc.correction import (
     accept_corrections,
     every_change,
     guard_corrections,
-    lcm_inputs,
-    propose_corrections,
-    train_lcm,
+    learn_corrections,
 )
-from a2lc.correction.evidence import classes_of
-from a2lc.correction.lcm import probabilities_of
 from a2lc.files import write_arrays
 from a2lc.masks import MaskSet
 from a2lc.runs import RoundFolder
@@ -46,23 +42,24 @@ def propose(
         folder: of the round.
         seed: of the LCM.
     """
-    config, settings, feature = context.config, context.config.correction, folder.working("feature")
-    rows, labels, k = unaudited(folder), classes_of(masks), len(masks.classes)
-    rows = rows[~masks.discarded[rows]]
-    void = rows[(labels[rows] == k) & (not settings.outputs_void)]  # they teach it nothing
-    rows = rows[~np.isin(rows, void)]
-    inputs, outputs = lcm_inputs(feature, before, context.pooled, settings), k + settings.outputs_void
-    lcm = train_lcm(inputs[rows], labels[rows], outputs, settings, seed)
+    config, rows = context.config, unaudited(folder)
+    lcm, proposed, evidence = learn_corrections(
+        folder.working("feature"),
+        before,
+        masks,
+        rows[~masks.discarded[rows]],
+        config.correction,
+        seed,
+        round=folder.number,
+        pooled=context.pooled,
+        probabilities=config.scoring.features == "probabilities",
+    )
     write_arrays(folder.path / "lcm.safetensors", {name: x.numpy() for name, x in lcm.state_dict().items()})
-    proposed = propose_corrections(lcm, inputs, masks, labels[rows][labels[rows] < k], settings, folder.number)
-    said = None
-    if config.learns_acceptance:
-        proposed, said = every_change(proposed, masks), probabilities_of(lcm, inputs)
+    if config.correction.learns_acceptance:
+        proposed = every_change(proposed, masks)
     proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
-    probabilities = config.scoring.features == "probabilities"
-    evidence = Evidence(feature, before, masks, rows, settings, seed, probabilities, None, inputs, said)
     audited, propensity = folder.audits()
-    return proposed, replace(evidence, audited=audited, propensity=propensity, void=void)
+    return proposed, replace(evidence, audited=audited, propensity=propensity)
 
 
 def judge(proposed: Corrections, evidence: Evidence, folder: RoundFolder) -> Corrections:
