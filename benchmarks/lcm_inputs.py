@@ -4,9 +4,9 @@ paper_figures/voc` (also `toy`, `camvid`).
 Two rounds of a profile's masks, without run folders: θ is trained on the first labels, the masks with the highest ABC
 scores are answered by an oracle, and LCMs that read different things each correct what is left, from the same answers
 and the same θ. What they correct is measured and forgotten: the second round goes on from the answers alone, with a θ
-trained on them. Every LCM is judged by four rules: the published one (Eq. 4-6), everything of which it is surer than
-0.8 or 0.9, and the bandit. Writes lcm_inputs.{csv,md,tex}: points of Data mIoU above the answers alone, and how many of
-the corrections are right, mean over seeds of θ, LCM and folds.
+trained on them. What each LCM says is accepted by the published rule (Eq. 4-6), where it is surer than 0.8 or 0.9, and
+by bandits. Writes lcm_inputs.{csv,md,tex}: points of Data mIoU above the answers alone, and how many of the corrections
+are right, mean over seeds of θ, LCM and folds. What a seed came to is kept in the folder of `--runs`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from a2lc.correction import Corrections, Evidence, accept_corrections, every_cha
 from a2lc.correction.inputs import places
 from a2lc.correction.settings import LCMSettings
 from a2lc.datasets import Dataset
+from a2lc.files import write_text
 from a2lc.instant import mask_features
 from a2lc.masks import MaskSet
 from a2lc.metrics import TruthHistogram, truth_histogram
@@ -51,6 +52,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Fields of `LCMSettings`; and what the LCM reads, or learns from, besides."""
 SURE = (0.8, 0.9)
+BANDITS: dict[str, dict[str, Any]] = {
+    "bandit": {},
+    "bandit, q = 1": {"pessimism": 1.0},
+    "bandit, q = 0.5": {"pessimism": 0.5},
+    "bandit, full state": {"state": "full"},
+}
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,10 @@ def rows_of(stand: Stand, truth: TruthHistogram, proposed: Corrections, evidence
     every, alone = every_change(proposed, stand.answered), truth.data_metrics(stand.answered).miou
     decided = {"τ, tail classes": proposed}
     decided |= {f"surer than {p}": replace(every, accepted=every.accepted & (every.confidence >= p)) for p in SURE}
-    decided["bandit"], _ = accept_corrections(every, evidence)
+    tried = replace(evidence, held_out=evidence.tried)  # five LCMs, trained once for all of these
+    for name, fields in BANDITS.items():
+        given = replace(tried, settings=evidence.settings.model_copy(update=fields))
+        decided[name], _ = accept_corrections(every, given)
     right = every.predicted == truth.majority
     decided["every right one"] = replace(every, accepted=every.accepted & right)
     for rule, chosen in decided.items():
@@ -150,30 +160,39 @@ def rows_of(stand: Stand, truth: TruthHistogram, proposed: Corrections, evidence
         yield {"accepted": rule, "points": gain, "right": share, "number": len(at), "answers_alone": 100 * alone}
 
 
+def of_seed(arguments: Any, seed: int) -> tuple[pd.DataFrame, Experiment, int]:
+    """All rows of a seed, the experiment and the number of masks."""
+    config, dataset, masks, kept = profile_masks(arguments.profile, arguments.root, arguments.runs, seed=seed)
+    file = arguments.runs / f"lcm_inputs-{arguments.profile}-s{seed}.csv"
+    if file.is_file():
+        return pd.read_csv(file), config, len(masks)
+    truth, found = truth_histogram(masks, dataset.train), []
+    settings = config.correction.model_copy(update={"acceptance": "bandit"})
+    backbone = mask_features(settings.pooled_from, masks, dataset.train, shared=kept.parent, kept=kept)
+    pooled = np.column_stack([backbone.astype(np.float32), places(masks)])
+    for budget, stand in answered_rounds(config, dataset, masks, truth, seed, kept.parent):
+        around = neighbours(stand.before)
+        for name, fields in VARIANTS.items():
+            proposed, evidence = lcm_of(stand, pooled, around, seed, fields, settings)
+            about = {"budget": 100 * budget, "round": stand.number, "seed": seed, "LCM": name}
+            found += [about | row for row in rows_of(stand, truth, proposed, evidence)]
+        print(f"seed {seed}, {budget:.0%}, round {stand.number}", flush=True)
+    every = pd.DataFrame(found)
+    write_text(file, every.to_csv(index=False))
+    return every, config, len(masks)
+
+
 def main() -> None:
-    """Play, print, write."""
+    """Play, write."""
     arguments = profile_arguments(__doc__).parse_args()
     torch.set_num_threads(1)
-    found, keys = [], ["budget", "round", "LCM", "accepted"]
-    for seed in range(arguments.seeds):
-        config, dataset, masks, kept = profile_masks(arguments.profile, arguments.root, arguments.runs, seed=seed)
-        truth = truth_histogram(masks, dataset.train)
-        settings = config.correction.model_copy(update={"acceptance": "bandit"})
-        backbone = mask_features(settings.pooled_from, masks, dataset.train, shared=kept.parent, kept=kept)
-        pooled = np.column_stack([backbone.astype(np.float32), places(masks)])
-        for budget, stand in answered_rounds(config, dataset, masks, truth, seed, kept.parent):
-            around = neighbours(stand.before)
-            for name, fields in VARIANTS.items():
-                proposed, evidence = lcm_of(stand, pooled, around, seed, fields, settings)
-                about = {"budget": 100 * budget, "round": stand.number, "seed": seed, "LCM": name}
-                found += [about | row for row in rows_of(stand, truth, proposed, evidence)]
-            print(pd.DataFrame(found[-5 * len(VARIANTS) :]).round(1).to_string(index=False), flush=True)
-    every = pd.DataFrame(found)
+    parts, keys = [of_seed(arguments, seed) for seed in range(arguments.seeds)], ["budget", "round", "LCM", "accepted"]
+    every, config, number = pd.concat([part for part, _, _ in parts]), *parts[0][1:]
     groups = every.groupby(keys, sort=False)
     table = groups.mean(numeric_only=True).drop(columns="seed")
     table.insert(1, "points_std", groups["points"].std())
     caption = (
-        f"{arguments.profile}, {len(masks)} masks, two rounds of answers alone: what LCMs that read different things "
+        f"{arguments.profile}, {number} masks, two rounds of answers alone: what LCMs that read different things "
         "add to Data mIoU (points), by who accepts, and how many of their corrections are right (%); mean of "
         f"{arguments.seeds} seeds; pseudo-labels {origin(config)}{other_network(config)}."
     )
