@@ -761,10 +761,10 @@ def test_one_answer_makes_a_whole_image_void(method: str, tmp_path: Path) -> Non
 def test_an_lcm_that_knows_void_learns_nothing_from_a_void_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from a2lc.stages import corrections
+    from a2lc.correction import learning
 
-    taught, train = [], corrections.train_lcm
-    monkeypatch.setattr(corrections, "train_lcm", lambda x, *more: taught.append(len(x)) or train(x, *more))
+    taught, train = [], learning.train_lcm
+    monkeypatch.setattr(learning, "train_lcm", lambda x, *more: taught.append(len(x)) or train(x, *more))
     fields = CONFIG | {"approval": False, "correction": {"epochs": 2, "void": "outcome"}}
     queue = Queue(run := a2lc.run(Experiment(**fields), tmp_path, device="cpu", progress=False))
     first = queue.queries[0]
