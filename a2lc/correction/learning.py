@@ -35,12 +35,12 @@ def learn_corrections(
         feature: (M, C) float32 mask features of the segmentation model.
         before: the M masks without this round's answers.
         answered: the same with them.
-        rows: (n,) row numbers of the masks whose answers it learns from; of those answered void it learns nothing where
-            void is no outcome.
+        rows: (n,) int64 row numbers of the masks whose answers it learns from; of those answered void it learns nothing
+            where void is no outcome.
         settings: of the LCM.
         seed: of its training, and of the folds in which answers are held out.
         round: counted from 1.
-        pooled: (M, P) what it may read besides, see `lcm_inputs`.
+        pooled: (M, P) float32 what it may read besides, see `lcm_inputs`.
         probabilities: whether the features are class probabilities (C = K).
 
     Returns:
@@ -49,6 +49,7 @@ def learn_corrections(
 
     Raises:
         ValueError: no answer to learn from; or as `lcm_inputs`, `train_lcm` and `propose_corrections`.
+        TypeError, RuntimeError: as `train_lcm` and `propose_corrections`.
     """
     labels, k = classes_of(answered), len(answered.classes)
     void = rows[(labels[rows] == k) & (not settings.outputs_void)]

@@ -24,7 +24,7 @@ from a2lc.metrics import TruthHistogram
 from a2lc.paper.clicks import truth_of
 
 REAL_MASKS = "grounded_sam_voc"
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#999999")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#999999")
 
 
 def real_data(given: str = "") -> Path | None:
@@ -214,7 +214,7 @@ def bar_rows(groups: Mapping[str, Mapping[str, float]], xlabel: str, title: str 
     for i, (label, lengths) in enumerate(groups.items()):
         where = np.arange(len(names)) + (i - (len(groups) - 1) / 2) * thick
         values = [lengths[name] for name in names]
-        drawn = axis.barh(where, np.nan_to_num(values), thick, label=label, color=_COLOURS[i % len(_COLOURS)])
+        drawn = axis.barh(where, np.nan_to_num(values), thick, label=label, color=COLOURS[i % len(COLOURS)])
         texts = ["" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
         axis.bar_label(drawn, texts, fontsize=7, padding=2)
     axis.set_yticks(range(len(names)), names, fontsize=8)

@@ -11,9 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from a2lc.acceptance.value import Estimate
+from a2lc.paper.teaching import COLOURS
 
 EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)  # of confidence
-_BLUE, _ORANGE, _GREEN, _GREY, _RED = "#0072B2", "#E69F00", "#009E73", "#999999", "#D55E00"
+_BLUE, _ORANGE, _GREEN, _GREY = COLOURS
+_RED = "#D55E00"
 
 
 def by_confidence(confidence: np.ndarray, right: np.ndarray) -> pd.DataFrame:
