@@ -51,6 +51,7 @@ SETTINGS = {
 }
 PACKAGE = str(Path(a2lc.__file__).parent)
 WAITS = "another process works on it"
+FIRST_STAGE = ("", "before round 0")
 CONTEXT = multiprocessing.get_context("forkserver")  # processes that start in no time: PyTorch is imported once
 CONTEXT.set_forkserver_preload(
     [
@@ -61,6 +62,8 @@ CONTEXT.set_forkserver_preload(
         "joblib",
         "kneed",
         "skimage.morphology",
+        "lightning_fabric",  # with the compiler of PyTorch, seconds
+        "torchvision.transforms.v2",
         "pytest",
     ]
 )
@@ -167,32 +170,37 @@ def count_renames(connection: Connection) -> None:
 
 
 class Stages:
-    """Counts the calls of functions of the package inside each stage: the round's folder and the stage that it began
-    last."""
+    """Counts the calls of functions of the package inside each stage, or in the `wanted` one alone, since counting makes
+    everything slow: the round's folder and the stage that it began last."""
 
-    def __init__(self, at: Callable[[tuple[str, str], int, str], None]) -> None:
-        self.at, self.stage, self.calls = at, ("", "before round 0"), Counter[tuple[str, str]]()
-        begin, profile = StageFolder.begin, self.profile
+    def __init__(self, at: Callable[[tuple[str, str], int], None], wanted: tuple[str, str] | None = None) -> None:
+        self.at, self.wanted, self.calls = at, wanted, Counter[tuple[str, str]]()
+        begin = StageFolder.begin
 
         def counted(folder: StageFolder, stage: str, bar: Any = None) -> bool:
-            self.stage = (folder.path.name.partition("-")[0], stage)  # of a model: without its hash
+            self.enter((folder.path.name.partition("-")[0], stage))  # of a model: without its hash
             return begin(folder, stage, bar)
 
         StageFolder.begin = counted  # type: ignore[method-assign]
-        sys.setprofile(profile)  # of this thread, not of those that load images
+        self.enter(FIRST_STAGE)
+
+    def enter(self, stage: tuple[str, str]) -> None:
+        self.stage = stage
+        # of this thread, not of those that load images
+        sys.setprofile(self.profile if self.wanted in (None, stage) else None)
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
             self.calls[self.stage] += 1
-            self.at(self.stage, self.calls[self.stage], frame.f_code.co_qualname)
+            self.at(self.stage, self.calls[self.stage])
 
 
 def count_calls(connection: Connection) -> None:
-    Stages(lambda stage, number, name: connection.send((stage, number)))
+    Stages(lambda stage, number: connection.send((stage, number)))
 
 
 def at_call(wanted: tuple[str, str], number: int) -> None:
-    Stages(lambda stage, count, name: die() if (stage, count) == (wanted, number) else None)
+    Stages(lambda _, count: die() if count == number else None, wanted)
 
 
 def said_by(fields: dict[str, Any], runs_dir: Path, tiny: bool, prepare: Callable[[Connection], None]) -> list[Any]:
@@ -262,14 +270,16 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 # ------------------------------------------------------------------------------------------------ SIGKILL
 def test_killed_in_every_stage(tmp_path: Path) -> None:
     """With a network, twice in each stage, and in what comes before."""
-    whole = Undisturbed(tmp_path, tiny=False, rounds=1)
+    whole, begun = Undisturbed(tmp_path, tiny=False, rounds=1), tmp_path / "begun"
+    assert end_of(start(whole.fields | {"rounds": 0}, begun, False, as_it_is)) == 0
     calls = dict(whole.said(count_calls))  # the last number of each stage
     assert [stage for number, stage in calls if number == "round_01"] == [*STAGES]
-    assert {("", "before round 0"), ("model", "trained")} < calls.keys()
+    assert {FIRST_STAGE, ("model", "trained")} < calls.keys()
     found: list[str] = []
     for stage, number in calls.items():
+        before = begun if stage[0] == "round_01" else None
         for share in (0.2, 0.8):
-            found += whole.killed(f"{stage} at {share:.0%}", at_call, stage, max(1, int(share * number)))
+            found += whole.killed(f"{stage} at {share:.0%}", at_call, stage, max(1, int(share * number)), begun=before)
     print(f"killed in {len(calls)} stages, {2 * len(calls)} times: {len(found)} differences")
     assert found == []
 
