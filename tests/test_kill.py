@@ -170,7 +170,7 @@ def count_renames(connection: Connection) -> None:
 
 
 class Stages:
-    """Counts the calls of functions of the package inside each stage, or in the `wanted` one alone, since counting makes
+    """Counts the calls of functions of the package in each stage, or in the `wanted` one alone, since counting makes
     everything slow: the round's folder and the stage that it began last."""
 
     def __init__(self, at: Callable[[tuple[str, str], int], None], wanted: tuple[str, str] | None = None) -> None:
