@@ -185,8 +185,8 @@ class Stages:
         self.enter(FIRST_STAGE)
 
     def enter(self, stage: tuple[str, str]) -> None:
+        """A stage begins. Calls of this thread are counted, not of those that load images."""
         self.stage = stage
-        # of this thread, not of those that load images
         sys.setprofile(self.profile if self.wanted in (None, stage) else None)
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:

@@ -25,6 +25,7 @@ from a2lc.paper.clicks import truth_of
 
 REAL_MASKS = "grounded_sam_voc"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#999999")
+"""Of things side by side: blue, orange and green of Okabe and Ito, which the colour-blind tell apart, and grey."""
 
 
 def real_data(given: str = "") -> Path | None:
