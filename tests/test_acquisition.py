@@ -25,7 +25,7 @@ from a2lc.acquisition import (
     predict_squashed,
     score_masks,
 )
-from a2lc.acquisition.pixels import sums_of
+from a2lc.acquisition.sums import sums_of
 from a2lc.datasets import Classes, load_dataset
 from a2lc.masks import MaskSet
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from a2lc.acquisition.pixels import check_label_map, check_probabilities, checked_weights
+from a2lc.acquisition.checking import check_label_map, check_probabilities, checked_weights
 from a2lc.files import is_whole
 
 

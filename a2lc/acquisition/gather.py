@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from tqdm.auto import tqdm
 
-from a2lc.acquisition.one_pass import mask_statistics
+from a2lc.acquisition.one_pass import statistics_of_masks
 from a2lc.acquisition.penultimate import with_penultimate_features
 from a2lc.acquisition.settings import UNCERTAINTY, Need
 from a2lc.acquisition.squash import predict_squashed
@@ -59,13 +59,13 @@ def gather_statistics(
         probs = predict_squashed(model, image) if ref_squash else native
         predicting += time.perf_counter() - start
         index = masks.index_map(name)
-        labels = masks.label_map(name, index)
-        part = mask_statistics(probs, index, labels, class_weights, needs, void)
+        labels = masks.labels_of(name)
+        part = statistics_of_masks(probs, index, labels, class_weights, needs, void)
         if ref_squash:
-            part = replace(part, feature=mask_statistics(native, index, labels, None, (), void).feature)
+            part = replace(part, feature=statistics_of_masks(native, index, labels, None, (), void).feature)
         if penultimate:
             features = with_features(model).features(image)
-            part = with_penultimate_features(part, features, native, index, labels, class_weights)
+            part = with_penultimate_features(part, features, native, index, labels[index], class_weights)
         every = MaskStatistics.like(part, len(masks)) if every is None else every
         every.put(masks.rows(name), part)
     assert every is not None  # there is no MaskSet without images

@@ -1,6 +1,6 @@
 """One pass over an image: from a softmax map to the statistics and scores of its masks.
 
-Two identities turn the formulas into a few sums over segments (`a2lc.acquisition.pixels`), without loops over pixels:
+Two identities turn the formulas into a few sums over segments (`a2lc.acquisition.sums`), without loops over pixels:
 
 - sums are taken per pair of (mask, predicted class); over all pairs of a mask they give the mean over the mask, the
   pair of the dominant prediction gives the mean over m';
@@ -15,19 +15,13 @@ from collections.abc import Collection
 import numpy as np
 import torch
 
+from a2lc.acquisition.checking import check_label_map, check_probabilities, checked_weights
 from a2lc.acquisition.functions import checked_needs, get_acquisition_function
-from a2lc.acquisition.pixels import (
-    Pixels,
-    adjusted_iou,
-    check_label_map,
-    check_probabilities,
-    checked_weights,
-    plurality,
-    representative_pixels,
-    segment_sums,
-)
+from a2lc.acquisition.pixels import Pixels
+from a2lc.acquisition.places import adjusted_iou, representative_pixels
 from a2lc.acquisition.settings import UNCERTAINTY, Need, ScoringSettings
 from a2lc.acquisition.statistics import MaskStatistics
+from a2lc.acquisition.sums import segment_sums
 
 
 def mask_statistics(
@@ -55,50 +49,86 @@ def mask_statistics(
         TypeError: `needs` is a text.
         RuntimeError: not enough memory for one pixel.
     """
-    needs = checked_needs(needs)
-    if probs.ndim != 3 or not tuple(probs.shape[1:]) == index_map.shape == label_map.shape:
-        shapes = f"{tuple(probs.shape)}, {index_map.shape} and {label_map.shape}"
-        raise ValueError(f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}")
+    wanted, weights = _checked(probs, index_map, label_map, class_weights, needs, ignore_index)
+    if label_map.shape != index_map.shape:
+        raise ValueError(_shapes(probs, index_map, label_map))
+    return _reduced(Pixels.of_label_map(probs, index_map, label_map), index_map.shape, weights, wanted)
+
+
+def statistics_of_masks(
+    probs: torch.Tensor,
+    index_map: np.ndarray,
+    labels: np.ndarray,
+    class_weights: np.ndarray | None = None,
+    needs: Collection[Need] = (UNCERTAINTY,),
+    ignore_index: int = 255,
+) -> MaskStatistics:
+    """`mask_statistics` of masks that carry one label each, without a label map: what rounds use.
+
+    Args:
+        labels: (n + 1,) integers, the label of each mask and, last, of pixels without one (`MaskSet.labels_of`).
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as `mask_statistics`.
+    """
+    wanted, weights = _checked(probs, index_map, labels, class_weights, needs, ignore_index)
+    return _reduced(Pixels.of_masks(probs, index_map, labels), index_map.shape, weights, wanted)
+
+
+def _checked(
+    probs: torch.Tensor,
+    index_map: np.ndarray,
+    labels: np.ndarray,
+    class_weights: np.ndarray | None,
+    needs: Collection[Need],
+    ignore_index: int,
+) -> tuple[frozenset[Need], np.ndarray]:
+    """What is needed, and (K,) weights."""
+    wanted = checked_needs(needs)
+    if probs.ndim != 3 or tuple(probs.shape[1:]) != index_map.shape:
+        raise ValueError(_shapes(probs, index_map, labels))
     if index_map.dtype.kind not in "iu":
         raise ValueError(f"index_map: expected integers, found {index_map.dtype}")
-    k = probs.shape[0]
-    check_label_map(label_map, k, ignore_index)
-    weights = checked_weights(class_weights, k)
-    pixels = Pixels.of(probs, index_map, label_map)
-    # (n, K, K + 1 or K + 4) and (n, K, K + 1 or K + 3)
-    by_predicted, by_given = pixels.reduced(segment_sums, "uncertainty" in needs, "softmin" in needs)
-    n = pixels.n
-    rows, counts = np.arange(n), by_predicted[:, :, k]  # (n, K) pixels per (mask, predicted class)
-    dominant, area = counts.argmax(1), counts.sum(1)
+    check_label_map(labels, len(probs), ignore_index)
+    return wanted, checked_weights(class_weights, len(probs))
+
+
+def _shapes(probs: torch.Tensor, index_map: np.ndarray, labels: np.ndarray) -> str:
+    shapes = f"{tuple(probs.shape)}, {index_map.shape} and {labels.shape}"
+    return f"expected probs (K, H, W), object map (H, W) and label map (H, W), found {shapes}"
+
+
+def _reduced(pixels: Pixels, shape: tuple[int, ...], weights: np.ndarray, needs: frozenset[Need]) -> MaskStatistics:
+    """Statistics of pixels (H, W), with weights (K,)."""
+    n, k, area, dominant = pixels.n, len(pixels.probs), pixels.area, pixels.most_predicted
     if not area.all():
         raise ValueError(f"index_map: expected positions 0..{n - 1}, found {int(area.argmin())} nowhere")
-    mu = by_predicted[rows, dominant, :k] / np.maximum(counts[rows, dominant], 1)[:, None]  # (n, K) mean over m'
+    # C = K or K + 3, and C = K + 1 or K + 3
+    by_predicted, by_given = pixels.reduced(segment_sums, "uncertainty" in needs, "softmin" in needs)
+    rows, counts = np.arange(n), pixels.by_mask(pixels.counts)  # (n, K) pixels per (mask, predicted class)
+    mu = by_predicted.of(dominant)[:, :k] / counts[rows, dominant][:, None]  # (n, K) mean over m'
     direction = mu / np.maximum(np.linalg.norm(mu, axis=1, keepdims=True), 1e-12)
-    mean = by_predicted.sum(1) / np.maximum(area, 1)[:, None]  # (n, K + 1 or K + 4) means over the mask
-    cil_sum = by_given.sum(1)  # (n, K + 1 or K + 3)
-    weighted = (weights[:, None] * by_given[:, :, :k]).sum(1)  # (n, K): each pixel's CIL times its label's class weight
-    inside = index_map >= 0
-    label = given = plurality(index_map, label_map, inside, n)
-    predicted = pixels.predicted.cpu().numpy().reshape(index_map.shape)
-    if _mixed(label, index_map, label_map):  # only in masks with several labels can the label of m' be another one
-        given = plurality(index_map, label_map, inside & (predicted == np.append(dominant, -1)[index_map]), n)
+    mean = by_predicted.by_mask(n) / area[:, None]  # (n, K or K + 3) means over the mask
+    cil_sum = by_given.by_mask(n)  # (n, K + 1 or K + 3)
+    weighted = by_given.by_mask(n, weights)[:, :k]  # (n, K): each pixel's CIL times its label's class weight
+    label = pixels.most_frequent_label(pixels.counts.sum(1))
+    agreeing = pixels.counts[np.arange(len(pixels.counts)), np.append(dominant, 0)[pixels.mask_of]]  # (r,) pixels of m'
+    given = pixels.most_frequent_label(agreeing)
     given = np.where(given >= k, dominant, given)
     missing = np.full(n, np.nan)
     pixel, unit, cil_pixel = np.full(n, -1), np.full((n, k), np.nan), missing
     if "representative" in needs:
         pixel, unit, cil_pixel = pixels.reduced(representative_pixels, mu, dominant)
-    entropy, margin, bvsb = mean[:, k + 1 :].T if "uncertainty" in needs else (missing, missing, missing)
-    iou = missing
-    if "components" in needs:
-        iou = adjusted_iou(predicted, index_map, label_map, np.where(label >= k, dominant, label))
+    entropy, margin, bvsb = mean[:, k:].T if "uncertainty" in needs else (missing, missing, missing)
+    iou = adjusted_iou(pixels, shape, np.where(label >= k, dominant, label)) if "components" in needs else missing
     return MaskStatistics(
-        area=area.astype(np.int64),
+        area=area,
         label=label.astype(np.uint8),
         dominant=dominant,
         entropy=entropy,
         margin=margin,
         bvsb=bvsb,
-        lcil=cil_sum[:, k] / np.maximum(area, 1),
+        lcil=cil_sum[:, k] / area,
         cil=1 - mu[rows, given],
         sim=(cil_sum[:, :k] * direction).sum(1),
         abc=(weighted * direction).sum(1),
@@ -109,11 +139,6 @@ def mask_statistics(
         adjusted_iou=iou,
         lcil_softmin=cil_sum[:, k + 2] / np.maximum(cil_sum[:, k + 1], 1e-12) if "softmin" in needs else missing,
     )
-
-
-def _mixed(label: np.ndarray, index_map: np.ndarray, label_map: np.ndarray) -> bool:
-    """Whether some mask carries several labels."""
-    return bool(((index_map >= 0) & (np.append(label, 255)[index_map] != label_map)).any())
 
 
 def score_masks(

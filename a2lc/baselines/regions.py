@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from tqdm.auto import tqdm
 
-from a2lc.acquisition.pixels import Pixels, segment_sums
+from a2lc.acquisition.pixels import Pixels
 from a2lc.acquisition.statistics import MaskStatistics
+from a2lc.acquisition.sums import segment_sums
 from a2lc.baselines.merging import adjacency, merge
 from a2lc.datasets import Split
 from a2lc.machine import JOBLIB, require
@@ -86,12 +87,12 @@ def superpixel_statistics(
     parts = []
     for name in tqdm(masks.names, desc="scoring", leave=False, unit="image", mininterval=1, disable=not progress):
         index = masks.index_map(name)
-        nothing = np.zeros(index.shape, dtype=np.uint8)  # no labels: only what depends on predictions is used
-        pixels = Pixels.of(model.predict(split.image(name)), index, nothing)
-        sums, _ = segment_sums(pixels, uncertainty=True)  # (n, C, C + 4)
-        c = sums.shape[1]
-        entropy, margin = sums[:, :, c + 1].sum(1), sums[:, :, c + 2].sum(1)
-        columns = (sums[:, :, :c].sum(1), sums[:, :, c], sums[:, :, c + 3], entropy, margin)
+        n = masks.rows(name).stop - masks.rows(name).start
+        nothing = np.zeros(n + 1, dtype=np.uint8)  # no labels: only what depends on predictions is used
+        pixels = Pixels.of_masks(model.predict(split.image(name)), index, nothing)
+        sums, _ = segment_sums(pixels, uncertainty=True)  # C + 3 columns
+        c, total = len(pixels.probs), sums.by_mask(n)
+        columns = (total[:, :c], pixels.counts[:n], sums.spread(c + 2, n, c), total[:, c], total[:, c + 1])
         parts.append([column.astype(np.float32) for column in columns])
     return SuperpixelStatistics(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 

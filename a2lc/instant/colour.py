@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import gaussian_gradient_magnitude
 from skimage.color import rgb2lab
 
-from a2lc.acquisition.pixels import sums_of
+from a2lc.acquisition.sums import sums_of
 
 BINS = 8  # of lightness and of hue
 

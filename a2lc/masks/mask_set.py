@@ -211,13 +211,22 @@ class MaskSet:
         return (source if isinstance(source, np.ndarray) else read_label_png(source)).astype(np.int32, copy=False)
 
     def index_map(self, name: str) -> np.ndarray:
-        """(H, W) int64: for each pixel the position of its mask among the image's rows, or -1 where there is none;
+        """(H, W) int32: for each pixel the position of its mask among the image's rows, or -1 where there is none;
         errors are those of `object_map`."""
         objects = self.object_map(name)
         ids = self.table["mask_id"].to_numpy()[self.rows(name)]
-        lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int64)
+        lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int32)
         lookup[ids] = np.arange(len(ids))
         return lookup[objects]
+
+    def labels_of(self, name: str) -> np.ndarray:
+        """(n + 1,) uint8 labels of the image's masks in order and, last, of pixels that no mask covers: what
+        `index_map` is looked up in.
+
+        Raises:
+            ValueError: no such image.
+        """
+        return np.append(self.table["label"].to_numpy()[self.rows(name)], np.uint8(self.uncovered))
 
     def label_map(self, name: str, index_map: np.ndarray | None = None) -> np.ndarray:
         """(H, W) uint8 labels: each pixel carries its mask's label, uncovered pixels carry `uncovered`; errors are
@@ -227,9 +236,8 @@ class MaskSet:
             name: the image.
             index_map: (H, W) of `index_map`, so that the object map is not read again.
         """
-        labels = self.table["label"].to_numpy()[self.rows(name)]
         index = self.index_map(name) if index_map is None else index_map
-        return np.append(labels, np.uint8(self.uncovered))[index]  # index -1 takes the appended label
+        return self.labels_of(name)[index]  # index -1 takes the last
 
     # ---------------------------------------------------------------------------------------------- changing
     def relabel(
