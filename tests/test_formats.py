@@ -230,7 +230,9 @@ def test_yolo_with_a_list_of_classes_beside_the_labels(tmp_path: Path) -> None:
         (b"0 0 0 1 0 1 nan", "finite numbers, found nan"),
         (b"0 0 0 1 0 1 x", "could not convert"),
         (b"0 0 0 1 0 1", "pairs"),
-        (b"0 10 10 500 10 500 500", "found pixels"),
+        (b"0 10 10 500 10 500 500", "found 10: are these pixels"),
+        (b"0 1 1 9 1 9 7", "found 9: are these pixels"),
+        (b"0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.5 0.5 2", "key points of a pose"),
         (b"\xff", "bytes that are none"),
     ],
 )
