@@ -312,7 +312,7 @@ def test_an_export_in_voc_has_every_colour_in_its_list_and_comes_back(tmp_path: 
     objects[:8], objects[8:16], objects[16:24], objects[24:30], objects[30:35] = 1, 2, 300, 4, 5
     masks = MaskSet.from_maps(classes, ["a"], {"a": objects}, {"a": {1: 0, 2: 1, 300: 2, 4: 3, 5: 4}})
     out = tmp_path / "voc"
-    notes = export_voc(masks, out)
+    notes = export_voc(masks, out, masks.label_map)
     assert notes[0].startswith("class 'traffic light: red' is called 'traffic light- red'") and len(notes) == 2
     lines = [line.split(":") for line in (out / "labelmap.txt").read_text().splitlines()[1:]]
     assert all(len(line) == 4 for line in lines) and lines[-1][0] == "void"
@@ -523,7 +523,7 @@ def test_every_format_comes_back_as_it_was_written(format: str, tmp_path: Path) 
         "hugging-face": lambda: write_hugging_face(masks, out, split, masks.label_map),
         "cityscapes": lambda: write_cityscapes(masks, out, masks.label_map),
         "coco": lambda: export_coco(masks, out),
-        "voc": lambda: export_voc(masks, out),
+        "voc": lambda: export_voc(masks, out, masks.label_map),
     }[format]()
     source = tmp_path / "source"
     if out.is_file():

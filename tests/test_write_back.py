@@ -616,7 +616,7 @@ def test_coco(answered: Run, tmp_path: Path) -> None:
 def test_files_of_a_person_are_never_replaced(export: Any, out: str, there: str, answered: Run, tmp_path: Path) -> None:
     write_text(tmp_path / there, "mine")
     with pytest.raises(FileExistsError, match=f"{out}: is there already, expected a new"):
-        export(answered.masks(), tmp_path / out)
+        export(masks := answered.masks(), tmp_path / out, *([] if export is export_coco else [masks.label_map]))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / there]
     assert (tmp_path / there).read_text() == "mine"
 
@@ -642,7 +642,7 @@ def test_what_nobody_was_asked_about_is_exported_as_it_came(format: str, folder:
 
 def test_voc(answered: Run, tmp_path: Path) -> None:
     masks = answered.masks()
-    export_voc(masks, tmp_path)
+    export_voc(masks, tmp_path, masks.label_map)
     assert (tmp_path / "ImageSets" / "Segmentation" / "train.txt").read_text().split() == list(masks.names)
     assert (tmp_path / "labelmap.txt").read_text().splitlines()[1] == "grass:30,160,30::"
     for name in masks.names:
