@@ -22,6 +22,7 @@ from a2lc.machine import require, show_bars, surroundings
 from a2lc.masks import MaskSet
 from a2lc.runs import SHARED, STAGES, RoundFolder, Run, place_of
 from a2lc.runs.decisions import labels_after
+from a2lc.runs.pictures import check_pictures
 from a2lc.runs.stage_folder import AUDITED
 from a2lc.segmenter import Segmenter, ignoring_void
 from a2lc.segmenter.build import check_network
@@ -92,6 +93,7 @@ def run(
     new_model = model_factory(config, dataset, device, segmenter, Path(runs_dir) / SHARED)
     masks, shared = initial_masks(config, dataset, Path(runs_dir), progress)
     model = new_model()
+    check_pictures(place_of(config, runs_dir, lambda: shared.name), config, dataset.train, progress)
     result = Run.create(config, runs_dir, run_provenance(dataset, masks, shared, model))
     if result.finished or result.waits_for == "approval":
         result.folder(config.rounds).clean()

@@ -145,7 +145,7 @@ def check_datumaro_reads_our_voc(folder: Path) -> None:
     maps[:9], maps[9:20], maps[20:30] = 1, 2, 300
     classes = load_dataset("folder", folder / "data").classes
     masks = MaskSet.from_maps(classes, ["a"], {"a": maps}, {"a": {1: 0, 2: 1, 300: 2}})
-    export_voc(masks, folder / "voc")
+    export_voc(masks, folder / "voc", masks.label_map)
     dataset = dm.Dataset.import_from(str(folder / "voc"), "voc_segmentation")
     names = [label.name for label in dataset.categories()[dm.AnnotationType.label]]
     (item,) = dataset

@@ -573,11 +573,21 @@ def test_pictures_in_folders_of_runs_and_changes_are_told(tmp_path: Path) -> Non
         for name in ("a", "night/b"):
             (tmp_path / kind / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / kind / f"{name}.png")
-        (tmp_path / kind / "night" / "provenance.json").write_text("{}")
     (tmp_path / "classes.txt").write_text("road\ncar\n")
-    with pytest.warns(UserWarning) as told:
-        assert load_dataset("folder", tmp_path).train.names == ("a",)
-    assert len(told) == 2 and all(str(one.message).endswith("changes.csv): night/") for one in told)
+    made = (("provenance.json", "config.json"), ("masks.json", "masks.parquet"), ("changes.csv", "about.json"))
+    for said in ("", "images: 'images/{name}.png'\nlabels: 'labels/{name}.png'"):
+        (tmp_path / "dataset.yaml").write_text(said)
+        for files in made:
+            for number, file in enumerate(files):
+                for kind in ("images", "labels"):
+                    (tmp_path / kind / "night" / file).write_text("{}")
+                with pytest.warns(UserWarning) as told:
+                    names = load_dataset("folder", tmp_path).train.names
+                assert names == (("a",) if number else ("a", "night/b")), "one of them alone may be anybody's"
+                assert len(told) == 2 and all(str(one.message).endswith("night/") == bool(number) for one in told)
+            for file in files:
+                for kind in ("images", "labels"):
+                    (tmp_path / kind / "night" / file).unlink()
 
 
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:

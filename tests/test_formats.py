@@ -230,7 +230,9 @@ def test_yolo_with_a_list_of_classes_beside_the_labels(tmp_path: Path) -> None:
         (b"0 0 0 1 0 1 nan", "finite numbers, found nan"),
         (b"0 0 0 1 0 1 x", "could not convert"),
         (b"0 0 0 1 0 1", "pairs"),
-        (b"0 10 10 500 10 500 500", "found pixels"),
+        (b"0 10 10 500 10 500 500", "found 10: are these pixels"),
+        (b"0 1 1 9 1 9 7", "found 9: are these pixels"),
+        (b"0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.5 0.5 2", "key points of a pose"),
         (b"\xff", "bytes that are none"),
     ],
 )
@@ -310,7 +312,7 @@ def test_an_export_in_voc_has_every_colour_in_its_list_and_comes_back(tmp_path: 
     objects[:8], objects[8:16], objects[16:24], objects[24:30], objects[30:35] = 1, 2, 300, 4, 5
     masks = MaskSet.from_maps(classes, ["a"], {"a": objects}, {"a": {1: 0, 2: 1, 300: 2, 4: 3, 5: 4}})
     out = tmp_path / "voc"
-    notes = export_voc(masks, out)
+    notes = export_voc(masks, out, masks.label_map)
     assert notes[0].startswith("class 'traffic light: red' is called 'traffic light- red'") and len(notes) == 2
     lines = [line.split(":") for line in (out / "labelmap.txt").read_text().splitlines()[1:]]
     assert all(len(line) == 4 for line in lines) and lines[-1][0] == "void"
@@ -521,7 +523,7 @@ def test_every_format_comes_back_as_it_was_written(format: str, tmp_path: Path) 
         "hugging-face": lambda: write_hugging_face(masks, out, split, masks.label_map),
         "cityscapes": lambda: write_cityscapes(masks, out, masks.label_map),
         "coco": lambda: export_coco(masks, out),
-        "voc": lambda: export_voc(masks, out),
+        "voc": lambda: export_voc(masks, out, masks.label_map),
     }[format]()
     source = tmp_path / "source"
     if out.is_file():

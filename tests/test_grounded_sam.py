@@ -146,7 +146,7 @@ def test_the_released_layout_goes_round(many: tuple[Path, MaskSet], tmp_path: Pa
     read = MaskSet.from_folders(out / "obj_jpg", out / "mask_jpg", CLASSES)
     for column in ("image", "mask_id", "area", "label"):
         assert read.table[column].tolist() == masks.table[column].tolist()
-    export_png(read, tmp_path)
+    export_png(read, tmp_path, read.label_map)
     for folder in ("obj_jpg", "mask_jpg"):
         assert files_of(tmp_path / folder) == files_of(out / folder)
 

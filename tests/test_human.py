@@ -32,7 +32,7 @@ from a2lc.datasets.base import RESERVED, bit_palette
 from a2lc.files import AppendLog
 from a2lc.human import WORDS, Queue, next_round
 from a2lc.human.boxes import boxes_of
-from a2lc.human.checked_csv import csv_text, read_checked
+from a2lc.human.checked_csv import check_rows, csv_text, read_rows
 from a2lc.human.cli import app
 from a2lc.human.going_on import state_of, what_came_of
 from a2lc.human.mask_pictures import MaskPictures
@@ -535,7 +535,7 @@ def test_no_cell_is_computed_and_every_name_comes_back(name: str, tmp_path: Path
     path.write_text(csv_text(table), encoding="utf-8")
     ((cell, number),) = pd.read_csv(path, dtype=str).to_numpy()
     assert cell[0] not in "=+-@\t\r" and number == "-1"
-    assert read_checked(path, ("image", "n"), lambda row: row) == [{"image": name, "n": "-1"}]
+    assert check_rows(path, read_rows(path, ("image", "n")), lambda row: row) == [{"image": name, "n": "-1"}]
     assert path.read_bytes().startswith(b"\xef\xbb\xbf") is not name.isascii(), "Excel reads nothing else as UTF-8"
 
 
@@ -575,13 +575,14 @@ def test_answers_in_a_csv_that_were_not_read_are_not_overwritten(run: Run, tmp_p
 def test_names_of_images_may_have_spaces_and_damaged_tables_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "q.csv"
     path.write_text('image,answer\n" a ", car \n')
-    assert read_checked(path, ("image", "answer"), lambda row: row) == [{"image": " a ", "answer": "car"}]
+    found = check_rows(path, read_rows(path, ("image", "answer")), lambda row: row)
+    assert found == [{"image": " a ", "answer": "car"}]
     path.write_text("image,answer,answer\na,car,\n")
     with pytest.raises(ValueError, match="expected each column once, found answer more than once"):
-        read_checked(path, ("image", "answer"), lambda row: row)
+        check_rows(path, read_rows(path, ("image", "answer")), lambda row: row)
     path.write_text('image,answer\na,"car\n' + 50_000 * "b,bus\n")
     with pytest.raises(ValueError, match=r"q\.csv: damaged after line .*; is a quote not closed\?"):
-        read_checked(path, ("image", "answer"), lambda row: row)
+        check_rows(path, read_rows(path, ("image", "answer")), lambda row: row)
 
 
 def test_a_csv_has_pictures_beside_it(run: Run, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def test_a_whole_run_from_reading_to_write_back(void: int, tmp_path: Path) -> No
     assert apply_changes(tmp_path / "changes", root) == changes["image"].nunique()
     revert_changes(tmp_path / "changes", root)
     assert {path.name: path.read_bytes() for path in (root / "labels").iterdir()} == before
-    export_voc(run.masks(), tmp_path / "voc")
+    export_voc(run.masks(), tmp_path / "voc", run.masks().label_map)
     assert 255 in read_label_png(tmp_path / "voc" / "SegmentationClass" / "a.png")
     data = load_dataset("folder", root)
     export_folder(run.masks(), data.train, tmp_path / "exported")

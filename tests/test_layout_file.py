@@ -171,7 +171,8 @@ def test_patterns_lists_and_one_folder(said: str, image: str, label: str, name: 
     save(tmp_path / image, COLOURS[places()], format="PNG")
     save(tmp_path / label, places() % 2)
     save(tmp_path / "runs" / "shared" / "object_maps" / "z.png", places())
-    write_text(tmp_path / "runs" / "shared" / "masks.json", "{}")
+    for made in ("masks.json", "masks.parquet"):
+        write_text(tmp_path / "runs" / "shared" / made, "{}")
     train = load_dataset("folder", tmp_path).train
     found = train.pseudo_labels(name)
     assert train.names == (name,) and found is not None and (found == places() % 2).all()

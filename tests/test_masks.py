@@ -71,7 +71,7 @@ def test_save_load_and_state(tmp_path: Path) -> None:
 
 def test_export_and_import_of_the_released_layout(tmp_path: Path) -> None:
     masks = example()
-    export_png(masks, tmp_path)
+    export_png(masks, tmp_path, masks.label_map)
     again = MaskSet.from_folders(tmp_path / "obj_jpg", tmp_path / "mask_jpg", classes=CLASSES)
     assert again.table.equals(masks.table)
     for name in masks.names:

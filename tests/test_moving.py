@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from small_runs import files_of
 from typer.testing import CliRunner
 
 import a2lc
@@ -233,3 +234,27 @@ def test_one_vanished_image_takes_no_other_picture_away(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "data")
     with pytest.warns(UserWarning, match="No images and no ground truth: .*--root DIR"):
         assert write_queue(Queue(run), tmp_path / "q.csv", pictures=True) is None
+
+
+def test_other_pictures_are_refused_before_anything_is_saved(tmp_path: Path) -> None:
+    """Of the same names, sizes and labels."""
+    runs, other = tmp_path / "runs", own_data(tmp_path / "other")
+    run = begun(own_data(tmp_path / "data"), runs)
+    Queue(run).answer("car", 0)
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(other / "images" / "b.png")
+    before, told = files_of(runs), "other: these are other data: 1 of the 2 pictures are not those .* 'b' for one"
+    with pytest.raises(ValueError, match=told):
+        move_dataset(run, other)
+    for words in (("next", "--enough"), ("queue", "--export", tmp_path / "q.csv"), ("write-back", tmp_path / "out")):
+        command, *more = map(str, words)
+        refused = CliRunner().invoke(app, [command, str(run.path), *more, "--root", str(other)])
+        assert re.search(told, str(refused.exception)), command
+    (tmp_path / "data").rename(tmp_path / "moved")
+    (tmp_path / "p.yaml").write_text("instant: {features: colour}\n")
+    options = ["--budget", "3", "--rounds", "1", "--params", str(tmp_path / "p.yaml"), "--runs-dir", str(runs)]
+    refused = CliRunner().invoke(app, ["correct", str(other), *options])
+    assert re.search(told, str(refused.exception)) and not refused.stdout, "before it is looked at"
+    with pytest.raises(ValueError, match=told):
+        begun(other, runs)
+    assert files_of(runs) == before and not (tmp_path / "q.csv").exists() and not (tmp_path / "out").exists()
+    assert begun(tmp_path / "moved", runs).path == run.path == move_dataset(run, tmp_path / "moved").path

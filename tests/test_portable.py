@@ -80,7 +80,7 @@ from a2lc.paper.tables import reference_results, rounds_table, save_table
 from a2lc.widgets.front_end import script, style
 quick = {"rounds": 1, "budget": 60, "segmenter": {"iterations": 2}, "correction": {"epochs": 2}}
 run = a2lc.run(a2lc.Experiment(**quick), "runs", device="cpu", progress=False)
-export_voc(run.masks(), "voc")
+export_voc(run.masks(), "voc", run.masks().label_map)
 export_coco(run.masks(), "coco.json")
 save_table(rounds_table([run]), "table", "tables", "A²LC")
 waiting = a2lc.run(a2lc.Experiment(annotator="human", **quick), "runs", device="cpu", progress=False)

@@ -20,14 +20,14 @@ from a2lc.files.label_file import Colour
 
 WITH_VOID = ("classes", "ignore_index")  # fields of a classes.json that says what void is
 RGB = r"(?P<r>\d+)%s(?P<g>\d+)%s(?P<b>\d+)"
-FORMS = tuple(
-    re.compile(form)
-    for form in (
-        rf"(?P<name>.+?)\s*:\s*(?:{RGB % (',', ',')})?\s*:[^:]*:[^:]*",  # CVAT and Datumaro: name:r,g,b:parts:actions
-        rf"(?P<name>.+?)\s*,\s*{RGB % (', *', ', *')}",
-        rf"{RGB % (' +', ' +')} +(?P<name>\D.*)",
-        r"(?P<id>\d+)[ :,]+(?P<name>.+?)",
-    )
+LABELMAP_LINE = re.compile(rf"(?P<name>.+?)\s*:\s*(?:{RGB % (' *, *', ' *, *')}\s*(?::[^:]*){{0,2}}|:[^:]*:[^:]*)")
+"""Of a labelmap.txt, as CVAT and Datumaro have it: name:r,g,b:parts:actions; the name may hold colons, and a colour,
+or parts and actions, may be missing."""
+FORMS = (
+    LABELMAP_LINE,
+    re.compile(rf"(?P<name>.+?)\s*,\s*{RGB % (', *', ', *')}"),
+    re.compile(rf"{RGB % (' +', ' +')} +(?P<name>\D.*)"),
+    re.compile(r"(?P<id>\d+)[ :,]+(?P<name>.+?)"),
 )
 """Of a list's lines; all of them have to be of one."""
 HEADING = {"name", "names", "class", "classes", "label", "labels", "category"}  # one of these, and of those

@@ -18,7 +18,8 @@ from a2lc.datasets.listing import (
 
 LISTS = (DATASET, "classes.txt", "classes.json", "train.txt", "val.txt")
 KINDS = {"images": IMAGE_SUFFIXES, "labels": LABEL_SUFFIXES, "ground_truth": LABEL_SUFFIXES}
-MADE = ("provenance.json", "masks.json", "changes.csv")  # in folders of runs, and of changes, which hold pictures, too
+MADE = (("provenance.json", "config.json"), ("masks.json", "masks.parquet"), ("changes.csv", "about.json"))
+"""Files that are together in folders of runs, of their masks, and of changes, which hold pictures, too."""
 Named = list[tuple[str, str]]
 """Image names and files."""
 
@@ -65,7 +66,7 @@ def own_files(root: Path, layout: Layout) -> OwnFiles:
         # the longest pattern wins: in one folder, {name}_mask.png is no image of {name}.png
         files, made = _below(root, base, kinds, layout)
         if made and base:
-            notes.append(f"{root / base}: left out, as runs or changes lie there ({', '.join(MADE)}): {some_of(made)}")
+            notes.append(f"{root / base}: left out, as runs or changes lie there: {some_of(made)}")
         for file in files:
             at, path = f"{base}{file}", PurePosixPath(file)
             fitting = [kind for kind, (_, form) in forms.items() if form.fullmatch(at) and _may_be(path, kind)]
@@ -109,8 +110,8 @@ def _below(root: Path, base: str, kinds: list[str], layout: Layout) -> tuple[lis
             )
         return [], []
     files = files_below(root / base)
-    folders = (file.rpartition("/")[0] for file in files if PurePosixPath(file).name in MADE)
-    made = list(dict.fromkeys(f"{folder}/" for folder in folders if folder))
+    there, folders = set(files), sorted({str(PurePosixPath(file).parent) for file in files})
+    made = [f"{folder}/" for folder in folders if any({f"{folder}/{name}" for name in both} <= there for both in MADE)]
     return [file for file in files if not file.startswith(tuple(made))], made
 
 

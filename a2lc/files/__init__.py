@@ -2,7 +2,16 @@
 sentences that say what is wrong."""
 
 from a2lc.files.append_log import AppendLog, Record, timestamp
-from a2lc.files.images import FORMATS, decoded, file_bytes, read_image, write_label_png
+from a2lc.files.images import (
+    FORMATS,
+    UPRIGHT,
+    decoded,
+    file_bytes,
+    orientation_of,
+    read_image,
+    stored_size,
+    write_label_png,
+)
 from a2lc.files.io import (
     atomic,
     atomic_folder,
@@ -29,6 +38,7 @@ from a2lc.files.wording import check_whole, differences, is_whole, nearest, one_
 
 __all__ = [
     "FORMATS",
+    "UPRIGHT",
     "AppendLog",
     "LabelFile",
     "Record",
@@ -51,6 +61,7 @@ __all__ = [
     "missing",
     "nearest",
     "one_line",
+    "orientation_of",
     "read_arrays",
     "read_image",
     "read_json",
@@ -59,6 +70,7 @@ __all__ = [
     "read_yaml",
     "remove_leftovers",
     "remove_leftovers_of",
+    "stored_size",
     "timestamp",
     "write_arrays",
     "write_json",

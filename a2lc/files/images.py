@@ -13,6 +13,8 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from a2lc.files.io import atomic, damaged
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
+ORIENTATION, UPRIGHT = 0x0112, 1  # the EXIF tag; its value where an image is shown as it is stored
+TURNED = "expected labels that are shown as they are stored, found the orientation {} (EXIF): save them without one"
 
 
 def read_image(path: str | os.PathLike[str], upright: bool = True, window: tuple[int, int] | None = None) -> np.ndarray:
@@ -25,8 +27,8 @@ def read_image(path: str | os.PathLike[str], upright: bool = True, window: tuple
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file is truncated or no image, or has 32 bits per channel, or 16 of colours where there is a
-            window; the message names it.
+        ValueError: the file is truncated or no image, has 32 bits per channel, or 16 of colours where there is a
+            window, or is a TIFF that says how it is to be turned and shall not be; the message names it.
     """
     return np.asarray(decoded(file_bytes(path), path, _Shown(upright, window)), dtype=np.uint8)
 
@@ -72,10 +74,12 @@ def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Ima
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            deep = _has_deep_colours(image, data)
+            deep, turns = _has_deep_colours(image, data), image.format == "TIFF" and orientation_of(image) != UPRIGHT
             image.load()
             if shown is None:
                 return image
+            if turns and not shown.upright:  # Pillow has turned it
+                raise ValueError("orientation: expected a TIFF without one where images are shown as stored")
             if deep and shown.window is not None:
                 raise ValueError("window: expected grey values of 16 bits, found colours of 16 bits")
             return _as_rgb(ImageOps.exif_transpose(image) if shown.upright else image, shown.window)
@@ -83,6 +87,18 @@ def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Ima
         raise damaged(str(name), f"damaged or truncated image (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
         raise damaged(str(name), f"damaged or truncated image ({error})") from error
+
+
+def orientation_of(image: Image.Image) -> int:
+    """How a picture that is not loaded yet is to be turned, 1..8 as EXIF has it."""
+    found = image.getexif().get(ORIENTATION, UPRIGHT)
+    return found if isinstance(found, int) and 1 <= found <= 8 else UPRIGHT
+
+
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of a picture as it is stored, before it is loaded: Pillow turns TIFFs, and only these."""
+    turned = image.format == "TIFF" and orientation_of(image) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _has_deep_colours(image: Image.Image, data: bytes) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.files import bmp, png, tiff
-from a2lc.files.images import decoded, file_bytes
+from a2lc.files.images import TURNED, UPRIGHT, decoded, file_bytes, orientation_of
 
 GREY, COLOURED = ("1", "L", "I", "I;16", "I;16B", "I;16N", "LA"), ("RGB", "RGBA")
 Colour = tuple[int, int, int]
@@ -47,8 +47,8 @@ class LabelFile:
         name: what errors call it.
 
     Raises:
-        ValueError: damaged; a lossy format, several pictures, or pixels that are neither ids nor colours of 8 bits per
-            channel. The message begins with `name`.
+        ValueError: damaged; a lossy format, several pictures, an orientation (EXIF), or pixels that are neither ids nor
+            colours of 8 bits per channel. The message begins with `name`.
     """
 
     data: bytes
@@ -73,6 +73,8 @@ class LabelFile:
             tiff.check_tiff(self.data)
         elif (pictures := getattr(image, "n_frames", 1)) != 1:
             raise ValueError(f"expected one picture, found {pictures} in one file: save labels as PNG")
+        elif (turn := orientation_of(image)) != UPRIGHT:
+            raise ValueError(TURNED.format(turn))
         if kind == "PNG" and self.data[24] == 16 and self.data[25] != 0:
             raise ValueError("expected 8 bits per channel of a colour picture, found 16: save labels as PNG of 8 bits")
         if mode not in (*GREY, *COLOURED, "P"):

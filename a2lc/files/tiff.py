@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from a2lc.files.images import ORIENTATION, TURNED, UPRIGHT
 from a2lc.files.png import packed_rows
 
 LOSSLESS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
@@ -28,7 +29,8 @@ def check_tiff(data: bytes) -> None:
     """Whether this is a TIFF of a kind whose pixels are read and replaced exactly.
 
     Raises:
-        ValueError: several pages, floating point, lossy compression, or channels of more than 8 bits or in planes.
+        ValueError: several pages, floating point, lossy compression, channels of more than 8 bits or in planes, or an
+            orientation.
     """
     with _opened(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
@@ -43,6 +45,8 @@ def check_tiff(data: bytes) -> None:
             )
         if page.samplesperpixel > 1 and (page.bitspersample != 8 or page.planarconfig != 1):
             raise ValueError("expected channels of 8 bits each, side by side, in the TIFF; save it so")
+        if (turn := page.tags.valueof(ORIENTATION, UPRIGHT)) != UPRIGHT:
+            raise ValueError(TURNED.format(turn))
         if page.sampleformat not in (1, 2):
             raise ValueError("expected whole numbers in the TIFF, found floating point: save labels as PNG")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from a2lc.human.cli import Round
-from a2lc.human.run_cli import RunFolder, RunsDir, open_run
+from a2lc.human.run_cli import Root, RunFolder, RunsDir, open_run
 
 if TYPE_CHECKING:
     from a2lc.human.exports import Labels
@@ -52,6 +52,7 @@ def export(
     run_folder: RunFolder,
     out: Annotated[Path, typer.Argument(help="A new folder; of coco and label-studio a new JSON file.")],
     round: Round = None,
+    root: Root = None,
     format: Annotated[Format, typer.Option(help="png: mask_jpg/ and obj_jpg/; others: docs/formats.md.")] = Format.png,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
@@ -63,7 +64,7 @@ def export(
     from a2lc.formats import export_source, imported_format
     from a2lc.human.exports import export_coco, export_png, export_voc, labels_of_run
 
-    run = open_run(run_folder, runs_dir)
+    run = open_run(run_folder, runs_dir, root)
     masks = run.masks(round)
     labels = labels_of_run(run, masks)
     if run.config.root is not None and imported_format(run.config.root) == format.value:
@@ -103,12 +104,17 @@ def _written(format: Format, run: Run, masks: MaskSet, labels: Labels, out: Path
 
 
 def file_names(run: Run) -> dict[str, str]:
-    """The names of the image files, where the data are one's own."""
+    """The image files by name, where the data are one's own: their paths from the folder of images."""
     from a2lc.config import OWN_DATA
-    from a2lc.datasets.layout import read_layout
+    from a2lc.datasets.layout import NAME, read_layout
     from a2lc.datasets.own_files import own_files
+    from a2lc.human.moving import check_not_moved
 
     root = run.config.root
-    if run.config.dataset != OWN_DATA or root is None or not root.is_dir():
+    if run.config.dataset != OWN_DATA or root is None:
         return {}
-    return {name: f"{name}{path.suffix}" for name, path in own_files(root, read_layout(root)).images.items()}
+    check_not_moved(run)
+    layout = read_layout(root)
+    place = "" if layout.pairs is not None else layout.images
+    above = root / (place.partition(NAME)[0].rpartition("/")[0] if NAME in place else place)
+    return {name: path.relative_to(above).as_posix() for name, path in own_files(root, layout).images.items()}

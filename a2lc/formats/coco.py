@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from a2lc.files import below, decoded
+from a2lc.files import LabelFile, below
 from a2lc.formats.json_text import parsed
 from a2lc.formats.rasters import check_size
 from a2lc.formats.shapes import coco_polygons, run_lengths_as_mask
@@ -37,19 +37,24 @@ def read_instances(file: Path, root: Path) -> Source:
         FileNotFoundError: no image is there.
     """
     content = parsed(file.read_bytes(), file)
-    of_category = _categories(content, file)
+    of_category, ids = _categories(content, file), _image_ids(content, file)
     of_image: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+    seen: set[Any] = set()
+    repeated = 0
     for position, annotation in enumerate(content["annotations"]):
         if not isinstance(annotation, dict) or not {"image_id", "category_id"} <= annotation.keys():
             raise ValueError(f"{file}: annotations[{position}]: expected image_id and category_id, found none")
         if _key(annotation["category_id"]) not in of_category:
             found = f"found {annotation['category_id']!r}"
             raise ValueError(f"{file}: annotations[{position}]: expected the id of a category, {found}")
+        _is_crowd(annotation, f"{file}: annotations[{position}]")
+        if annotation.get("id") is not None:
+            repeated += _key(annotation["id"]) in seen
+            seen.add(_key(annotation["id"]))
         of_image[_key(annotation["image_id"])].append((position, annotation))
-    notes: list[str] = []
-    ids = _image_ids(content, file)
-    if stray := sum(len(found) for image_id, found in of_image.items() if image_id not in ids):
-        notes.append(f"{stray} annotations are of images that the file does not list, and stay as they are")
+    notes = _of_others({image_id: len(found) for image_id, found in of_image.items()}, ids, file)
+    if repeated:
+        notes.append(f"{repeated} annotations have the id of another: each is an object here, not so for pycocotools")
 
     def picture(entry: dict[str, Any], path: Path) -> Picture:
         found = of_image.get(_key(entry.get("id")), [])
@@ -61,7 +66,7 @@ def read_instances(file: Path, root: Path) -> Source:
                 except ValueError as error:
                     raise ValueError(f"annotations[{position}].segmentation: {error}") from error
                 label = of_category[_key(annotation["category_id"])]
-                yield Found(position, label, mask, bool(annotation.get("iscrowd")))
+                yield Found(position, label, mask, _is_crowd(annotation, f"annotations[{position}]"))
 
         return Picture(entry["file_name"], path, objects, _size_of(entry))
 
@@ -82,14 +87,19 @@ def read_panoptic(file: Path, root: Path) -> Source:
     Arguments and errors are those of `read_instances`.
     """
     content = parsed(file.read_bytes(), file)
-    _image_ids(content, file)
-    of_category, notes = _categories(content, file), list[str]()
-    of_image = {}
+    of_category, listed = _categories(content, file), _image_ids(content, file)
+    of_image: dict[Any, int] = {}
     files = {file.name: file}
     for position, annotation in enumerate(content["annotations"]):
+        where = f"{file}: annotations[{position}]"
         if not isinstance(annotation, dict) or not isinstance(annotation.get("segments_info"), list):
-            raise ValueError(f"{file}: annotations[{position}]: expected segments_info, found none")
-        of_image[_key(annotation.get("image_id"))] = position
+            raise ValueError(f"{where}: expected segments_info, found none")
+        _check_segments(annotation["segments_info"], of_category, where)
+        if (image_id := _key(annotation.get("image_id"))) in of_image:
+            both = f"found image_id {image_id!r} in annotations[{of_image[image_id]}], too"
+            raise ValueError(f"{where}: expected the segments of an image in one place, {both}")
+        of_image[image_id] = position
+    notes = _of_others(dict.fromkeys(of_image, 1), listed, file)
     maps = Files(root, (".png",))
 
     def picture(entry: dict[str, Any], path: Path) -> Picture:
@@ -106,12 +116,13 @@ def read_panoptic(file: Path, root: Path) -> Source:
         def objects(height: int, width: int) -> Iterator[Found]:
             ids = segment_ids(png)
             check_size(ids, height, width, png)
+            told = {segment["id"] for segment in annotation["segments_info"]}
+            if stray := sorted(set(np.unique(ids).tolist()) - told - {0}):
+                what = f"expected the segments of annotations[{position}] and 0 for none"
+                raise ValueError(f"{png}: {what}, found {stray[0]} ({len(stray)} such)")
             for number, segment in enumerate(annotation["segments_info"]):
-                where = f"annotations[{position}].segments_info[{number}]"
-                if not isinstance(segment, dict) or _key(segment.get("category_id")) not in of_category:
-                    raise ValueError(f"{where}: expected the id of a category, found {str(segment)[:60]}")
-                label = of_category[_key(segment["category_id"])]
-                yield Found([position, number], label, ids == segment.get("id"), bool(segment.get("iscrowd")))
+                label, crowd = of_category[_key(segment["category_id"])], _is_crowd(segment, "")
+                yield Found([position, number], label, ids == segment["id"], crowd)
 
         return Picture(entry["file_name"], path, objects, _size_of(entry))
 
@@ -130,13 +141,13 @@ def segment_ids(png: Path) -> np.ndarray:
     """(H, W) int32 ids of the segments in a PNG of COCO panoptic.
 
     Raises:
-        ValueError: damaged, or without red, green and blue.
+        ValueError: damaged, lossy, or without red, green and blue of 8 bits each.
     """
-    image = decoded(png.read_bytes(), png)
-    if image.mode not in ("RGB", "RGBA"):
-        raise ValueError(f"{png}: expected red, green and blue, which hold a segment's id, found mode {image.mode}")
-    channels = np.asarray(image)[..., :3].astype(np.int32)
-    return channels @ np.array([1, 256, 65536], np.int32)
+    file = LabelFile(png.read_bytes(), png)
+    if not file.is_coloured:
+        raise ValueError(f"{png}: expected red, green and blue, which hold a segment's id, found grey or a palette")
+    colours = file.colours()
+    return colours >> 16 | colours & 0xFF00 | (colours & 255) << 16
 
 
 # ------------------------------------------------------------------------------------------------ inside
@@ -184,11 +195,45 @@ def _image_ids(content: dict[str, Any], file: Path) -> set[Any]:
     """The ids of all images, each once."""
     found: set[Any] = set()
     for position, entry in enumerate(content["images"]):
-        key = _key(entry.get("id")) if isinstance(entry, dict) else None
-        if key in found:
+        if not isinstance(entry, dict) or entry.get("id") is None:
+            raise ValueError(f"{file}: images[{position}]: expected an id, found {str(entry)[:60]}")
+        if (key := _key(entry["id"])) in found:
             raise ValueError(f"{file}: images[{position}]: expected every id once, found {key!r} twice")
         found.add(key)
     return found
+
+
+def _of_others(annotations: Mapping[Any, int], listed: set[Any], file: Path) -> list[str]:
+    """A note on the annotations of images that are not listed: image id -> how many."""
+    stray = {image_id: count for image_id, count in annotations.items() if image_id not in listed}
+    texts = {str(image_id): image_id for image_id in listed}
+    if alike := [image_id for image_id in stray if str(image_id) in texts]:
+        both = f"found {alike[0]!r} in annotations and {texts[str(alike[0])]!r} in images"
+        raise ValueError(f"{file}: image_id: expected ids of one kind, {both}")
+    if not stray:
+        return []
+    return [f"{sum(stray.values())} annotations are of images that the file does not list, and stay as they are"]
+
+
+def _check_segments(segments: list[Any], of_category: Mapping[Any, int], where: str) -> None:
+    """Whether each has an id of its own, and a category that is listed."""
+    seen: set[int] = set()
+    for number, segment in enumerate(segments):
+        at = f"{where}.segments_info[{number}]"
+        if not isinstance(segment, dict) or _key(segment.get("category_id")) not in of_category:
+            raise ValueError(f"{at}: expected the id of a category, found {str(segment)[:60]}")
+        if type(found := segment.get("id")) is not int or found <= 0 or found in seen:
+            raise ValueError(f"{at}: expected an id of its own, a whole number above 0, found {found!r}")
+        seen.add(found)
+        _is_crowd(segment, at)
+
+
+def _is_crowd(annotation: dict[str, Any], where: str) -> bool:
+    """Whether an annotation is of a crowd; as text, "0" is not."""
+    found = annotation.get("iscrowd", 0)
+    if found is None or (not isinstance(found, (list, dict)) and found in (0, 1, "0", "1")):
+        return found in (1, "1")
+    raise ValueError(f"{where}.iscrowd: expected 0 or 1, found {str(found)[:60]!r}")
 
 
 def _names(categories: list[dict[str, Any]]) -> list[str]:

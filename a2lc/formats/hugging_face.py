@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from a2lc.files import LabelFile, atomic, below, damaged, one_line
+from a2lc.files import atomic, below, damaged, one_line
 from a2lc.formats.json_text import parsed
-from a2lc.formats.rasters import check_size, regions
+from a2lc.formats.rasters import check_size, read_values, regions
 from a2lc.formats.source import Found, Picture, Source, Values, found_pictures
 
 IMAGES = ("image", "pixel_values", "img")
@@ -34,10 +34,11 @@ def read(root: Path) -> Source:
     """A row is an image with its label picture; connected regions of one class are objects.
 
     Args:
-        root: the folder; with id2label.json, ``{"0": "wall", ...}``, the classes have names, else their values.
+        root: the folder; with id2label.json, ``{"0": "wall", ...}``, the classes have names, else their values. 255
+            is void, and so is 0 where the list does not name it.
 
     Raises:
-        ValueError: a damaged file, or one without image and label; the message names it.
+        ValueError: a damaged file, one without image and label, or a value without a name; the message names it.
         FileNotFoundError: there is no image.
     """
     files: dict[str, Path] = {}
@@ -57,12 +58,11 @@ def read(root: Path) -> Source:
             if label_file.is_file():
                 files[kept] = label_file
             rows.append((name, picture_file, None, label_file.read_bytes if label_file.is_file() else None, kept))
-    names = _names(root, [label for *_, label, _ in rows if label is not None])
+    names = _names(root, [(label, kept) for *_, label, kept in rows if label is not None], notes)
     if (root / NAMES).is_file():
         files[NAMES] = root / NAMES
-    else:
-        notes.append(f"no {NAMES}: the classes are called by their values")
-    meaning = Values({value: k for k, value in enumerate(names)}, 255 if 255 not in names else None)
+    void = 0 if (root / NAMES).is_file() and 0 not in names else 255
+    meaning = Values({value: k for k, value in enumerate(names)}, void)
     listed = []
     for name, file, image, label, kept in rows:
         there = label is not None and (image is not None or file.is_file())
@@ -152,23 +152,35 @@ def _listed(path: Path) -> Iterator[tuple[Path, Path]]:
         yield below(path.parent, image), below(path.parent, label)
 
 
-def _names(root: Path, labels: list[Callable[[], bytes]]) -> dict[int, str]:
+def _names(root: Path, labels: list[tuple[Callable[[], bytes], str]], notes: list[str]) -> dict[int, str]:
     """Value -> name of the classes."""
-    if (root / NAMES).is_file():
-        found = parsed((root / NAMES).read_bytes(), root / NAMES)
-        if not (isinstance(found, dict) and all(key.isdecimal() and int(key[:9]) < 256 for key in found)):
-            raise ValueError(f'{root / NAMES}: expected {{"0": "name", ...}} with ids 0..255, found {str(found)[:60]}')
-        return {int(key): str(name) for key, name in found.items() if int(key) != 255}
-    values: set[int] = set()
-    for label in labels:
-        values |= set(np.unique(LabelFile(label(), "label picture").ids()).tolist())
-    return {value: str(value) for value in sorted(values - {255})}
+    path = root / NAMES
+    if not path.is_file():
+        notes.append(f"no {NAMES}: the classes are called by their values")
+        values: set[int] = set()
+        for label, kept in labels:
+            values |= set(np.unique(read_values(label(), kept, False)).tolist())
+        return {value: str(value) for value in sorted(values - {255})}
+    found = parsed(path.read_bytes(), path)
+    if not (isinstance(found, dict) and all(key.isdecimal() and int(key[:9]) < 256 for key in found)):
+        raise ValueError(f'{path}: expected {{"0": "name", ...}} with ids 0..255, found {str(found)[:60]}')
+    if len({int(key) for key in found}) < len(found):
+        raise ValueError(f"{path}: expected every id once, found {', '.join(found)[:60]}")
+    names = {int(key): str(name) for key, name in sorted(found.items(), key=lambda item: int(item[0]))}
+    if 255 in names:
+        notes.append(f"{names.pop(255)!r}, id 255 of {NAMES}, is read as void")
+    if 0 not in names:
+        notes.append(f"{NAMES} has no name for 0, which is read as void")
+    return names
 
 
 def _objects(label: Callable[[], bytes], kept: str, meaning: Values) -> Callable[[int, int], Iterator[Found]]:
     def objects(height: int, width: int) -> Iterator[Found]:
-        values = LabelFile(label(), kept).ids()
+        values = read_values(label(), kept, False)
         check_size(values, height, width, kept)
+        if stray := sorted(set(np.unique(values).tolist()) - {*meaning.classes, 0, 255}):
+            remedy = "give them names, or shift the ids where 0 is none of the classes"
+            raise ValueError(f"{kept}: {NAMES} has no name for {', '.join(map(str, stray[:9]))}: {remedy}")
         yield from regions(meaning.labels(values), None, kept)
 
     return objects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,7 +27,8 @@ def claims(content: Any) -> bool:
 
 
 def read(file: Path, root: Path) -> Source:
-    """Each brush or polygon of a task's first annotation that was not cancelled is an object.
+    """Each brush or polygon of an annotation that was not cancelled is an object; of several annotations of a task, of
+    the first one, or the one that is marked as ground truth.
 
     Args:
         file: the exported JSON.
@@ -39,13 +41,15 @@ def read(file: Path, root: Path) -> Source:
     content = parsed(file.read_bytes(), file)
     images, listed, notes = Files(root), [], list[str]()
     names: dict[str, None] = {}
-    more = others = 0
+    more = others = guessed = 0
     for number, task in enumerate(content):
         given = [a for a in task["annotations"] if isinstance(a, dict) and isinstance(a.get("result"), list)]
         kept = [annotation for annotation in given if not annotation.get("was_cancelled")]
+        kept.sort(key=lambda annotation: annotation.get("ground_truth") is not True)  # it comes first
         more += max(len(kept) - 1, 0)
         place = (number, task["annotations"].index(kept[0])) if kept else (number, 0)
         results = kept[0]["result"] if kept else []
+        guessed += not kept and bool(task.get("predictions"))
         of_task = []
         for position, result in enumerate(results):
             if (label := _label(result)) is None:
@@ -53,10 +57,13 @@ def read(file: Path, root: Path) -> Source:
             else:
                 names[label] = None
                 of_task.append((position, label, result))
-        name, path = _image(images, task["data"])
+        _check_one_image([result for _, _, result in of_task], f"{file}: task {number}")
+        name, path = _image(images, task["data"], f"{file}: task {number}")
         listed.append((name, None if path is None else _picture(name, path, place, of_task, list(names))))
     if more:
         notes.append(f"{more} further annotations of the same images are not read, and stay as they are")
+    if guessed:
+        notes.append(f"{guessed} images have predictions only, which are not read: accept them in Label Studio first")
     if others:
         notes.append(f"{others} results are no brushes or polygons with one label, and stay as they are")
     pictures = found_pictures(listed, file, notes)
@@ -144,21 +151,41 @@ def _label(result: Any) -> str | None:
     return str(labels[0]) if one and ("rle" in value or "points" in value) else None
 
 
-def _image(images: Files, data: dict[str, Any]) -> tuple[str, Path | None]:
-    """The image of a task: of its fields the first whose value ends with the name of a file that is there; a name that
-    Label Studio has put eight digits and a hyphen before is found without them, too."""
+def _check_one_image(results: list[dict[str, Any]], where: str) -> None:
+    """Brushes and polygons of a task have to be of one image, which was not turned while they were drawn."""
+    if len(of := sorted({str(result.get("to_name")) for result in results})) > 1:
+        raise ValueError(f"{where}: expected results of one image, found those of {', '.join(of)} (to_name)")
+    if turned := [result["image_rotation"] for result in results if result.get("image_rotation")]:
+        what = f"expected an image that is not turned, found image_rotation {str(turned[0])[:60]}"
+        raise ValueError(f"{where}: {what}: turn it back in Label Studio, and export again")
+
+
+def _image(images: Files, data: dict[str, Any], where: str) -> tuple[str, Path | None]:
+    """The image of a task: the one whose path, or else name, one of its fields ends with; a name that Label Studio has
+    put eight digits and a hyphen before is found without them, too.
+
+    Raises:
+        ValueError: the fields name several images that are there.
+    """
+    found: dict[Path, str] = {}
     names = []
     for value in data.values():
         if not isinstance(value, str):
             continue
         address = urlparse(value)
         inside = parse_qs(address.query).get("d", [address.path])[0]  # /data/local-files/?d=folder/a.jpg
-        names.append(PurePosixPath(unquote(inside).replace("\\", "/")).name)
-    for name in filter(None, names):
-        for known in (name, name.partition("-")[2]):
-            if known and (path := images.find(known)) is not None:
-                return name, path
-    return next(iter(names), "?"), None
+        parts = [part for part in PurePosixPath(unquote(inside).replace("\\", "/")).parts if part not in ("/", "..")]
+        if not parts:
+            continue
+        names.append(parts[-1])
+        ends = ["/".join(parts[k:]) for k in range(len(parts))]  # the longest first
+        for known in (*ends, re.sub(r"^[0-9a-f]{8}-", "", parts[-1])):
+            if (path := images.find(known)) is not None:
+                found.setdefault(path, parts[-1])
+                break
+    if len(found) > 1:
+        raise ValueError(f"{where}: expected one image, found {' and '.join(str(path) for path in found)} in its data")
+    return next(((name, path) for path, name in found.items()), (next(iter(names), "?"), None))
 
 
 def _picture(name: str, path: Path, place: tuple[int, int], results: list[Any], names: list[str]) -> Picture:

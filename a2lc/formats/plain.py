@@ -16,6 +16,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,23 @@ from tqdm.auto import tqdm
 from a2lc.datasets.base import RESERVED, VOID, Classes, bit_palette
 from a2lc.datasets.layout import DATASET
 from a2lc.datasets.listing import some_of
-from a2lc.files import FORMATS, atomic_folder, below, linked, one_line, write_json, write_label_png, write_text
+from a2lc.files import (
+    FORMATS,
+    atomic_folder,
+    below,
+    linked,
+    one_line,
+    orientation_of,
+    stored_size,
+    write_json,
+    write_label_png,
+    write_text,
+)
 from a2lc.formats.source import INDEX, VOID_ID, Found, Picture, Source
 from a2lc.machine import show_bars
 
 KEPT, OBJECTS = "source", "objects"
 SMALL = 16  # pixels: `a2lc.pseudo_labels.own_labels` asks about no smaller mask
-ORIENTATION = 0x0112  # the EXIF tag
 
 
 def write_plain(source: Source, folder: str | os.PathLike[str], progress: bool = True) -> list[str]:
@@ -56,7 +67,7 @@ def write_plain(source: Source, folder: str | os.PathLike[str], progress: bool =
     classes = _classes(source, notes)
     counts: Counter[str] = Counter()
     hidden: list[str] = []
-    stored = False
+    seen: dict[bool, str] = {}  # of photographs with an orientation: as stored, or as it says
     images: dict[str, Any] = {}
     with atomic_folder(folder) as target:
         pictures = _plain_names(source.pictures)
@@ -65,7 +76,11 @@ def write_plain(source: Source, folder: str | os.PathLike[str], progress: bool =
         ):
             data = None if picture.data is None else picture.data()
             height, width, suffix, as_stored = _size(picture, data)
-            stored |= as_stored
+            if as_stored is not None:
+                seen.setdefault(as_stored, picture.name)
+                if len(seen) > 1:
+                    what = "expected all photographs with an EXIF orientation to be annotated in the same way"
+                    raise ValueError(f"{what}, found {seen[True]} as it is stored and {seen[False]} as it is shown")
             try:
                 found = [thing.cropped() for thing in picture.objects(height, width)]
                 objects, labels, visible = painted(found, height, width)
@@ -96,7 +111,7 @@ def write_plain(source: Source, folder: str | os.PathLike[str], progress: bool =
             ]
         rows = dict(zip(classes.names, classes.palette.tolist(), strict=True))
         write_json(target / "classes.json", {"classes": rows, "ignore_index": VOID_ID})
-        settings: dict[str, Any] = {"orientation": "stored"} if stored else {}
+        settings: dict[str, Any] = {"orientation": "stored"} if True in seen else {}
         if len(classes) == 2:  # of two classes one may not occur, which looks like black and white masks
             settings["ids"] = {**dict(enumerate(classes.names)), VOID_ID: VOID}
         if settings:
@@ -181,23 +196,32 @@ def _plain_names(pictures: Iterable[Picture]) -> dict[str, Picture]:
         names = [name_of(path).lstrip(".") or "_" for path in paths]
         if len({name.lower() for name in names}) == len(names):  # some systems do not tell a from A
             return dict(zip(names, given, strict=True))
-    repeated = next(picture.name for picture in given if sum(other.name == picture.name for other in given) > 1)
-    raise ValueError(f"expected every image once, found {repeated!r} twice")
+    counts = Counter(picture.name for picture in given)
+    if repeated := [name for name, number in counts.items() if number > 1]:
+        raise ValueError(f"expected every image once, found {repeated[0]!r} twice")
+    found: dict[str, Picture] = {}
+    used: set[str] = set()
+    taken = {name.lower() for name in names}
+    for name, picture in zip(names, given, strict=True):
+        if name.lower() in used:  # the first of equal ones keeps its name
+            name = next(new for k in count(2) if (new := f"{name}__{k}").lower() not in taken | used)
+        used.add(name.lower())
+        found[name] = picture
+    return found
 
 
-def _size(picture: Picture, data: bytes | None) -> tuple[int, int, str, bool]:
+def _size(picture: Picture, data: bytes | None) -> tuple[int, int, str, bool | None]:
     """H, W of an image as the source sees it, its suffix, and whether it is seen as stored although it should be
-    turned."""
+    turned; None: this cannot be told, or there is nothing to turn."""
     try:
         with Image.open(picture.file if data is None else io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-            suffix = {"JPEG": ".jpg", "TIFF": ".tif"}.get(str(image.format), f".{image.format}".lower())
+            (height, width), turned = stored_size(image), orientation_of(image) >= 5
+            suffix = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}.get(str(image.format), f".{image.format}".lower())
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{picture.file}: {picture.name}: damaged image, or none ({one_line(error)})") from error
     upright = (width, height) if turned else (height, width)
     if picture.size in (None, upright):
-        return *upright, suffix, False
+        return *upright, suffix, False if turned and width != height else None
     if turned and picture.size == (height, width):
         return height, width, suffix, True
     wanted = f"expected {picture.size}, height and width of its annotations"

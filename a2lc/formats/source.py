@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -148,7 +149,7 @@ class Files:
                     self._by_name.setdefault(name, []).append(Path(folder, name))
 
     def find(self, name: str, near: str = "") -> Path | None:
-        """The file whose path ends with `name`; of several, the one whose folder occurs in `near`.
+        """The file whose path ends with `name`; of several, the one whose folder is a word of `near`.
 
         Raises:
             ValueError: the name leads out of the folder, or there are several such files.
@@ -160,7 +161,8 @@ class Files:
         ]
         if len(found) > 1:
             exact = [path for path in found if path == self.root / name]
-            found = exact or [path for path in found if path.parent.name in near] or found
+            words = {near, *re.split(r"[\W_]+", near)}
+            found = exact or [path for path in found if path.parent.name in words] or found
         if len(found) > 1:
             raise ValueError(f"{self.root}: expected one file {name}, found {found[0]} and {found[1]}")
         return found[0] if found else None

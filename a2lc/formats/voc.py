@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from a2lc.datasets.base import RESERVED, bit_palette
-from a2lc.datasets.listing import LABEL_SUFFIXES, index_files, read_lines
+from a2lc.datasets.base import VOID, bit_palette
+from a2lc.datasets.class_list import LABELMAP_LINE
+from a2lc.datasets.listing import IMAGE_SUFFIXES, LABEL_SUFFIXES, index_files, read_lines
 from a2lc.datasets.voc2012 import NAMES
 from a2lc.files import colour_of
 from a2lc.files.label_file import number_of
 from a2lc.formats.rasters import check_size, read_values, regions
 from a2lc.formats.source import Colour, Files, Found, Picture, Source, Values, found_pictures
 
-CLASSES, OBJECTS, LABELMAP = "SegmentationClass", "SegmentationObject", "labelmap.txt"
+IMAGES, CLASSES, OBJECTS, LABELMAP = "JPEGImages", "SegmentationClass", "SegmentationObject", "labelmap.txt"
 VOID_COLOUR = (224, 224, 192)  # of pixels that are ignored, in VOC's own files
-LINE = re.compile(r"(?P<name>.+?)\s*:\s*(?:(?P<r>\d{1,3}),(?P<g>\d{1,3}),(?P<b>\d{1,3}))?\s*:[^:]*:[^:]*")
-VOID_NAMES = ("void", "ignore", "ignored", "unlabeled", "unlabelled")
+VOID_NAMES = (VOID, "ignore", "ignored", "unlabeled", "unlabelled")
 
 
 def read(root: Path) -> Source:
@@ -35,28 +34,28 @@ def read(root: Path) -> Source:
     """
     notes: list[str] = []
     named, files = _labelmap(root, notes)
-    classes = [name for name in named if name not in RESERVED and name.lower() not in VOID_NAMES]
-    values = {number_of(colour): k for k, name in enumerate(classes) if (colour := named[name])}
-    void = next((colour for name, colour in named.items() if name not in classes), None)
-    if number_of(VOID_COLOUR) not in values and void is None:
-        void = VOID_COLOUR
-    known = {*values, number_of(VOID_COLOUR), *([] if void is None else [number_of(void)])}
-    meaning = Values(values, None if void is None else number_of(void), coloured=True)
+    classes = [name for name in named if name.lower() not in VOID_NAMES]
+    values = {number_of(named[name]): k for k, name in enumerate(classes)}
+    voids = [colour for name, colour in named.items() if name not in classes]
+    notes += [f"{name!r} of {LABELMAP} is read as void" for name in named if name not in (*classes, VOID)]
+    if number_of(VOID_COLOUR) not in values and VOID_COLOUR not in voids:
+        voids.append(VOID_COLOUR)
+    known = {*values, *map(number_of, voids)}
+    meaning = Values(values, number_of(voids[0]) if voids else None, coloured=True)
     images, listed = Files(root), []
+    within = index_files(root / IMAGES) if (root / IMAGES).is_dir() else {}
     instances = index_files(root / OBJECTS, LABEL_SUFFIXES) if (root / OBJECTS).is_dir() else {}
     for name, png in index_files(root / CLASSES, LABEL_SUFFIXES).items():
-        path = next(
-            (p for end in (".jpg", ".jpeg", ".png", ".JPG") if (p := root / "JPEGImages" / f"{name}{end}").is_file()),
-            None,
-        )
-        path = path or images.find(f"images/{name}.jpg") or images.find(f"images/{name}.png")
-        kept = f"{CLASSES}/{png.name}"
+        elsewhere = (images.find(f"images/{name}{suffix}") for suffix in IMAGE_SUFFIXES)
+        path = within.get(name) or next(filter(None, elsewhere), None)
+        kept = png.relative_to(root).as_posix()
         files[kept] = png
         if name in instances:
-            files[f"{OBJECTS}/{png.name}"] = instances[name]
+            files[instances[name].relative_to(root).as_posix()] = instances[name]
         picture = None
         if path is not None:
-            picture = Picture(path.name, path, _objects(png, instances.get(name), meaning, known), labels=kept)
+            objects = _objects(png, instances.get(name), meaning, known)
+            picture = Picture(f"{name}{path.suffix}", path, objects, labels=kept)
         listed.append((name, picture))
     for path in sorted((root / "ImageSets").rglob("*.txt")):
         files[path.relative_to(root).as_posix()] = path
@@ -82,26 +81,29 @@ def _objects(
     return objects
 
 
-def _labelmap(root: Path, notes: list[str]) -> tuple[dict[str, Colour | None], dict[str, Path]]:
+def _labelmap(root: Path, notes: list[str]) -> tuple[dict[str, Colour], dict[str, Path]]:
     """Classes with their colours, and the list's file."""
     path = root / LABELMAP
     if not path.is_file():
         notes.append(f"no {LABELMAP}: the classes are those of VOC 2012")
         return dict(zip(NAMES, _of_voc(len(NAMES)), strict=True)), {}
-    found: dict[str, Colour | None] = {}
+    listed: dict[str, Colour | None] = {}
     for line in read_lines(path, "classes"):
         if line.startswith("#"):
             continue
-        match = LINE.fullmatch(line)
+        match = LABELMAP_LINE.fullmatch(line)
         if match is None:
             raise ValueError(f"{path}: expected lines name:r,g,b:parts:actions, found {line!r}")
-        colour = None if match["r"] is None else (int(match["r"]), int(match["g"]), int(match["b"]))
-        wrong = colour is not None and (max(colour) > 255 or colour in found.values())
-        if wrong or match["name"] in found:
+        colour = None if match["r"] is None else (int(match["r"][:9]), int(match["g"][:9]), int(match["b"][:9]))
+        wrong = colour is not None and (max(colour) > 255 or colour in listed.values())
+        if wrong or match["name"] in listed:
             raise ValueError(f"{path}: expected each name and colour (0..255) once, found {line!r}")
-        found[match["name"]] = colour
-    if not any(found.values()):  # no class has a colour: they are VOC's, in order
-        found = dict(zip(found, _of_voc(len(found)), strict=True))
+        listed[match["name"]] = colour
+    found = {name: colour for name, colour in listed.items() if colour is not None}
+    if not found:  # they are VOC's, in order
+        found = dict(zip(listed, _of_voc(len(listed)), strict=True))
+    if without := [name for name in listed if name not in found]:
+        raise ValueError(f"{path}: expected a colour for every name, or for none, found none for {without[0]!r}")
     return found, {LABELMAP: path}
 
 

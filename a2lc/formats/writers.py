@@ -7,7 +7,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def write_panoptic(masks: MaskSet, out: Path, file_names: Mapping[str, str]) -> 
 
 
 def write_labelme(masks: MaskSet, out: Path, file_names: Mapping[str, str]) -> str:
-    """``<name>.json`` with shapes of type mask, which labelme has since 5.3: to be put beside the images."""
+    """``<image file>.json`` with shapes of type mask, which labelme has since 5.3: to be put beside the images."""
     count = 0
     with atomic_folder(out) as folder:
         for name in masks.names:
@@ -77,14 +77,15 @@ def write_labelme(masks: MaskSet, out: Path, file_names: Mapping[str, str]) -> s
                 shapes.append({**shape, "description": f"mask {mask_id}", "shape_type": "mask", "mask": stored})
             height, width = masks.object_map(name).shape
             content: dict[str, Any] = {"version": "5.4.1", "flags": {}, "shapes": shapes}
-            content |= {"imagePath": _file(name, file_names), "imageData": None}
-            write_text(folder / f"{name}.json", _dumped(content | {"imageHeight": height, "imageWidth": width}))
+            file = PurePosixPath(_file(name, file_names))
+            content |= {"imagePath": file.name, "imageData": None, "imageHeight": height, "imageWidth": width}
+            write_text(folder / file.with_suffix(".json"), _dumped(content))
             count += len(shapes)
     return f"{count} masks of {len(masks.names)} images in {out}"
 
 
 def write_yolo(masks: MaskSet, out: Path, file_names: Mapping[str, str]) -> str:
-    """``labels/<name>.txt`` and ``data.yaml``: the outline of each part of a mask is a line, holes are filled."""
+    """``labels/<image file>.txt`` and ``data.yaml``: the outline of each part of a mask is a line, holes are filled."""
     lines_in_all = several = holes = 0
     with atomic_folder(out) as folder:
         for name in masks.names:
@@ -97,7 +98,8 @@ def write_yolo(masks: MaskSet, out: Path, file_names: Mapping[str, str]) -> str:
                 for k in range(1, numbered.max() + 1):
                     points = (outline(numbered == k) + (left, top)) / (width, height)
                     lines.append(" ".join([str(label), *(f"{share:.6f}" for share in points.ravel())]))
-            write_text(folder / "labels" / f"{name}.txt", "".join(f"{line}\n" for line in lines))
+            file = PurePosixPath(_file(name, file_names)).with_suffix(".txt")
+            write_text(folder / "labels" / file, "".join(f"{line}\n" for line in lines))
             lines_in_all += len(lines)
         names = _dumped(list(masks.classes.names))  # JSON is YAML
         write_text(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames: {names}")
@@ -150,7 +152,7 @@ def write_cityscapes(masks: MaskSet, out: Path, labels: Labels) -> str:
     """``gtFine/train/<city>/<name>_gtFine_labelIds.png``, 0 (unlabeled) for void.
 
     Raises:
-        ValueError: a class is not one of the 19.
+        ValueError: a class is not one of the 19, or two images have the same name in different folders.
     """
     table = np.zeros(256, np.uint8)
     for k, name in enumerate(masks.classes.names):
@@ -158,8 +160,11 @@ def write_cityscapes(masks: MaskSet, out: Path, labels: Labels) -> str:
             raise ValueError(f"cityscapes: expected classes of its 19, found {name!r}")
         table[k] = CLASSES[name][0]
     with atomic_folder(out) as folder:
+        image_of: dict[str, str] = {}
         for name in masks.names:
-            plain = name.removesuffix("_leftImg8bit")
+            plain = PurePosixPath(name).name.removesuffix("_leftImg8bit")
+            if (other := image_of.setdefault(plain, name)) != name:
+                raise ValueError(f"cityscapes: expected each name once, as it has no folders, found {other} and {name}")
             file = folder / "gtFine" / "train" / plain.partition("_")[0] / f"{plain}{LABEL_END}"
             write_label_png(file, table[labels(name)])
     return f"{len(masks.names)} label files in {out / 'gtFine'}"

@@ -9,20 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.datasets.listing import IMAGE_SUFFIXES, read_lines
+from a2lc.datasets.listing import IMAGE_SUFFIXES, read_lines, some_of
 from a2lc.files import read_yaml
 from a2lc.formats.shapes import corners, filled_polygon
 from a2lc.formats.source import Edit, Found, Picture, Source
 
-SPLITS = ("train", "val", "test")
+SLACK = 0.01  # of shares that were rounded, as Ultralytics allows
+LINE_ENDS = rb"(\r\n|\n|\r)"
 
 
 def find(root: Path) -> Path | None:
     """The file with the classes in a folder: a YAML with ``names``, or classes.txt beside labels/*.txt; None: it is no
-    YOLO dataset."""
-    for path in sorted((*root.glob("*.yaml"), *root.glob("*.yml"))):
-        if re.search(r"^names\s*:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE):
-            return path
+    YOLO dataset.
+
+    Raises:
+        ValueError: several YAML files have other names.
+    """
+    paths = sorted((*root.glob("*.yaml"), *root.glob("*.yml")))
+    found = [
+        path
+        for path in paths
+        if re.search(r"^names\s*:", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    ]
+    if others := [path for path in found if _names(path) != _names(found[0])]:
+        raise ValueError(f"{root}: expected one list of classes, found others in {found[0].name} and {others[0].name}")
+    if found:
+        return found[0]
     listed = root / "classes.txt"
     return listed if listed.is_file() and any((root / "labels").rglob("*.txt")) else None
 
@@ -57,6 +69,9 @@ def read(file: Path, root: Path) -> Source:
         raise FileNotFoundError(f"{root}: expected images, such as images/train/a.jpg, found none")
     if boxes:
         notes.append(f"{boxes} lines are boxes (class x y width height): each is a mask as it stands")
+    texts = [path.relative_to(root) for path in sorted(root.rglob("*.txt")) if path.name != "classes.txt"]
+    if alone := [str(path) for path in texts if "labels" in path.parts and path.as_posix() not in files]:
+        notes.append(f"{len(alone)} label files have no image and are left out: {some_of(alone)}")
     keys = list(range(len(names)))
     return Source("yolo", names, keys, pictures, files, None, notes)
 
@@ -68,16 +83,20 @@ def edits(file: str, key: Any, value: Any) -> list[Edit]:
 
 def replaced(data: bytes, edits: list[tuple[tuple[str | int, ...], Any]]) -> bytes:
     """The text with other classes in some lines; everything else, numbers and line ends, stays."""
-    lines = data.split(b"\n")
+    lines = re.split(LINE_ENDS, data)  # and between them what ends them
     for (line,), value in edits:
-        lines[int(line)] = re.sub(rb"^(\s*)\S+", rb"\g<1>" + str(value).encode(), lines[int(line)], count=1)
-    return b"\n".join(lines)
+        at = 2 * int(line)
+        lines[at] = re.sub(rb"^(\s*)\S+", rb"\g<1>" + str(value).encode(), lines[at], count=1)
+    return b"".join(lines)
 
 
 # ------------------------------------------------------------------------------------------------ inside
 def _names(file: Path) -> list[str]:
     if file.suffix == ".txt":
-        return read_lines(file, "classes")
+        names = read_lines(file, "classes")
+        if "" in (lines := [line.strip() for line in file.read_text("utf-8-sig").strip().splitlines()]):
+            raise ValueError(f"{file}, line {lines.index('') + 1}: expected a class in every line, found an empty one")
+        return names
     content = read_yaml(file)
     if "kpt_shape" in content:
         raise ValueError(f"{file}: expected segments or boxes, found poses (kpt_shape), which are no masks")
@@ -100,9 +119,9 @@ def _label_file(image: Path) -> Path:
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
     """Number from 0 and words of each line that is not empty."""
     try:
-        lines = file.read_bytes().decode("utf-8").split("\n")
+        lines = [line.decode("ascii") for line in re.split(LINE_ENDS, file.read_bytes())[::2]]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: expected text, found bytes that are none") from error
+        raise ValueError(f"{file}: expected numbers as text, found bytes that are none") from error
     return [(number, words) for number, line in enumerate(lines) if (words := line.split())]
 
 
@@ -128,11 +147,13 @@ def _object(words: list[str], classes: int) -> tuple[int, np.ndarray]:
         points = corners([float(word) for word in words[1:]])
     except ValueError as error:
         raise ValueError(f"expected x y x y ..., {error}") from error
+    if len(points) and not (points.min() >= -SLACK and points.max() <= 1 + SLACK):
+        wrong = points[(points < -SLACK) | (points > 1 + SLACK)][0]
+        what = "expected shares of width and height, 0..1, found"
+        raise ValueError(f"{what} {wrong:g}: are these pixels, or key points of a pose?")
     if len(points) == 2:
         (x, y), (w, h) = points
         points = np.array(
             [[x - w / 2, y - h / 2], [x + w / 2, y - h / 2], [x + w / 2, y + h / 2], [x - w / 2, y + h / 2]]
         )
-    if len(points) and np.abs(points).max() > 100:
-        raise ValueError("expected shares of width and height, 0..1, found pixels")
     return int(words[0]), points

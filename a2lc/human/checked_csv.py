@@ -23,28 +23,10 @@ _WHOLE = re.compile(r"0*(\d+)(?:[.,]0+)?")
 
 def csv_text(table: pd.DataFrame) -> str:
     """A table as CSV, with commas. Texts that a spreadsheet would take for a formula have a ``'`` before them, which
-    `read_checked` takes away; where there are letters beyond ASCII, a byte order mark lets Excel read them."""
+    `read_rows` takes away; where there are letters beyond ASCII, a byte order mark lets Excel read them."""
     safe = table.map(lambda cell: "'" + cell if isinstance(cell, str) and _COMPUTED.match(cell) else cell)
     text = safe.to_csv(index=False, lineterminator="\n")
     return text if text.isascii() else BOM + text
-
-
-def read_checked(path: str | os.PathLike[str], columns: Sequence[str], check: Callable[[Row], T]) -> list[T]:
-    """Read a CSV file; what it may look like says `read_rows`.
-
-    Args:
-        path: the file.
-        columns: names that must be in its first line; others are passed on, too.
-        check: turns a row into what is wanted, or raises `ValueError`.
-
-    Returns:
-        What `check` made of each row.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it is no text, a column is missing or there twice, or rows are bad: each is named by its line.
-    """
-    return check_rows(path, read_rows(path, columns), check)
 
 
 def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> list[tuple[int, Row | ValueError]]:
@@ -95,7 +77,16 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> list[tupl
 def check_rows(
     path: str | os.PathLike[str], rows: Iterable[tuple[int, Row | ValueError]], check: Callable[[Row], T]
 ) -> list[T]:
-    """What `check` makes of the rows of a file, as `read_checked`; errors are the same."""
+    """What `check` makes of the rows of a file.
+
+    Args:
+        path: the file.
+        rows: its rows, as `read_rows` finds them.
+        check: turns a row into what is wanted, or raises `ValueError`.
+
+    Raises:
+        ValueError: rows are bad: each is named by its line.
+    """
     made, problems = [], []
     for line, row in rows:
         try:
@@ -131,3 +122,20 @@ def whole_number(text: str, what: str) -> int:
     if not (found := plain_number(text)).isdecimal():
         raise ValueError(f"{what}: expected a whole number, found {text!r}")
     return int(found)
+
+
+def images_meant(cells: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """The images that each cell may mean: the one of this name; else those that differ in spaces around it or, as
+    spreadsheets take names for numbers, in zeros before it. Where no cell of the table has such zeros they may be
+    lost, and even a cell that is a name may mean another."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(plain_number(name), []).append(name)
+    cells, known = set(cells), set(names)
+    zeros = any(cell in known and cell.startswith("0") and plain_number(cell) != cell for cell in cells)
+    meant = {}
+    for cell in cells:
+        numeric = plain_number(cell).isdecimal()
+        exact = cell in known and (zeros or not numeric)
+        meant[cell] = [cell] if exact else alike.get(plain_number(cell), [])
+    return meant

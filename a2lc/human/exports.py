@@ -61,27 +61,26 @@ def labels_of_run(run: Run, masks: MaskSet) -> Labels:
     return labels
 
 
-def export_png(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> None:
+def export_png(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels) -> None:
     """Write ``mask_jpg/`` (label PNGs with the palette) and ``obj_jpg/`` (object maps, 16 bits where ids exceed 255),
     the layout of the released code, which `MaskSet.from_folders` reads.
 
     Args:
         masks: what to write.
         folder: new or empty; it is whole or not there.
-        labels: in place of those of the masks alone, see `labels_of_run`.
+        labels: of a run, `labels_of_run`; of masks alone, their `label_map`, in which pixels of no mask are void.
 
     Raises:
         FileExistsError: there is something already, which may be a person's.
         ValueError: a mask id > 65535, which no PNG holds.
     """
-    label_map = labels or masks.label_map
     with atomic_folder(folder) as target:
         for name in masks.names:
             write_label_png(target / "obj_jpg" / f"{name}.png", masks.object_map(name))
-            write_label_png(target / "mask_jpg" / f"{name}.png", label_map(name), masks.classes.palette)
+            write_label_png(target / "mask_jpg" / f"{name}.png", labels(name), masks.classes.palette)
 
 
-def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | None = None) -> list[str]:
+def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels) -> list[str]:
     """Write label maps as PASCAL VOC has them: ``SegmentationClass/<name>.png`` with the palette (255 = no label),
     ``SegmentationObject/<name>.png`` with the mask ids in VOC's colours (above 255 counted anew),
     ``ImageSets/Segmentation/train.txt``, and ``labelmap.txt``, the class list with colours, void among them, as CVAT
@@ -99,7 +98,6 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | 
     Raises:
         FileExistsError: there is something already, which may be a person's.
     """
-    label_map = labels or masks.label_map
     names, colours = _voc_names(masks.classes.names), _voc_colours(masks.classes.palette)
     rows = zip([*names, VOID], colours[[*range(len(names)), VOC_VOID]].tolist(), strict=True)
     lines = ["# label:color_rgb:parts:actions"]
@@ -108,8 +106,8 @@ def export_voc(masks: MaskSet, folder: str | os.PathLike[str], labels: Labels | 
     notes: list[str] = []
     with atomic_folder(folder) as target:
         for name in masks.names:
-            of_image = label_map(name)
-            of_image[of_image == masks.classes.ignore_index] = VOC_VOID
+            of_image = labels(name)
+            of_image = np.where(of_image == masks.classes.ignore_index, VOC_VOID, of_image)
             write_label_png(target / "SegmentationClass" / f"{name}.png", of_image, colours)
             if (objects := _instances(masks, name)) is None:
                 notes.append(f"{name}: more than {PALETTE} masks, so it is written without instances")

@@ -8,7 +8,9 @@ from pathlib import Path
 from a2lc.config import Experiment
 from a2lc.datasets import Dataset, load_dataset
 from a2lc.files import read_json
+from a2lc.machine import show_bars
 from a2lc.runs import Run
+from a2lc.runs.pictures import other_pictures
 from a2lc.runs.places import same_root
 
 
@@ -69,5 +71,6 @@ def _difference(run: Run, dataset: Dataset, config: Experiment) -> str | None:
     if (classes.names, classes.ignore_index) != (masks.classes.names, masks.classes.ignore_index):
         return f"expected the classes {', '.join(masks.classes.names)}, found {', '.join(classes.names)}"
     began = read_json(run.path / "provenance.json", "masks")["masks"]
-    same = masks_name(config.pseudo_labels, dataset) == began
-    return None if same else f"expected the labels that {run.path.name} began with, found others"
+    if masks_name(config.pseudo_labels, dataset) != began:
+        return f"expected the labels that {run.path.name} began with, found others"
+    return other_pictures(run.path, dataset.train, show_bars(True))

@@ -4,7 +4,7 @@ page that shows them (`a2lc.human.queue_page`)."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from a2lc.config import OWN_DATA
 from a2lc.files import nearest, write_text
 from a2lc.human import SKIP, WORDS, Query, Queue
 from a2lc.human.boxes import boxes_of
-from a2lc.human.checked_csv import Row, check_rows, csv_text, plain_number, read_rows, whole_number
+from a2lc.human.checked_csv import Row, check_rows, csv_text, images_meant, plain_number, read_rows, whole_number
 from a2lc.human.mask_pictures import training_images
 from a2lc.human.queue_page import check_page, write_page, write_pictures
 from a2lc.masks import label_names
@@ -75,7 +75,7 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
         How many answers were new.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_checked`; rows are bad that name an unknown image, mask or class, a mask
+        FileNotFoundError, ValueError: as `read_rows`; rows are bad that name an unknown image, mask or class, a mask
             that is not in the queue, another current label than the queue's (a file of another round), or two answers
             for one mask. Nothing is recorded then. A table of another queue is refused as a whole.
         PermissionError: the run's folder cannot be written.
@@ -103,7 +103,7 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
         given = _each(queue, path, rows, check)
     except ValueError as error:
         cells = [row for _, row in rows if isinstance(row, dict)]
-        meant = _images_meant((row["image"] for row in cells), queue.masks.names)
+        meant = images_meant((row["image"] for row in cells), queue.masks.names)
         asked = (_query(queue, row, image) is not None for row in cells for image in meant[row["image"]])
         if len(rows) < 2 or any(asked):
             raise
@@ -144,9 +144,9 @@ def _each(
     check: Callable[[Row, str], T],
     strict: bool = True,
 ) -> list[T]:
-    """What `check` makes of each row and the image that is meant; errors are those of `read_checked`. Not `strict`:
+    """What `check` makes of each row and the image that is meant; errors are those of `check_rows`. Not `strict`:
     an image that is not known is taken as it is written."""
-    meant = _images_meant((row["image"] for _, row in rows if isinstance(row, dict)), queue.masks.names)
+    meant = images_meant((row["image"] for _, row in rows if isinstance(row, dict)), queue.masks.names)
 
     def of_row(row: Row) -> T:
         found = meant[cell := row["image"]]
@@ -158,23 +158,6 @@ def _each(
         raise ValueError(f"unknown image {cell!r}{nearest(cell, queue.masks.names)}")
 
     return check_rows(path, rows, of_row)
-
-
-def _images_meant(cells: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
-    """The images that each cell may mean: the one of this name; else those that differ in spaces around it or, as
-    spreadsheets take names for numbers, in zeros before it. Where no cell of the table has such zeros they may be
-    lost, and even a cell that is a name may mean another."""
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        alike.setdefault(plain_number(name), []).append(name)
-    cells, known = set(cells), set(names)
-    zeros = any(cell in known and cell.startswith("0") and plain_number(cell) != cell for cell in cells)
-    meant = {}
-    for cell in cells:
-        numeric = plain_number(cell).isdecimal()
-        exact = cell in known and (zeros or not numeric)
-        meant[cell] = [cell] if exact else alike.get(plain_number(cell), [])
-    return meant
 
 
 def _query(queue: Queue, row: Row, image: str) -> Query | None:

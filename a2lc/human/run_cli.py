@@ -42,9 +42,15 @@ def open_run(run_folder: Path, runs_dir: Path, root: Path | None = None) -> Run:
 def begun_before(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
     """The configuration; of a run that is there, with its number of rounds where none was asked for. More are told,
     fewer are refused: `a2lc next` would not keep to them. Where another run of the dataset is not finished, that is
-    told: it may be the one that was meant."""
+    told: it may be the one that was meant.
+
+    Raises:
+        ValueError: the run is there and had more rounds, or its data lie elsewhere now and are of other pictures.
+    """
     from a2lc.datasets import load_dataset
+    from a2lc.machine import show_bars
     from a2lc.runs import Run, place_of, run_folders
+    from a2lc.runs.pictures import check_pictures
     from a2lc.runs.places import same_root
     from a2lc.stages.names import masks_name
 
@@ -59,6 +65,7 @@ def begun_before(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
                     how = f"has other settings and is not finished: a2lc next {quoted(other)} goes on with it"
                     typer.echo(f"a new run; {other} of this dataset {how}", err=True)
         return config
+    check_pictures(folder, config, load_dataset(config.dataset, config.root).train, show_bars(True))
     before = Run.open(folder).config.rounds
     if not asked:
         return config.model_copy(update={"rounds": before})

@@ -47,7 +47,7 @@ from a2lc.files import (
 )
 from a2lc.human.boxes import boxes_of
 from a2lc.human.change_pictures import draw_changes
-from a2lc.human.checked_csv import Row, csv_text, read_checked, whole_number
+from a2lc.human.checked_csv import Row, check_rows, csv_text, images_meant, read_rows, whole_number
 from a2lc.human.dataset_copy import copy_dataset
 from a2lc.human.moving import check_not_moved, dataset_of
 from a2lc.masks import VOID, MaskSet, label_names
@@ -276,28 +276,35 @@ def _versions(source: Path) -> Iterator[tuple[str, bytes, bytes]]:
     except (TypeError, ValueError) as error:  # no list, no number
         raise ValueError(f"{source / 'about.json'}: {error}") from error
     wanted: dict[str, dict[int, str]] = defaultdict(dict)
-    hashes: dict[str, str] = {}
+    rows = read_rows(source / CHANGES, ("image", "mask_id", "after", "sha256"))
+    images = [*index_files(source / "masks", (".png",))] if rows else []
+    files = index_files(source / "before", LABEL_SUFFIXES) if rows else {}
+    meant = images_meant((row["image"] for _, row in rows if isinstance(row, dict)), images)
+    listed = {name for named in meant.values() for name in named}
+    if gone := sorted(listed - files.keys()):
+        raise FileNotFoundError(f"{source / 'before' / gone[0]}.*: no such file, but {source / CHANGES} lists it")
+    hashes = {name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in listed}
 
     def check(row: Row) -> None:
-        if not below(source / "masks", f"{row['image']}.png").is_file():
-            raise ValueError(f"unknown image {row['image']!r}")
+        cell = row["image"]
+        if not (named := meant[cell]):
+            below(source / "masks", f"{cell}.png")  # says where a name leads out
+            raise ValueError(f"unknown image {cell!r}")
+        if not (fitting := [name for name in named if hashes[name] == row["sha256"]]):
+            raise ValueError(f"image {cell!r}: sha256 is not that of {files[named[0]]}")
+        if len(fitting) > 1:
+            both = f"{' and '.join(map(repr, fitting))}, which have equal files"
+            raise ValueError(f"image {cell!r}: expected one, found {both}; its name may have lost zeros")
         if row["after"] not in known:
             raise ValueError(f"unknown class {row['after']!r}")
-        name, mask_id = row["image"], whole_number(row["mask_id"], "mask_id")
-        if hashes.setdefault(name, row["sha256"]) != row["sha256"]:
-            raise ValueError(f"image {name!r}: another sha256 than in a row before; has its name lost zeros?")
-        if wanted[name].setdefault(mask_id, row["after"]) != row["after"]:
-            both = f"{wanted[name][mask_id]} and {row['after']}"
-            raise ValueError(f"image {name!r}, mask {mask_id}: expected one change, found two, to {both}")
+        name, mask_id = fitting[0], whole_number(row["mask_id"], "mask_id")
+        if mask_id in wanted[name]:
+            raise ValueError(f"image {name!r}, mask {mask_id}: expected one change, found two")
+        wanted[name][mask_id] = row["after"]
 
-    read_checked(source / CHANGES, ("image", "mask_id", "after", "sha256"), check)
-    files = index_files(source / "before", LABEL_SUFFIXES) if wanted else {}
+    check_rows(source / CHANGES, rows, check)
     for name, new in wanted.items():
-        if name not in files:
-            raise FileNotFoundError(f"{source / 'before' / name}.*: no such file, but {source / CHANGES} lists it")
         before = files[name].read_bytes()
-        if hashlib.sha256(before).hexdigest() != hashes[name]:
-            raise ValueError(f"{files[name]}: its SHA-256 is not the one in {source / CHANGES}")
         objects = read_label_png(source / "masks" / f"{name}.png")
         yield name, before, _corrected(LabelFile(before, files[name]), objects, new, written)
 

@@ -2,7 +2,7 @@
 twice.
 
     runs/<dataset>-<method>-s<seed>-<hash8>/   (which folder: `a2lc.runs.places`)
-        config.json  provenance.json
+        config.json  provenance.json  of one's own data also pictures.json (`a2lc.runs.pictures`)
         round_00/  masks.parquet  segmenter.safetensors  metrics.json  state.json
         round_01/  scores.parquet  queries.parquet  answers.jsonl  lcm.safetensors  masks.parquet
         segmenter.safetensors ...

@@ -14,12 +14,10 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.label_values import LabelValues
-from a2lc.files import FORMATS, LabelFile, decoded, one_line
+from a2lc.files import FORMATS, UPRIGHT, LabelFile, decoded, one_line, orientation_of, stored_size
 from a2lc.files.label_file import Colour
 
 KINDS = {"1": "1 bit", "L": "grey", "LA": "grey with alpha", "P": "palette", "F": "floating point", "I": "grey 32 bit"}
-UPRIGHT = 1  # EXIF orientation of a picture that is shown as it is stored
-_ORIENTATION = 274  # the EXIF tag
 MOST = 256  # values of a label file that are kept, the most frequent
 
 
@@ -88,10 +86,10 @@ def look_at_picture(path: Path, thorough: bool) -> PictureLook:
     try:
         if not thorough:
             with Image.open(path, formats=FORMATS) as image:
-                return PictureLook((image.height, image.width), _kind(image), _orientation(image))
+                return PictureLook(stored_size(image), _kind(image), orientation_of(image))
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            size, kind, orientation = (image.height, image.width), _kind(image), _orientation(image)
+            size, kind, orientation = stored_size(image), _kind(image), orientation_of(image)
             brightest = None
             if image.format == "JPEG":
                 image.draft(None, (1, 1))  # an eighth of each side: enough to see whether it is whole
@@ -165,11 +163,6 @@ def _counts(values: np.ndarray) -> dict[int, int]:
 def _kind(image: Image.Image) -> str:
     mode = f"grey {image.mode[2:4]} bit" if image.mode.startswith("I;") else KINDS.get(image.mode, image.mode)
     return f"{image.format} {mode}"
-
-
-def _orientation(image: Image.Image) -> int:
-    found = image.getexif().get(_ORIENTATION, UPRIGHT)
-    return found if isinstance(found, int) and 1 <= found <= 8 else UPRIGHT
 
 
 def _why(error: Exception, path: Path) -> str:

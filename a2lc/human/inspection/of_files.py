@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from a2lc.datasets.layout import quoted
 from a2lc.datasets.listing import IMAGE_SUFFIXES, some_of
 from a2lc.datasets.own_files import LISTS
+from a2lc.files import UPRIGHT
 from a2lc.human.inspection.found import PAIRS, Found, Row
-from a2lc.human.inspection.looks import UPRIGHT
 from a2lc.human.inspection.suspicion import Suspicion, plural, write_command
 
 BRIGHT = 2**14  # values of 16 bits below it are of 14 bits or fewer
