@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.files import below, decoded
+from a2lc.files import below, decoded, file_bytes
 from a2lc.formats.json_text import parsed
 from a2lc.formats.rasters import check_size
 from a2lc.formats.shapes import coco_polygons, run_lengths_as_mask
@@ -36,7 +36,7 @@ def read_instances(file: Path, root: Path) -> Source:
         ValueError: a damaged file; the message names the annotation.
         FileNotFoundError: no image is there.
     """
-    content = parsed(file.read_bytes(), file)
+    content = parsed(file_bytes(file), file)
     of_category = _categories(content, file)
     of_image: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     for position, annotation in enumerate(content["annotations"]):
@@ -81,7 +81,7 @@ def read_panoptic(file: Path, root: Path) -> Source:
 
     Arguments and errors are those of `read_instances`.
     """
-    content = parsed(file.read_bytes(), file)
+    content = parsed(file_bytes(file), file)
     _image_ids(content, file)
     of_category, notes = _categories(content, file), list[str]()
     of_image = {}
@@ -132,7 +132,7 @@ def segment_ids(png: Path) -> np.ndarray:
     Raises:
         ValueError: damaged, or without red, green and blue.
     """
-    image = decoded(png.read_bytes(), png)
+    image = decoded(file_bytes(png), png)
     if image.mode not in ("RGB", "RGBA"):
         raise ValueError(f"{png}: expected red, green and blue, which hold a segment's id, found mode {image.mode}")
     channels = np.asarray(image)[..., :3].astype(np.int32)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from a2lc.files import LabelFile, atomic, below, damaged, one_line
+from a2lc.files import LabelFile, atomic, below, damaged, file_bytes, one_line
 from a2lc.formats.json_text import parsed
 from a2lc.formats.rasters import check_size, regions
 from a2lc.formats.source import Found, Picture, Source, Values, found_pictures
@@ -155,7 +155,7 @@ def _listed(path: Path) -> Iterator[tuple[Path, Path]]:
 def _names(root: Path, labels: list[Callable[[], bytes]]) -> dict[int, str]:
     """Value -> name of the classes."""
     if (root / NAMES).is_file():
-        found = parsed((root / NAMES).read_bytes(), root / NAMES)
+        found = parsed(file_bytes(root / NAMES), root / NAMES)
         if not (isinstance(found, dict) and all(key.isdecimal() and int(key[:9]) < 256 for key in found)):
             raise ValueError(f'{root / NAMES}: expected {{"0": "name", ...}} with ids 0..255, found {str(found)[:60]}')
         return {int(key): str(name) for key, name in found.items() if int(key) != 255}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from a2lc.datasets.listing import IMAGE_SUFFIXES, read_lines
-from a2lc.files import read_yaml
+from a2lc.files import file_bytes, read_yaml
 from a2lc.formats.shapes import corners, filled_polygon
 from a2lc.formats.source import Edit, Found, Picture, Source
 
@@ -100,7 +100,7 @@ def _label_file(image: Path) -> Path:
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
     """Number from 0 and words of each line that is not empty."""
     try:
-        lines = file.read_bytes().decode("utf-8").split("\n")
+        lines = file_bytes(file).decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected text, found bytes that are none") from error
     return [(number, words) for number, line in enumerate(lines) if (words := line.split())]

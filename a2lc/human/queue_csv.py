@@ -178,8 +178,10 @@ def _images_meant(cells: Iterable[str], names: Sequence[str]) -> dict[str, list[
 
 
 def _query(queue: Queue, row: Row, image: str) -> Query | None:
-    mask_id = plain_number(row["mask_id"])
-    return queue.find(image, int(mask_id)) if mask_id.isdecimal() else None
+    try:
+        return queue.find(image, whole_number(row["mask_id"], "mask_id"))
+    except ValueError:
+        return None
 
 
 def _was_asked(queue: Queue, row: Row, image: str) -> bool:

@@ -27,6 +27,7 @@ from a2lc.masks.table import (
     check_labels,
     labels_of,
     new_table,
+    positions_of,
     read_description,
     read_state,
     read_table,
@@ -215,9 +216,7 @@ class MaskSet:
         errors are those of `object_map`."""
         objects = self.object_map(name)
         ids = self.table["mask_id"].to_numpy()[self.rows(name)]
-        lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int64)
-        lookup[ids] = np.arange(len(ids))
-        return lookup[objects]
+        return positions_of(objects, ids)
 
     def label_map(self, name: str, index_map: np.ndarray | None = None) -> np.ndarray:
         """(H, W) uint8 labels: each pixel carries its mask's label, uncovered pixels carry `uncovered`; errors are
