@@ -64,12 +64,29 @@ def atomic_new(path: str | os.PathLike[str]) -> Iterator[Path]:
         BlockingIOError: another process is writing it.
         OSError: it cannot be written; before anything is made.
     """
+    with only_writer(path):
+        check_new_file(path)
+        with atomic(path) as temporary:
+            yield temporary
+
+
+@contextmanager
+def only_writer(path: str | os.PathLike[str], *more: Path) -> Iterator[None]:
+    """Keep others from writing a file at the same time, and remove what a killed process has left of it.
+
+    Args:
+        path: the file.
+        more: others that are written with it.
+
+    Raises:
+        BlockingIOError: another process is writing it.
+        OSError: nothing can be written there.
+    """
     target = Path(path)
     check_writable(target.parent)
     with alone(_beside(target, ".lock")):
-        check_new_file(target)
-        with atomic(target) as temporary:
-            yield temporary
+        remove_leftovers_of([target, *more])
+        yield
 
 
 def check_new_file(path: str | os.PathLike[str]) -> None:
