@@ -30,96 +30,24 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from faults_commands import COMMANDS, STATES, Command, fill_in, make_data, run_in
 
 import a2lc.cli
 from a2lc.files import write_text
-from a2lc.human import Queue
 from a2lc.paper.tables import markdown_table
-from a2lc.runs import Run
 
 KINDS = ("open", "write", "fsync", "rename", "link", "unlink")
 FAULTS = ("counted", "fails", "kills", "waits")
 SHIM = "A2LC_FAULTS"  # environment variable: the library that is loaded before libc
-IMPORTED = ("rounds", "human.write_back", "human.exports", "human.finding", "human.queue_csv", "human.inspection")
 PATIENCE = 300  # seconds for a command of one
 CLOCKS = ("time", "seconds", "made", "threads", "also")
-CLASSES = ("road", "car", "tree")
-SETTINGS = "budget: 3\nrounds: 1\napproval: false\ninstant: {features: colour}\n"
-
-
-# ------------------------------------------------------------------------------------------------ commands
-@dataclass(frozen=True)
-class Command:
-    """A command, where it starts from, and its words; ``RUN`` is the run of the folder."""
-
-    name: str
-    state: str
-    words: tuple[str, ...]
-
-
-COMMANDS = (
-    Command("inspect", "data", ("inspect", "data", "--out", "out")),
-    Command("find", "data", ("find", "data", "--out", "out", "--features", "colour", "--runs-dir", "runs")),
-    Command("correct", "data", ("correct", "data", "--params", "settings.yaml")),
-    Command("queue --export", "asked", ("queue", "RUN", "--export", "new.csv")),
-    Command("queue --import", "asked", ("queue", "RUN", "--import", "answers.csv")),
-    Command("next", "answered", ("next", "RUN")),
-    Command("changes --run", "played", ("changes", "changes", "--run", "RUN")),
-    Command("changes --apply", "listed", ("changes", "changes", "--apply", "data")),
-    Command("changes --revert", "applied", ("changes", "changes", "--revert", "data")),
-    Command("write-back", "played", ("write-back", "RUN", "out")),
-    Command("export png", "played", ("export", "RUN", "out")),
-    Command("export voc", "played", ("export", "RUN", "out", "--format", "voc")),
-    Command("export coco", "played", ("export", "RUN", "out.json", "--format", "coco")),
-    Command("import", "coco", ("import", "out.json", "plain")),
-)
-STATES: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # each is made from another by a command
-    ("asked", "data", ("correct", "data", "--params", "settings.yaml")),
-    ("answered", "asked", ("queue", "RUN", "--import", "answers.csv")),
-    ("played", "answered", ("next", "RUN")),
-    ("listed", "played", ("changes", "changes", "--run", "RUN")),
-    ("applied", "listed", ("changes", "changes", "--apply", "data")),
-    ("coco", "played", ("export", "RUN", "out.json", "--format", "coco")),
-)
-
-
-def make_data(root: Path) -> None:
-    """Three pictures whose labels are quarters."""
-    rng = np.random.default_rng(0)
-    for folder in ("images", "labels"):
-        (root / folder).mkdir(parents=True)
-    (root / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES), encoding="utf-8")
-    for name in ("a", "b", "c"):
-        Image.fromarray(rng.integers(0, 256, (4, 6, 3), np.uint8).repeat(10, 0).repeat(10, 1)).save(
-            root / "images" / f"{name}.png"
-        )
-        labels = rng.permutation([0, 1, 2, 1]).astype(np.uint8).reshape(2, 2).repeat(20, 0).repeat(30, 1)
-        Image.fromarray(labels).save(root / "labels" / f"{name}.png")
-    (root.parent / "settings.yaml").write_text(SETTINGS, encoding="utf-8")
-
-
-def run_in(place: Path) -> str:
-    """The run in a folder, as it is typed; where there is none, nobody asks for it."""
-    return next((path.parent.relative_to(place).as_posix() for path in place.glob("runs/*/config.json")), "runs/none")
-
-
-def fill_in(place: Path) -> None:
-    """``answers.csv``: another class for each mask that is asked about."""
-    queue = Queue(Run.open(place / run_in(place)))
-    lines = ["image,mask_id,label,answer"]
-    for query in queue.queries:
-        now = CLASSES[query.label]
-        lines.append(f"{query.image},{query.mask_id},{now},{CLASSES[(query.label + 1) % len(CLASSES)]}")
-    (place / "answers.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------ one command
@@ -160,20 +88,26 @@ class Commands:
             sys.stderr.flush()
             os._exit(status)
 
-    def _typed(self, words: tuple[str, ...], log: Path, kind: str, fault: str, number: int) -> int:
-        signal.alarm(PATIENCE)
+    def here(self, words: tuple[str, ...]) -> int:
+        """Type a command in this process, so that what it imports is here afterwards; its exit status."""
+        run, before = run_in(self.place), Path.cwd()
         os.chdir(self.place)
-        with log.open("w", encoding="utf-8") as file:
-            for stream in (1, 2):
-                os.dup2(file.fileno(), stream)
-        run = run_in(self.place)
         sys.argv = ["a2lc", *(run if word == "RUN" else word for word in words)]
-        self.shim.faults_arm(str(self.place).encode(), KINDS.index(kind), FAULTS.index(fault), number)
-        status = 0
         try:
             a2lc.cli.main()
         except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            os.chdir(before)
+        return 0
+
+    def _typed(self, words: tuple[str, ...], log: Path, kind: str, fault: str, number: int) -> int:
+        signal.alarm(PATIENCE)
+        with log.open("w", encoding="utf-8") as file:
+            for stream in (1, 2):
+                os.dup2(file.fileno(), stream)
+        self.shim.faults_arm(str(self.place).encode(), KINDS.index(kind), FAULTS.index(fault), number)
+        status = self.here(words)
         self.shim.faults_disarm()
         counts = [self.shim.faults_count(i) for i in range(len(KINDS))]
         log.with_suffix(".counts").write_text(json.dumps(counts), encoding="utf-8")
@@ -241,15 +175,10 @@ class Bench:
         make_data(self.folder / "states" / "data" / "data")
         for state, before, words in STATES:
             self.put(before)
-            ended = self.commands.type(words)
-            if ended.status:
-                raise RuntimeError(f"{' '.join(words)}: {ended.said}")
+            if self.commands.here(words):
+                raise RuntimeError(f"{' '.join(words)} fails without any fault")
             if state == "asked":
-                pid = os.fork()
-                if not pid:
-                    fill_in(self.place)
-                    os._exit(0)
-                os.waitpid(pid, 0)
+                fill_in(self.place)
             shutil.copytree(self.place, self.folder / "states" / state, symlinks=True)
 
     def put(self, state: str) -> dict[str, str]:
@@ -258,7 +187,7 @@ class Bench:
         shutil.copytree(self.folder / "states" / state, self.place, symlinks=True)
         return contents(self.place)
 
-    def rows(self, command: Command, most: int | None, faults: tuple[str, ...]) -> Iterator[dict[str, object]]:
+    def rows(self, command: Command, most: int | None, faults: Sequence[str]) -> Iterator[dict[str, object]]:
         """A row of the table per kind of call and fault.
 
         Args:
@@ -266,6 +195,8 @@ class Bench:
             most: of each kind and fault so many calls; None: all.
             faults: of `FAULTS`.
         """
+        self.put(command.state)
+        self.commands.here(command.words)  # for its imports
         before = self.put(command.state)
         undisturbed = self.commands.type(command.words)
         if undisturbed.status or len(undisturbed.counts) != len(KINDS):
@@ -273,7 +204,9 @@ class Bench:
         wanted = contents(self.place)
         for kind, calls in zip(KINDS, undisturbed.counts, strict=True):
             numbers = range(1, calls + 1)
-            if most is not None and calls > most:
+            if most == 1 and calls:
+                numbers = [(calls + 1) // 2]
+            elif most is not None and calls > most:
                 numbers = [*dict.fromkeys(np.linspace(1, calls, most).round().astype(int).tolist())]
             for fault in faults:
                 found = Counter(self._tried(command, kind, fault, number, before, wanted) for number in numbers)
@@ -313,24 +246,24 @@ class Bench:
         return what
 
 
-def table_of(
-    folder: Path,
-    commands: tuple[Command, ...] = COMMANDS,
-    most: int | None = None,
-    faults: tuple[str, ...] = FAULTS[1:],
-    keep: bool = False,
-    tell: Callable[[str], None] = lambda line: None,
-) -> pd.DataFrame:
-    """The table *command, call, fault -> calls, tries, same result, refused by name, lost*."""
+def tables_of(
+    folder: Path, commands: Sequence[Command], most: int | None, faults: Sequence[str], keep: bool = False
+) -> Iterator[pd.DataFrame]:
+    """The table *command, call, fault -> calls, tries, same result, refused by name, lost*, again after each command.
+
+    Args:
+        folder: an empty one.
+        commands: what is typed.
+        most: of each kind of call and fault so many tries; None: all.
+        faults: of `FAULTS`.
+        keep: whether to keep the folders of what was lost.
+    """
     bench = Bench(folder, keep)
     bench.make_states()
-    rows = []
+    rows: list[dict[str, object]] = []
     for command in commands:
-        start = time.perf_counter()
         rows += bench.rows(command, most, faults)
-        tries = sum(row["tries"] for row in rows if row["command"] == command.name)  # type: ignore[misc]
-        tell(f"{command.name}: {tries} tries, {time.perf_counter() - start:.0f} s")
-    return pd.DataFrame(rows)
+        yield pd.DataFrame(rows)
 
 
 def compiled(folder: Path) -> Path:
@@ -360,26 +293,31 @@ def main() -> None:
             surroundings = os.environ | {SHIM: library, "LD_PRELOAD": library, "OMP_NUM_THREADS": "1"}
             surroundings |= {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"}
             sys.exit(subprocess.run([sys.executable, *sys.argv], env=surroundings).returncode)
-    for module in IMPORTED:  # once, not in every process
-        import_module(f"a2lc.{module}")
     warnings.simplefilter("ignore")
     only = arguments.only.split(",") if arguments.only else [command.name for command in COMMANDS]
     chosen = tuple(command for command in COMMANDS if command.name in only)
     folder = Path(tempfile.mkdtemp(prefix="a2lc-faults-"))
+    lost, start = 0, time.perf_counter()
     try:
-        faults = tuple(arguments.faults.split(","))
-        table = table_of(folder, chosen, arguments.most, faults, arguments.keep, lambda line: print(line, flush=True))
+        for table in tables_of(folder, chosen, arguments.most, arguments.faults.split(","), arguments.keep):
+            lost = _tell(table, arguments.out, time.perf_counter() - start)
     finally:
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(int(lost > 0))
+
+
+def _tell(table: pd.DataFrame, out: Path | None, seconds: float) -> int:
+    """Print the last command's rows and the sums, and write all; how many tries were lost."""
     counts = {name: int(table[name].sum()) for name in ("tries", "same result", "refused by name", "lost")}
-    about = f"{len(chosen)} commands; " + ", ".join(f"{name}: {count}" for name, count in counts.items())
-    print(markdown_table(table), about, sep="\n\n")
-    if arguments.out is not None:
-        command = " ".join(["python benchmarks/faults.py", *sys.argv[1:]])
-        write_text(arguments.out / "faults.csv", table.to_csv(index=False, lineterminator="\n"))
-        write_text(arguments.out / "faults.md", f"{about} (`{command}`).\n\n{markdown_table(table)}\n")
-    sys.exit(int(counts["lost"] > 0))
+    about = f"{table['command'].nunique()} commands; " + ", ".join(f"{name}: {n}" for name, n in counts.items())
+    print(markdown_table(table[table["command"] == table["command"].iloc[-1]]), flush=True)
+    print(f"{about}; {seconds / 60:.0f} minutes", flush=True)
+    if out is not None:
+        typed = " ".join(["python benchmarks/faults.py", *sys.argv[1:]])
+        write_text(out / "faults.csv", table.to_csv(index=False, lineterminator="\n"))
+        write_text(out / "faults.md", f"{about} (`{typed}`).\n\n{markdown_table(table)}\n")
+    return counts["lost"]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from a2lc import Experiment, Run, ending
 from a2lc.runs import place_of
 
 MARK = "A2LC_TEST_MARK"
-STARTS, ENDS = 180, 30  # seconds; measured on an idle machine: 10 to start, 1 to 4 to end
+STARTS, ENDS = 600, 60  # seconds
 SIGNALS = [[signal.SIGTERM], [signal.SIGKILL], [signal.SIGINT, signal.SIGINT]]
 STUCK = """
 import os, threading, time
