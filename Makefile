@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints lint test test-quickstart test-notebooks docs notebooks reproduce clean
+.PHONY: help setup constraints lint audit test test-quickstart test-notebooks docs notebooks reproduce clean
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
@@ -34,6 +34,7 @@ help:
 	@echo "make test       set up, then lint, types, unit tests, the documentation and the notebooks"
 	@echo "make docs       the documentation as a site: open site/index.html"
 	@echo "make lint       ruff and mypy only"
+	@echo "make audit      ask a database of advisories about the versions of constraints.txt"
 	@echo "make constraints  write the versions that .venv holds into constraints.txt"
 	@echo "make notebooks  execute all notebooks in place with their defaults, as they are committed"
 	@echo "make clean      remove .venv, caches and builds; runs and results stay"
@@ -62,6 +63,9 @@ lint: $(STAMP)
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+
+audit:
+	@PYTHON=$(PYTHON) .ci/audit
 
 test: lint
 	@# in the order of tests/conftest.py, not the files with the most tests first

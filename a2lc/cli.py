@@ -16,6 +16,7 @@ import typer
 from tqdm.auto import tqdm
 
 from a2lc import __version__
+from a2lc.ending import ending
 from a2lc.formats import cli as cli_formats
 from a2lc.human import cli as cli_human
 from a2lc.human import find_cli as cli_find
@@ -154,7 +155,8 @@ def regenerate(
         str | None,
         typer.Option(
             help="Play the runs on a dask cluster that sees the same folders: tcp://HOST:PORT or a scheduler file; or "
-            "local: this machine, a worker per GPU. --jobs notebooks wait for their runs at once. Needs extra cluster."
+            "local: this machine, a worker per GPU, which listens to 127.0.0.1 alone, on ports that are free. --jobs "
+            "notebooks wait for their runs at once. Needs extra cluster."
         ),
     ] = None,
 ) -> None:
@@ -162,7 +164,8 @@ def regenerate(
     --out.
 
     Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
-    profile are relative to the project, which holds the notebooks' folder, wherever this is typed.
+    profile are relative to the project, which holds the notebooks' folder, wherever this is typed. Kernels listen to
+    127.0.0.1 alone, on five free ports each.
     """
     names = _names(only)
     from a2lc.notebook import notebooks_of, project_folder
@@ -308,10 +311,10 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 def main() -> None:
     """Entry point: warnings, and errors that name what is wrong, are printed in one line each, without a traceback."""
     try:
-        with warnings.catch_warnings():
+        with ending(whole=True), warnings.catch_warnings():
             warnings.showwarning = _warn
             app(prog_name="a2lc")
-    except (ValueError, OSError, MissingExtraError) as error:
+    except (ValueError, OSError, FloatingPointError, MissingExtraError) as error:
         told = str(error)
         if isinstance(error, OSError) and error.filename is not None:  # the system's own words
             told = f"{error.filename}: cannot be read or written ({error.strerror})"

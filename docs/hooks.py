@@ -16,7 +16,14 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/README.md", "paper_figures/*/README.md")
 ASSETS = ("docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
-SOURCES = ("a2lc/rounds.py", "a2lc/datasets/*.py", "tests/test_reference.py", "notebooks/params/*.yaml")
+SOURCES = (
+    "a2lc/rounds.py",
+    "a2lc/datasets/*.py",
+    "a2lc/files/limits.py",
+    "notebooks/params/*.yaml",
+    *(f"tests/test_{name}.py" for name in ("ending", "fuzz", "human", "kill", "limits", "locks", "many", "moving")),
+    *(f"tests/test_{name}.py" for name in ("reference", "reliability", "write_back")),
+)
 # alternative texts of pictures; `get_metadata` is nbconvert's
 NOTEBOOK = """{% extends 'markdown/index.md.j2' %}
 {% block data_png %}![{{ output | get_metadata('alt', 'image/png') or '' }}]({{

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from a2lc.files import LabelFile
-from a2lc.files.io import remove_leftovers_of
+from a2lc.files import LabelFile, remove_leftovers_of
 from a2lc.files.png import png_chunks
 
 SIZE = (21, 17)

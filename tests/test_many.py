@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -207,6 +208,15 @@ def test_a_cluster_of_its_own(
     assert [run.path.name for run in runs] == [experiment.name for experiment in both]
     assert all(run.finished for run in runs) and os.environ["OMP_NUM_THREADS"] == "1"
     assert "another process works on it" not in capfd.readouterr().err
+
+
+def test_only_this_machine_is_listened_to() -> None:
+    """Nobody asks for a password at these ports, the dashboard's among them."""
+    with local_cluster(1):
+        me = psutil.Process()
+        sockets = [socket for process in (me, *me.children(recursive=True)) for socket in process.net_connections()]
+    heard = [socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN]
+    assert len(heard) >= 4 and set(heard) == {"127.0.0.1"}  # two of the scheduler, two of the worker
 
 
 def test_a_gpu_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:

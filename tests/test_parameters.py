@@ -227,7 +227,7 @@ def test_folders_that_cannot_be_written_are_named_before_any_work(
     assert Path.cwd() == here and not (project / "runs").exists()
     (project / "figures").unlink()
     refused = PermissionError(errno.EACCES, "Permission denied")
-    monkeypatch.setattr("a2lc.files.io.TemporaryFile", Mock(side_effect=refused))
+    monkeypatch.setattr("a2lc.files.whole.TemporaryFile", Mock(side_effect=refused))
     with pytest.raises(OSError, match=r"runs_dir: .*runs: cannot be written \(Permission denied\)"):
         run(monkeypatch, cell)
     (project / "runs" / "toy").mkdir(parents=True)  # finished runs are read there

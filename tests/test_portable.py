@@ -23,8 +23,10 @@ from a2lc.pseudo_labels.settings import PseudoLabels
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / "a2lc").rglob("*.py"))
-ONE_SYSTEM = {"fcntl", "grp", "msvcrt", "posix", "pwd", "resource", "signal", "termios", "winreg"}
+ONE_SYSTEM = {"fcntl", "grp", "msvcrt", "posix", "pwd", "resource", "termios", "winreg"}
 OF_POSIX = {"fork", "getuid", "geteuid", "killpg", "sysconf", "sched_getaffinity", "O_DIRECTORY", "getloadavg"}
+
+SIGNALS = {"SIGINT", "SIGTERM", "SIG_DFL", "default_int_handler", "getsignal", "signal"}  # that all systems have
 
 
 def nodes(path: Path) -> Iterator[ast.AST]:
@@ -46,6 +48,8 @@ def test_no_module_needs_one_system(path: Path) -> None:
             assert not ONE_SYSTEM & {name.partition(".")[0] for name in names}
         elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "os":
             assert node.attr not in OF_POSIX, f"line {node.lineno}"
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "signal":
+            assert node.attr in SIGNALS, f"line {node.lineno}"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             assert not node.value.startswith(("/tmp", "/proc", "/dev")), f"line {node.lineno}"
 

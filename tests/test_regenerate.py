@@ -161,7 +161,7 @@ def test_a_reproduction_leaves_the_profiles_folders_alone(notebooks: Path) -> No
 def test_nothing_is_started_where_results_cannot_be_written(notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read-only checkout: told before the first hour of training, not after it."""
     refused = PermissionError(errno.EACCES, "Permission denied")
-    monkeypatch.setattr("a2lc.files.io.TemporaryFile", Mock(side_effect=refused))
+    monkeypatch.setattr("a2lc.files.whole.TemporaryFile", Mock(side_effect=refused))
     with pytest.raises(OSError, match=r"results: cannot be written \(Permission denied\)"):
         next(execute(plan("toy", notebooks), progress=False))
     monkeypatch.undo()

@@ -48,6 +48,7 @@ def gather_statistics(
         Statistics of all M masks in table order, and the seconds spent in reading and predicting images.
 
     Raises:
+        FloatingPointError: the model says something that is no number; names the image.
         ValueError: as `mask_statistics`; the split has no such image; `penultimate` of a model without features.
     """
     every: MaskStatistics | None = None
@@ -57,6 +58,9 @@ def gather_statistics(
         image = split.image(name)
         native = model.predict(image)
         probs = predict_squashed(model, image) if ref_squash else native
+        if not (native.isfinite().all() and probs.isfinite().all()):
+            what = "expected probabilities of the model, found NaN or infinity: have its weights diverged?"
+            raise FloatingPointError(f"{name}: {what}")
         predicting += time.perf_counter() - start
         index = masks.index_map(name)
         labels = masks.labels_of(name)

@@ -65,7 +65,9 @@ def adjusted_iou(pixels: Pixels, shape: tuple[int, ...], given: np.ndarray) -> n
     predicted, part = pixels.predicted.cpu().numpy(), pixels.part.cpu().numpy()
     components = connected_components(predicted.reshape(shape), background=-1, connectivity=2).ravel()  # 1..C
     n, c = len(given), int(components.max()) + 1
-    foreign = np.bincount(components[pixels.label_of[part] != predicted], minlength=c)  # (C + 1,) pixels labelled otherwise
+    foreign = np.bincount(
+        components[pixels.label_of[part] != predicted], minlength=c
+    )  # (C + 1,) pixels labelled otherwise
     inside = predicted == np.append(given, -1)[pixels.mask_of[part]]
     mask = pixels.mask_of[part[inside]]
     pairs = np.unique(mask * c + components[inside])

@@ -13,6 +13,7 @@ from a2lc.acquisition.statistics import MaskStatistics
 from a2lc.acquisition.sums import segment_sums
 from a2lc.baselines.merging import adjacency, merge
 from a2lc.datasets import Split
+from a2lc.ending import Born, end_with, this_process
 from a2lc.machine import JOBLIB, require
 from a2lc.masks import MaskSet
 from a2lc.segmenter import Segmenter
@@ -121,11 +122,13 @@ def merged_regions(
     feature = statistics.probs / np.maximum(statistics.area, 1)[:, None]
     uncertainty = statistics.bvsb.sum(1) / np.maximum(statistics.area, 1)
 
+    me = this_process()
+
     def jobs() -> Iterator[object]:
         for name in masks.names:
             rows = masks.rows(name)
             yield delayed(_merge_image)(
-                masks.index_map(name).astype(np.int32), feature[rows], uncertainty[rows], epsilon
+                masks.index_map(name).astype(np.int32), feature[rows], uncertainty[rows], epsilon, me
             )
 
     found = Parallel(n_jobs=-1 if len(masks) > MANY else 1, return_as="generator")(jobs())
@@ -134,5 +137,8 @@ def merged_regions(
     return np.concatenate([start + roots for start, roots in zip(starts, bar, strict=True)])
 
 
-def _merge_image(index_map: np.ndarray, feature: np.ndarray, uncertainty: np.ndarray, epsilon: float) -> np.ndarray:
+def _merge_image(
+    index_map: np.ndarray, feature: np.ndarray, uncertainty: np.ndarray, epsilon: float, parent: Born
+) -> np.ndarray:
+    end_with(parent)
     return merge(feature, uncertainty, adjacency(index_map), epsilon)

@@ -140,6 +140,9 @@ def _side_by_side(
                 weight = of_class[first:].gather(1, given) * (batch >= 0)
                 loss = partial(_losses, labels=given, weight=weight, name=settings.loss)
                 trainer.step(features[batch], loss, first)
+    if not all(parameter.isfinite().all() for model in models for parameter in model.parameters()):
+        found_in = "found NaN or infinity in the LCM's weights"
+        raise FloatingPointError(f"training diverged: {found_in}, expected numbers; lower correction.learning_rate")
     found = dict(zip(ascending, models, strict=True))
     return [found[i].eval() for i in range(len(parts))]
 

@@ -12,7 +12,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from a2lc.files.io import check_size, json_value
 from a2lc.files.locks import lock_of
+from a2lc.files.plain import check_plain
+from a2lc.files.whole import sync_folder
 
 Record = dict[str, Any]
 
@@ -40,10 +43,13 @@ class AppendLog:
         """All records, oldest first; none where there is no file.
 
         Raises:
-            ValueError: a line other than the last one is damaged; the message names file and line.
+            ValueError: a line other than the last one is damaged; the message names file and line. Or it is a link,
+                which may lead anywhere, or no file.
         """
+        self._check()
         if not self.path.is_file():
             return []
+        check_size(self.path)
         content = self.path.read_bytes()
         if not content.endswith(b"\n"):  # somebody is writing, or was when the power failed
             with suppress(OSError), lock_of(self.path):  # a folder that cannot be written has nobody who writes
@@ -83,6 +89,7 @@ class AppendLog:
     @contextmanager
     def _opened(self) -> Iterator[FileIO]:
         """The file, while no other process has it."""
+        self._check()
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock_of(self.path))
@@ -91,13 +98,21 @@ class AppendLog:
                 raise PermissionError(f"{self.path}: cannot be written, so nothing was recorded ({error})") from error
             yield file
 
+    def _check(self) -> None:
+        check_plain(self.path)
+        check_plain(self._beside)
+
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.damaged")
+
     def _parse(self, content: bytes) -> tuple[list[Record], int]:
         """The records, and how many bytes they take: all but a damaged last line."""
         records: list[Record] = []
         whole, lines = 0, content.splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
             try:
-                record = json.loads(line)
+                record = json_value(line)
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
                 for name, kind in self.fields.items():
@@ -120,7 +135,7 @@ class AppendLog:
 
     def _set_aside(self, file: FileIO, damaged: bytes) -> None:
         if damaged:
-            with open(self.path.with_name(f"{self.path.name}.damaged"), "ab") as beside:
+            with open(self._beside, "ab") as beside:
                 beside.write(damaged.rstrip(b"\n") + b"\n")
             file.truncate(os.fstat(file.fileno()).st_size - len(damaged))
 
@@ -130,6 +145,8 @@ class AppendLog:
             if file.write(lines) != len(lines):
                 raise OSError("the disk took a part only")
             os.fsync(file.fileno())
+            if not size:  # its name is new
+                sync_folder(self.path.parent)
         except OSError as error:
             file.truncate(size)
             raise OSError(f"{self.path}: could not be written, so nothing was recorded ({error})") from error

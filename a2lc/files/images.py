@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from a2lc.files.io import atomic, damaged
+from a2lc.files.io import check_size, damaged
+from a2lc.files.limits import check_limit
+from a2lc.files.whole import atomic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
 ORIENTATION, UPRIGHT = 0x0112, 1  # the EXIF tag; its value where an image is shown as it is stored
@@ -72,6 +74,7 @@ def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Ima
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            check_limit("pixels", image.width * image.height)
             image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             deep, turns = _has_deep_colours(image, data), image.format == "TIFF" and orientation_of(image) != UPRIGHT
@@ -128,7 +131,7 @@ def file_bytes(path: str | os.PathLike[str]) -> bytes:
 
     Raises:
         FileNotFoundError: the file is missing; the message names it.
+        ValueError: it is too large.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    check_size(path)
     return Path(path).read_bytes()

@@ -1,5 +1,4 @@
-"""Reading and writing files: temporary name first, then rename, so that a killed process leaves no half-written
-file."""
+"""Reading and writing files: JSON, YAML, Parquet and arrays."""
 
 from __future__ import annotations
 
@@ -8,13 +7,9 @@ import json
 import math
 import os
 import re
-import secrets
-import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -25,110 +20,9 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from a2lc.files.locks import alone
+from a2lc.files.limits import check_limit
+from a2lc.files.whole import atomic
 from a2lc.files.wording import one_line
-
-LONGEST_NAME = 255  # bytes, on all usual file systems
-_UMASK = os.umask(0)
-os.umask(_UMASK)
-
-
-@contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success rename it onto `path`, on failure remove it.
-
-    The temporary name keeps the suffix, because Pillow and Matplotlib choose the format by it.
-
-    Raises:
-        OSError: the disk is full; `path` is as it was.
-        PermissionError: the folder cannot be written.
-    """
-    target = Path(path)
-    temporary = target.with_name(f".{_stem_of_temporary(target)}.{secrets.token_hex(4)}{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb+") as written:  # Windows syncs only what may be written
-            os.fsync(written.fileno())
-        # safetensors makes files that only their owner may read; a file that is replaced keeps its permissions
-        temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_UMASK)
-        os.replace(temporary, target)
-    except FileNotFoundError:  # of another file, which `path` is made from
-        raise
-    except (OSError, SafetensorError) as error:
-        kind = PermissionError if isinstance(error, PermissionError) else OSError
-        raise kind(f"{target}: could not be written, so it is as it was ({error})") from error
-    finally:
-        with suppress(OSError):  # a read-only folder, where there is none
-            temporary.unlink(missing_ok=True)
-
-
-def _stem_of_temporary(target: Path) -> str:
-    """The stem of a file's name, shortened where it would be too long with what is added to it."""
-    room = LONGEST_NAME - len(os.fsencode(f"..{'0' * 8}{target.suffix}"))
-    return os.fsencode(target.stem)[: max(room, 1)].decode(errors="ignore")
-
-
-@contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, ``.NAME.partial``; on success rename it to `path`, on failure remove it,
-    and at the start what a killed process left of it.
-
-    Args:
-        path: must not exist, or be an empty folder.
-
-    Raises:
-        FileExistsError: there is something already.
-        BlockingIOError: another process is writing it.
-        OSError: it cannot be written; before anything is made.
-    """
-    target = Path(path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FileExistsError(f"{target}: is there already, expected a new folder")
-    check_writable(target)
-    partial = target.with_name(f".{target.name}.partial")
-    with alone(target.with_name(f".{target.name}.lock")):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            yield partial
-            if target.exists():
-                target.rmdir()  # not everywhere can a folder be renamed to one that is there
-            partial.rename(target)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Delete, in `folder` and below, the temporary files of `atomic` that a killed process could not."""
-    for path in Path(folder).rglob(".*"):
-        if re.fullmatch(r"\..+\.[0-9a-f]{8}(\.\w+)?", path.name) and path.is_file():
-            path.unlink()
-
-
-def remove_leftovers_of(files: Iterable[Path]) -> None:
-    """Delete what a process that was killed while it replaced one of these files (`atomic`) left beside it; in a folder
-    of somebody's own, where nothing else may be touched."""
-    endings = {(file.parent, f".{_stem_of_temporary(file)}.", file.suffix) for file in files}
-    for folder in {folder for folder, *_ in endings}:
-        for path in folder.iterdir() if folder.is_dir() else ():
-            found = re.fullmatch(r"(\..+\.)[0-9a-f]{8}(\.\w+)?", path.name)
-            if found and (folder, found[1], found[2] or "") in endings and path.is_file():
-                path.unlink()
-
-
-def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Whether files can be written to a folder or, where it does not exist, to the nearest one above it. Nothing is
-    made.
-
-    Raises:
-        OSError: they cannot; says why.
-    """
-    path = Path(folder).absolute()
-    try:
-        TemporaryFile(dir=next(above for above in (path, *path.parents) if above.exists())).close()
-    except OSError as error:
-        raise OSError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -164,13 +58,42 @@ def read_json(path: str | os.PathLike[str], *fields: str) -> Any:
         FileNotFoundError: the file is missing.
         ValueError: the file is damaged, or no such object; the message names it, and of a run's file the way out.
     """
+    check_size(path)
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json_value(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:  # damaged text, no UTF-8, endless digits, endless brackets
         raise damaged(path, f"damaged JSON ({error})") from error
     if fields and not (isinstance(value, dict) and set(fields) <= value.keys()):
         raise damaged(path, f"expected a JSON object with {', '.join(fields)}, found {str(value)[:60]}")
     return value
+
+
+def json_value(text: str | bytes) -> Any:
+    """A JSON value, whose numbers are finite.
+
+    Raises:
+        ValueError: damaged, no UTF-8, or a number that is none, such as NaN or 1e999.
+        RecursionError: brackets without end.
+    """
+    return json.loads(text, parse_float=_finite_float, parse_constant=_finite_float)
+
+
+def _finite_float(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"expected numbers, found {text:.20}")
+    return value
+
+
+def check_size(path: str | os.PathLike[str]) -> None:
+    """Whether a file is one and not too large to be read as a whole.
+
+    Raises:
+        FileNotFoundError: there is no such file; a pipe, a device and a folder are none.
+        ValueError: it is too large.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    check_limit("bytes", Path(path).stat().st_size, path)
 
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -183,15 +106,30 @@ def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file of parameters")
     try:
+        check_size(path)
         text = Path(path).read_text(encoding="utf-8")
+        check_yaml(text)
         values = yaml.safe_load(text)
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("expected values, found an alias, *name")  # a few of these can mean billions of values
     except Exception as error:  # PyYAML raises KeyError, AttributeError, RecursionError ... for some texts
         raise ValueError(f"{path}: damaged YAML ({one_line(error)})") from error
     if not (isinstance(values, dict) and all(isinstance(name, str) for name in values)):
         raise ValueError(f"{path}: expected a mapping of names to values, found {type(values).__name__}")
     return values
+
+
+def check_yaml(text: str) -> None:
+    """Refuse a YAML text that means more than it says, or is too deep.
+
+    Raises:
+        ValueError: it holds an alias, of which a few can mean billions of values, or values in values without end.
+        yaml.YAMLError: damaged.
+    """
+    level = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("expected values, found an alias, *name")
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        check_limit("levels", level)
 
 
 def read_parquet(path: str | os.PathLike[str], *columns: str) -> pd.DataFrame:
@@ -201,9 +139,11 @@ def read_parquet(path: str | os.PathLike[str], *columns: str) -> pd.DataFrame:
         FileNotFoundError: the file is missing.
         ValueError: the file is damaged, or no such table; the message names it, and of a run's file the way out.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    check_size(path)
     try:
+        about = pq.read_metadata(path)
+        check_limit("rows", about.num_rows)
+        check_limit("bytes", sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups)))
         table = pq.read_table(path, page_checksum_verification=True).to_pandas()
     except Exception as error:  # what is damaged may say anything of its own columns
         raise damaged(path, f"damaged Parquet file ({error})") from error
@@ -271,8 +211,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         FileNotFoundError: the file is missing.
         ValueError: the file is damaged; the message names it, and of a run's file the way out.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    check_size(path)
     try:
         with safe_open(path, framework="numpy") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)

@@ -43,10 +43,14 @@ def is_locked(folder: str | os.PathLike[str]) -> bool:
 
 
 @contextmanager
-def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep other processes from working on `folder`; where one already does, say so and wait for it.
+def locked(folder: str | os.PathLike[str], quiet: bool = False) -> Iterator[None]:
+    """Keep other processes from working on `folder`, or a file; where one already does, say so and wait for it.
 
     The operating system gives the lock back when a process dies.
+
+    Args:
+        folder: what is worked on.
+        quiet: say nothing, as it takes no time.
 
     Raises:
         PermissionError: nothing can be written there.
@@ -57,7 +61,8 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         lock = lock_of(path)
         lock.acquire(timeout=0)
     except Timeout:
-        tqdm.write(f"{path}: another process works on it, waiting until it is done", file=sys.stderr)
+        if not quiet:
+            tqdm.write(f"{path}: another process works on it, waiting until it is done", file=sys.stderr)
         lock.acquire()
     except OSError as error:
         kind = PermissionError if isinstance(error, PermissionError) else OSError

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.files import LabelFile, below
+from a2lc.files import LabelFile, below, file_bytes
 from a2lc.formats.json_text import parsed
 from a2lc.formats.rasters import check_size
 from a2lc.formats.shapes import coco_polygons, run_lengths_as_mask
@@ -36,7 +36,7 @@ def read_instances(file: Path, root: Path) -> Source:
         ValueError: a damaged file; the message names the annotation.
         FileNotFoundError: no image is there.
     """
-    content = parsed(file.read_bytes(), file)
+    content = parsed(file_bytes(file), file)
     of_category, ids = _categories(content, file), _image_ids(content, file)
     of_image: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     seen: set[Any] = set()
@@ -86,7 +86,7 @@ def read_panoptic(file: Path, root: Path) -> Source:
 
     Arguments and errors are those of `read_instances`.
     """
-    content = parsed(file.read_bytes(), file)
+    content = parsed(file_bytes(file), file)
     of_category, listed = _categories(content, file), _image_ids(content, file)
     of_image: dict[Any, int] = {}
     files = {file.name: file}
@@ -143,7 +143,7 @@ def segment_ids(png: Path) -> np.ndarray:
     Raises:
         ValueError: damaged, lossy, or without red, green and blue of 8 bits each.
     """
-    file = LabelFile(png.read_bytes(), png)
+    file = LabelFile(file_bytes(png), png)
     if not file.is_coloured:
         raise ValueError(f"{png}: expected red, green and blue, which hold a segment's id, found grey or a palette")
     colours = file.colours()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from a2lc.datasets.listing import some_of
-from a2lc.files import atomic, atomic_folder, below, read_json, read_label_png
+from a2lc.files import atomic, atomic_folder, atomic_new, below, file_bytes, read_json, read_label_png
 from a2lc.formats import coco, hugging_face, label_studio, labelme, yolo
 from a2lc.formats.json_text import replaced
 from a2lc.formats.plain import KEPT, OBJECTS
@@ -89,10 +89,9 @@ def export_source(
         raise ValueError(f"{folder / INDEX}: damaged, or not of these files ({error!r})") from error
     kept = {file: below(folder / KEPT, file) for file in index["files"]}
     if len(kept) == 1 and index["format"] in ("coco", "label-studio"):
-        if target.exists():
-            raise FileExistsError(f"{target}: is there already, expected a new file")
         ((file, path),) = kept.items()
-        _write(target, path, changed.get(file))
+        with atomic_new(target) as temporary:
+            _write(temporary, path, changed.get(file))
     else:
         with atomic_folder(target) as partial:
             for file, path in kept.items():
@@ -126,7 +125,7 @@ def _annotations(
                 edits[edit.file].append((edit.place, edit.value))
     rewrite = yolo.replaced if index["format"] == "yolo" else replaced
     changed: dict[str, New] = {
-        file: rewrite(below(folder / KEPT, file).read_bytes(), of_file) for file, of_file in edits.items()
+        file: rewrite(file_bytes(below(folder / KEPT, file)), of_file) for file, of_file in edits.items()
     }
     notes = [f"{objects} objects have another class, in {len(changed)} of {len(index['files'])} files"]
     if partly:
@@ -158,7 +157,7 @@ def _label_pictures(
     for name, entry in images.items():
         file, _, row = entry["labels"].partition("#")
         path = below(folder / KEPT, file)
-        data = hugging_face.label_data(path, int(row)) if row else path.read_bytes()
+        data = hugging_face.label_data(path, int(row)) if row else file_bytes(path)
         if (new := with_labels(data, entry["labels"], labels(name), values)) is None:
             continue
         count += 1

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from a2lc.files import atomic, below, damaged, one_line
+from a2lc.files import atomic, below, damaged, file_bytes, one_line
 from a2lc.formats.json_text import parsed
 from a2lc.formats.rasters import check_size, read_values, regions
 from a2lc.formats.source import Found, Picture, Source, Values, found_pictures
@@ -161,7 +161,7 @@ def _names(root: Path, labels: list[tuple[Callable[[], bytes], str]], notes: lis
         for label, kept in labels:
             values |= set(np.unique(read_values(label(), kept, False)).tolist())
         return {value: str(value) for value in sorted(values - {255})}
-    found = parsed(path.read_bytes(), path)
+    found = parsed(file_bytes(path), path)
     if not (isinstance(found, dict) and all(key.isdecimal() and int(key[:9]) < 256 for key in found)):
         raise ValueError(f'{path}: expected {{"0": "name", ...}} with ids 0..255, found {str(found)[:60]}')
     if len({int(key) for key in found}) < len(found):

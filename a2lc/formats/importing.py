@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from a2lc.files import nearest
+from a2lc.files import file_bytes, nearest
 from a2lc.formats import cityscapes, coco, hugging_face, label_studio, labelme, voc, yolo
 from a2lc.formats.json_text import parsed
 from a2lc.formats.plain import write_plain
@@ -73,7 +73,7 @@ def read_source(path: Path, format: str | None = None) -> Source:
         jsons = [file for file in sorted(path.rglob("*.json")) if not _hidden(file.relative_to(path))]
     kinds: dict[str, list[Path]] = {}
     for file in jsons:
-        kinds.setdefault(_kind(parsed(file.read_bytes(), file)), []).append(file)
+        kinds.setdefault(_kind(parsed(file_bytes(file), file)), []).append(file)
     kinds = {kind: files for kind, files in kinds.items() if kind and format in (None, kind)}
     if not kinds:
         raise ValueError(f"{path}: expected a dataset in a known format, found none; {UNCLEAR}")

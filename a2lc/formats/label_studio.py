@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 import numpy as np
 
+from a2lc.files import file_bytes
 from a2lc.formats.json_text import parsed
 from a2lc.formats.shapes import corners, filled_polygon
 from a2lc.formats.source import Edit, Files, Found, Picture, Source, found_pictures
@@ -38,7 +39,7 @@ def read(file: Path, root: Path) -> Source:
         ValueError: a damaged file; the message names the result.
         FileNotFoundError: no image is there.
     """
-    content = parsed(file.read_bytes(), file)
+    content = parsed(file_bytes(file), file)
     images, listed, notes = Files(root), [], list[str]()
     names: dict[str, None] = {}
     more = others = guessed = 0

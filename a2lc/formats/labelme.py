@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.files import LabelFile
+from a2lc.files import LabelFile, file_bytes
 from a2lc.formats.json_text import parsed
 from a2lc.formats.shapes import circle, corners, filled_polygon, filled_rectangle
 from a2lc.formats.source import Edit, Files, Found, Picture, Source, found_pictures
@@ -41,7 +41,7 @@ def read(files: list[Path], root: Path) -> Source:
     without_area, notes = 0, list[str]()
     kept = {}
     for file in files:
-        content, relative = parsed(file.read_bytes(), file), file.relative_to(root).as_posix()
+        content, relative = parsed(file_bytes(file), file), file.relative_to(root).as_posix()
         for position, shape in enumerate(content["shapes"]):
             if not (isinstance(shape, dict) and isinstance(shape.get("label"), str)):
                 raise ValueError(f"{file}: shapes[{position}]: expected a label, found {str(shape)[:60]}")

@@ -11,7 +11,7 @@ from a2lc.datasets.base import VOID, bit_palette
 from a2lc.datasets.class_list import LABELMAP_LINE
 from a2lc.datasets.listing import IMAGE_SUFFIXES, LABEL_SUFFIXES, index_files, read_lines
 from a2lc.datasets.voc2012 import NAMES
-from a2lc.files import colour_of
+from a2lc.files import colour_of, file_bytes
 from a2lc.files.label_file import number_of
 from a2lc.formats.rasters import check_size, read_values, regions
 from a2lc.formats.source import Colour, Files, Found, Picture, Source, Values, found_pictures
@@ -67,13 +67,13 @@ def _objects(
     png: Path, instances: Path | None, meaning: Values, known: set[int]
 ) -> Callable[[int, int], Iterator[Found]]:
     def objects(height: int, width: int) -> Iterator[Found]:
-        values = read_values(png.read_bytes(), png, True)
+        values = read_values(file_bytes(png), png, True)
         check_size(values, height, width, png)
         if stray := sorted(set(np.unique(values).tolist()) - known):
             raise ValueError(f"{png}: expected the colours of {LABELMAP}, found {colour_of(stray[0])}")
         told = None
         if instances is not None:
-            told = read_values(instances.read_bytes(), instances, True)
+            told = read_values(file_bytes(instances), instances, True)
             told[told == number_of(VOID_COLOUR)] = 0
             check_size(told, height, width, instances)
         yield from regions(meaning.labels(values), told, png.name)

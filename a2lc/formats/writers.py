@@ -20,7 +20,7 @@ from skimage.measure import label as connected_regions
 
 from a2lc.datasets.base import Split
 from a2lc.datasets.cityscapes import CLASSES, LABEL_END
-from a2lc.files import atomic, atomic_folder, write_label_png, write_text
+from a2lc.files import atomic, atomic_folder, atomic_new, check_new_file, write_label_png, write_text
 from a2lc.formats.hugging_face import NAMES
 from a2lc.formats.label_studio import BRUSH, encoded_brush
 from a2lc.masks import MaskSet
@@ -110,8 +110,7 @@ def write_yolo(masks: MaskSet, out: Path, file_names: Mapping[str, str]) -> str:
 def write_label_studio(masks: MaskSet, out: Path, file_names: Mapping[str, str]) -> str:
     """A list of tasks with a brush per mask, for a project with ``<Image name="image" value="$image"/>`` and
     ``<BrushLabels name="tag" toName="image">``."""
-    if out.exists():
-        raise FileExistsError(f"{out}: is there already, expected a new file")
+    check_new_file(out)
     tasks, count = [], 0
     for number, name in enumerate(masks.names, start=1):
         height, width = masks.object_map(name).shape
@@ -126,7 +125,8 @@ def write_label_studio(masks: MaskSet, out: Path, file_names: Mapping[str, str])
         annotations = [{"id": number, "was_cancelled": False, "result": results}]
         tasks.append({"id": number, "data": {"image": _file(name, file_names)}, "annotations": annotations})
         count += len(results)
-    write_text(out, _dumped(tasks))
+    with atomic_new(out) as temporary:
+        temporary.write_bytes(_dumped(tasks).encode())
     return f"{count} masks of {len(tasks)} images in {out}"
 
 

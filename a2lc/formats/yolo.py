@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from a2lc.datasets.listing import IMAGE_SUFFIXES, read_lines, some_of
-from a2lc.files import read_yaml
+from a2lc.files import file_bytes, read_yaml
 from a2lc.formats.shapes import corners, filled_polygon
 from a2lc.formats.source import Edit, Found, Picture, Source
 
@@ -119,7 +119,7 @@ def _label_file(image: Path) -> Path:
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
     """Number from 0 and words of each line that is not empty."""
     try:
-        lines = [line.decode("ascii") for line in re.split(LINE_ENDS, file.read_bytes())[::2]]
+        lines = [line.decode("ascii") for line in re.split(LINE_ENDS, file_bytes(file))[::2]]
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected numbers as text, found bytes that are none") from error
     return [(number, words) for number, line in enumerate(lines) if (words := line.split())]

@@ -17,10 +17,10 @@ def boxes_of(masks: MaskSet, rows: np.ndarray) -> np.ndarray:
     """
     boxes = np.zeros((len(rows), 4), dtype=np.int64)
     images = masks.table["image"].cat.codes.to_numpy()[rows]
-    ids = masks.table["mask_id"].to_numpy()[rows]
     for image in np.unique(images):
-        found = find_objects(masks.object_map(masks.names[image]))
+        name = masks.names[image]
+        found = find_objects(masks.index_map(name) + 1)
         for i in np.flatnonzero(images == image):
-            down, across = found[ids[i] - 1]
+            down, across = found[rows[i] - masks.rows(name).start]
             boxes[i] = across.start, down.start, across.stop, down.stop
     return boxes

@@ -8,15 +8,19 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
+from a2lc.files import check_limit, check_size
+
 Row = dict[str, str]
 T = TypeVar("T")
 BOM = "\ufeff"
+DIGITS = 18  # of a number that 64 bits hold
 _COMPUTED = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets take such a cell for a formula, without the ' at least
 _WHOLE = re.compile(r"0*(\d+)(?:[.,]0+)?")
 
@@ -43,8 +47,7 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> list[tupl
         FileNotFoundError: no such file.
         ValueError: it is no text, a quote is not closed, or a column is missing or there twice.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    check_size(path)
     data = Path(path).read_bytes()
     try:
         text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
@@ -52,7 +55,25 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> list[tupl
         remedy = "save it as 'CSV UTF-8'"
         raise ValueError(f"{path}: expected a CSV file in UTF-8, found other bytes ({error}): {remedy}") from error
     first = next(iter(text.splitlines()), "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    with _long_cells():
+        rows = _read(path, text, max(",;\t", key=first.count), columns)
+    return rows
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Cells are as long as they are: what is too long is told by whose they are."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _read(
+    path: str | os.PathLike[str], text: str, delimiter: str, columns: Sequence[str]
+) -> list[tuple[int, Row | ValueError]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     names = [name.strip() for name in next(reader, [])]
     if missing := [name for name in columns if name not in names]:
         raise ValueError(f"{path}: misses the columns {', '.join(missing)}, expected {', '.join(columns)}")
@@ -64,6 +85,12 @@ def read_rows(path: str | os.PathLike[str], columns: Sequence[str]) -> list[tupl
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
+            check_limit("rows", len(rows) + 1, path)
+            for at, cell in enumerate(cells):
+                column = names[at] if at < len(names) else f"cell {at + 1}"
+                check_limit(
+                    "characters", len(cell), f"{path}, line {reader.line_num}, {column}: is a quote not closed?"
+                )
             row: Row | ValueError = ValueError(f"damaged row, expected {width} cells, found {len(cells)}")
             if needed <= len(cells) and not any(cell.strip() for cell in cells[width:]):
                 padded = [*cells[:width], *[""] * (width - len(cells))]
@@ -120,7 +147,9 @@ def whole_number(text: str, what: str) -> int:
         ValueError: it is none.
     """
     if not (found := plain_number(text)).isdecimal():
-        raise ValueError(f"{what}: expected a whole number, found {text!r}")
+        raise ValueError(f"{what}: expected a whole number, found {text!r:.60}")
+    if len(found) > DIGITS:
+        raise ValueError(f"{what}: expected a whole number, found one of {len(found)} digits")
     return int(found)
 
 

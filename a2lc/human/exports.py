@@ -13,7 +13,16 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.base import VOID, Split, bit_palette
-from a2lc.files import atomic, atomic_folder, read_json, write_json, write_label_png, write_text
+from a2lc.files import (
+    atomic,
+    atomic_folder,
+    atomic_new,
+    check_new_file,
+    read_json,
+    write_json,
+    write_label_png,
+    write_text,
+)
 from a2lc.human.moving import dataset_of
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.own_labels import hash_of, labels_of
@@ -195,9 +204,9 @@ def export_coco(
 
     Raises:
         FileExistsError: there is a file already, which may be a person's.
+        BlockingIOError: another process is writing it.
     """
-    if Path(path).exists():
-        raise FileExistsError(f"{path}: is there already, expected a new file")
+    check_new_file(path)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     labels, table = masks.table["label"].to_numpy(), masks.table
@@ -228,7 +237,8 @@ def export_coco(
                 )
     categories = [{"id": k + 1, "name": name, "supercategory": ""} for k, name in enumerate(masks.classes.names)]
     found: dict[str, Any] = {"images": images, "annotations": annotations, "categories": categories}
-    write_text(path, json.dumps(found, ensure_ascii=False, separators=(",", ":")))
+    with atomic_new(path) as temporary:
+        temporary.write_bytes(json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode())
     return {"images": len(images), "annotations": len(annotations)}
 
 

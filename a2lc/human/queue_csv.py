@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from a2lc.config import OWN_DATA
-from a2lc.files import nearest, write_text
+from a2lc.files import nearest, only_writer, write_text
 from a2lc.human import SKIP, WORDS, Query, Queue
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import Row, check_rows, csv_text, images_meant, plain_number, read_rows, whole_number
@@ -42,6 +42,7 @@ def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = Fal
     Raises:
         ValueError: the file is there and holds answers that were never read, or is another table; ``q.html`` is another
             page.
+        BlockingIOError: another process is writing it.
     """
     path = Path(path)
     if path.is_file() and (unread := _unread(queue, path)):
@@ -56,11 +57,12 @@ def write_queue(queue: Queue, path: str | os.PathLike[str], pictures: bool = Fal
     page = path.with_suffix(".html")
     if pictures:
         check_page(page)
-    names = write_pictures(queue, path) if pictures else []
-    if names:
-        filled.insert(filled.shape[1] - 1, "picture", names)
-        write_page(queue, filled, page, path.name)
-    write_text(path, csv_text(filled))
+    with only_writer(path, page):
+        names = write_pictures(queue, path) if pictures else []
+        if names:
+            filled.insert(filled.shape[1] - 1, "picture", names)
+            write_page(queue, filled, page, path.name)
+        write_text(path, csv_text(filled))
     return page if names else None
 
 
@@ -161,8 +163,10 @@ def _each(
 
 
 def _query(queue: Queue, row: Row, image: str) -> Query | None:
-    mask_id = plain_number(row["mask_id"])
-    return queue.find(image, int(mask_id)) if mask_id.isdecimal() else None
+    try:
+        return queue.find(image, whole_number(row["mask_id"], "mask_id"))
+    except ValueError:
+        return None
 
 
 def _was_asked(queue: Queue, row: Row, image: str) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pandas as pd
 from PIL import Image
 
-from a2lc.files import atomic, below, fingerprint, write_text
+from a2lc.files import atomic, below, fingerprint, remove_leftovers_of, write_text
 from a2lc.human.checked_csv import BOM, csv_text
 from a2lc.human.gallery import page
 from a2lc.human.mask_pictures import MaskPictures, training_images
@@ -92,6 +92,8 @@ def write_pictures(queue: Queue, path: Path) -> list[str]:
     drawn = MaskPictures(queue.masks, split)
     asked = sorted(queue.queries, key=lambda query: query.row) if split is not None else []  # each image is read once
     names = {query.position: f"{path.stem}_pictures/{query.image}_{query.mask_id}.png" for query in asked}
+    files = [below(path.parent, name) for at in names.values() for name in (at, _in_image(at))]
+    remove_leftovers_of(files)
     for query in asked:
         mask, name = (query.image, query.mask_id), names[query.position]
         with atomic(below(path.parent, name)) as temporary:

@@ -27,6 +27,7 @@ from a2lc.masks.table import (
     check_labels,
     labels_of,
     new_table,
+    positions_of,
     read_description,
     read_state,
     read_table,
@@ -215,9 +216,7 @@ class MaskSet:
         errors are those of `object_map`."""
         objects = self.object_map(name)
         ids = self.table["mask_id"].to_numpy()[self.rows(name)]
-        lookup = np.full(max(int(objects.max()), int(ids.max(initial=0))) + 1, -1, dtype=np.int32)
-        lookup[ids] = np.arange(len(ids))
-        return lookup[objects]
+        return positions_of(objects, ids)
 
     def labels_of(self, name: str) -> np.ndarray:
         """(n + 1,) uint8 labels of the image's masks in order and, last, of pixels that no mask covers: what

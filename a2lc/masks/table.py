@@ -27,6 +27,7 @@ TYPES = {"mask_id": "int32", "area": "int64", "label": "uint8", "initial_label":
 }
 """Of the columns that hold numbers."""
 
+DENSE = 2**22  # up to this id a table of all numbers is looked up, which is faster
 LAST_ROUND = 32767  # the largest int16
 
 STATE = ("label", "source", "round", "confidence")
@@ -55,17 +56,39 @@ def areas_of(objects: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"{name}: an object map is (H, W) integers, found {objects.shape} {objects.dtype}")
     if objects.size and int(objects.min()) < 0:
         raise ValueError(f"{name}: mask ids must be >= 0, found {int(objects.min())}")
+    if int(objects.max(initial=0)) > DENSE:
+        ids, counts = np.unique(objects, return_counts=True)
+        return ids[ids > 0].astype(np.int64), counts[ids > 0]
     counts = np.bincount(objects.ravel())
     ids = np.flatnonzero(counts)
     ids = ids[ids > 0]
     return ids, counts[ids]
 
 
+def positions_of(objects: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The position of each pixel's id in a list of ids, -1 where it is not in it.
+
+    Args:
+        objects: (H, W) integers >= 0.
+        ids: (n,) integers > 0, ascending.
+
+    Returns:
+        (H, W) int64.
+    """
+    largest = max(int(objects.max(initial=0)), int(ids.max(initial=0)))
+    if largest > DENSE:  # a table of all numbers up to it would take gigabytes
+        at = np.minimum(np.searchsorted(ids, objects), max(len(ids) - 1, 0))
+        return np.where(ids[at] == objects, at, -1) if len(ids) else np.full(objects.shape, -1, np.int64)
+    lookup = np.full(largest + 1, -1, dtype=np.int64)
+    lookup[ids] = np.arange(len(ids))
+    return lookup[objects]
+
+
 def labels_of(ids: np.ndarray, objects: np.ndarray, label_map: np.ndarray, name: str) -> np.ndarray:
     """The label of each mask of an object map, (n,).
 
     Args:
-        ids: (n,) ids of `objects`.
+        ids: (n,) all ids > 0 of `objects`, ascending.
         objects: (H, W) integers >= 0.
         label_map: (H, W) labels; each mask carries one.
         name: of the label map.
@@ -73,12 +96,13 @@ def labels_of(ids: np.ndarray, objects: np.ndarray, label_map: np.ndarray, name:
     Raises:
         ValueError: a mask carries several labels; the message begins with `name`.
     """
-    values = np.zeros(int(objects.max()) + 1, dtype=label_map.dtype)
-    values[objects] = label_map
-    mixed = objects[(values[objects] != label_map) & (objects > 0)]
+    index = positions_of(objects, ids)
+    values = np.zeros(len(ids) + 1, dtype=label_map.dtype)  # the last one of what is in no mask
+    values[index] = label_map
+    mixed = objects[(values[index] != label_map) & (objects > 0)]
     if mixed.size:
         raise ValueError(f"{name}: mask {int(mixed[0])} carries several labels instead of one")
-    return values[ids]
+    return values[:-1]
 
 
 def check_labels(labels: np.ndarray, classes: Classes, where: str) -> None:

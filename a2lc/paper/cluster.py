@@ -25,6 +25,7 @@ except ImportError as error:
     raise MissingExtraError(f"{why}: {install_command('a2lc[cluster]')}") from error
 
 CORES_PER_WORKER = 4
+HOST = "127.0.0.1"  # who is asked has no password, and a task is any code
 _THREADS = "OMP_NUM_THREADS"
 _START = {"dataset", "root", "pseudo_labels"}  # fields that decide the first labels or superpixels
 _MODEL = {"segmenter", "seed"}  # and, where there are labels, the model of round 0
@@ -33,7 +34,8 @@ _MODEL = {"segmenter", "seed"}  # and, where there are labels, the model of roun
 @contextmanager
 def local_cluster(workers: int | None = None, device: str = "auto") -> Iterator[SpecCluster]:
     """Workers on this machine, each a process of one thread that plays one run at a time: a ``LocalCluster`` of which
-    each worker sees one GPU of its own. The cores are shared out among them, unless ``OMP_NUM_THREADS`` is set.
+    each worker sees one GPU of its own. All ports are free ones of this machine alone (127.0.0.1). The cores are shared
+    out among them, unless ``OMP_NUM_THREADS`` is set.
 
     Args:
         workers: how many; None: one per GPU, without GPUs one per four cores.
@@ -41,7 +43,7 @@ def local_cluster(workers: int | None = None, device: str = "auto") -> Iterator[
     """
     gpus = [] if device == "cpu" else _gpus()
     count = workers or len(gpus) or max(1, CPU_COUNT // CORES_PER_WORKER)
-    common = {"host": "127.0.0.1", "dashboard": False, "dashboard_address": ":0"}
+    common = {"host": HOST, "dashboard": False, "dashboard_address": f"{HOST}:0"}
     worker = {**common, "nthreads": 1, "memory_limit": None, "silence_logs": logging.CRITICAL}  # errors are raised here
     nannies = {}
     for i in range(count):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm.auto import tqdm
 
 from a2lc.config import Experiment
+from a2lc.ending import ending
 from a2lc.files import check_whole
 from a2lc.machine import show_bars
 from a2lc.rounds import check_packages, run
@@ -89,7 +90,11 @@ def run_many(
         check_whole(workers, "workers")
     failed: dict[str, Exception] = {}
     scheduler = os.environ.get(SCHEDULER)
-    with tqdm(total=len(experiments), desc="runs", unit="run", disable=not progress) as bar, ExitStack() as stack:
+    with (
+        ending(),
+        tqdm(total=len(experiments), desc="runs", unit="run", disable=not progress) as bar,
+        ExitStack() as stack,
+    ):
         if workers == 0 and not client and not scheduler:
             check_packages(experiments, runs_dir)
             resolve_device(device)

@@ -18,6 +18,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from a2lc.datasets import load_dataset
+from a2lc.ending import Born, end_with, this_process
 from a2lc.files import check_writable, differences, nearest, read_json, write_json
 from a2lc.machine import show_bars, surroundings
 from a2lc.notebook import PACKAGED, PROJECT, project_folder
@@ -219,7 +220,9 @@ def execute(
     with (
         _cluster(scheduler) as address,
         bar,
-        ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(threads, address)) as pool,
+        ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_prepare, initargs=(this_process(), threads, address)
+        ) as pool,
     ):
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -251,7 +254,8 @@ def _cluster(scheduler: str | None) -> AbstractContextManager[str | None]:
     return scheduler_at(scheduler)
 
 
-def _prepare(threads: str | None, scheduler: str | None) -> None:
+def _prepare(parent: Born, threads: str | None, scheduler: str | None) -> None:
+    end_with(parent)  # and with it the kernel
     os.environ["TQDM_DISABLE"] = "1"
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", threads)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from a2lc.files import read_json, write_json, write_text
+from a2lc.files import locked, read_json, write_json, write_text
 from a2lc.paper.tables import markdown_table
 
 MINUTES = "minutes.json"
@@ -40,10 +40,11 @@ def save_headline(
 
 
 def write_minutes(folder: Path, minutes: Mapping[str, float]) -> None:
-    """Add the minutes of items to ``minutes.json``; those of other items stay."""
+    """Add the minutes of items to ``minutes.json``; those of other items stay, also where several processes do so."""
     file = folder / MINUTES
-    known = read_json(file) if file.is_file() else {}
-    write_json(file, known | {item: round(spent, 2) for item, spent in minutes.items()})
+    with locked(file, quiet=True):
+        known = read_json(file) if file.is_file() else {}
+        write_json(file, known | {item: round(spent, 2) for item, spent in minutes.items()})
 
 
 def write_summary(folder: Path, profile: str, failures: Mapping[str, str], device: str) -> Path:

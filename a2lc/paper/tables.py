@@ -14,6 +14,7 @@ import pandas as pd
 
 from a2lc.files import read_json, write_text
 from a2lc.paper.clicks import truth_of
+from a2lc.paper.escaping import markdown_cell, markdown_text, tex_text
 from a2lc.paper.origin import NOT_IN_PAPER, fewer_images, origin, other_network
 from a2lc.runs import STAGES, Run
 
@@ -283,13 +284,14 @@ def beside_paper(table: pd.DataFrame, item: str, paper_dataset: str) -> pd.DataF
 
 
 def save_table(table: pd.DataFrame, name: str, folder: str | os.PathLike[str], caption: str) -> None:
-    """Write `table` as ``<name>.csv``, with 4 digits, and as ``.md`` and ``.tex``, with 2 and the caption."""
+    """Write `table` as ``<name>.csv``, with 4 digits, and as ``.md`` and ``.tex``, with 2 and the caption; texts mean
+    themselves in each."""
     rounded = table.round(2)
     texts = {
         "csv": table.round(4).to_csv(index=False, lineterminator="\n"),
-        "md": f"{caption}\n\n{markdown_table(rounded)}\n",
+        "md": f"{markdown_text(caption)}\n\n{markdown_table(rounded)}\n",
         "tex": rounded.to_latex(
-            index=False, caption=caption, label=f"tab:{name}", escape=True, float_format="%.2f", na_rep="–"
+            index=False, caption=tex_text(caption), label=f"tab:{name}", escape=True, float_format="%.2f", na_rep="–"
         ),
     }
     for suffix, text in texts.items():
@@ -297,10 +299,10 @@ def save_table(table: pd.DataFrame, name: str, folder: str | os.PathLike[str], c
 
 
 def markdown_table(table: pd.DataFrame) -> str:
-    """A Markdown table without the index; missing values become a dash."""
+    """A Markdown table without the index; missing values become a dash. A text has no HTML, links or ends of cells."""
 
     def line(cells: Iterable[object]) -> str:
-        return "| " + " | ".join("–" if pd.isna(cell) else str(cell) for cell in cells) + " |"  # type: ignore[call-overload]
+        return "| " + " | ".join("–" if pd.isna(cell) else markdown_cell(str(cell)) for cell in cells) + " |"  # type: ignore[call-overload]
 
     rows = [line(row) for row in table.itertuples(index=False)]
     return "\n".join([line(table.columns), line(["---"] * len(table.columns)), *rows])

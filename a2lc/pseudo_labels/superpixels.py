@@ -31,6 +31,7 @@ from skimage.segmentation import slic
 from tqdm.auto import tqdm
 
 from a2lc.datasets.base import Classes, Split
+from a2lc.ending import Born, end_with, this_process
 from a2lc.machine import JOBLIB, SEEDS, require
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.settings import SuperpixelSettings
@@ -67,7 +68,8 @@ def partition(
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=_processes(split, settings, jobs), return_as="generator")
-    maps = parallel(delayed(_object_map)(split, name, settings) for name in split.names)
+    me = this_process()
+    maps = parallel(delayed(_object_map)(split, name, settings, me) for name in split.names)
     bar = tqdm(maps, desc="superpixels", total=len(split), disable=not progress)
     object_maps = dict(zip(split.names, bar, strict=True))
     most = max(int(objects.max()) for objects in object_maps.values())
@@ -96,8 +98,10 @@ def superpixels(image: NDArray[np.uint8], settings: SuperpixelSettings) -> NDArr
     return np.cumsum(occurs, dtype=np.int32)[labels]
 
 
-def _object_map(split: Split, name: str, settings: SuperpixelSettings) -> NDArray[Any]:
-    """(H, W) ids in the smallest type that holds them: made in a worker process, sent to this one."""
+def _object_map(split: Split, name: str, settings: SuperpixelSettings, parent: Born) -> NDArray[Any]:
+    """(H, W) ids in the smallest type that holds them: made in a worker process, which ends with its parent, and sent
+    there."""
+    end_with(parent)
     objects = superpixels(split.image(name), settings)
     return objects.astype(np.min_scalar_type(int(objects.max())))
 

@@ -30,10 +30,23 @@ def label_in(value: object) -> int:
 
 
 def whole_in(value: object, name: str) -> int:
-    """A whole number as a line says it. Raises `ValueError`, beginning with `name`, where it is none."""
-    if type(value) is not int:
-        raise ValueError(f"{name}: expected a whole number, found {value!r}")
+    """A whole number >= 0 as a line says it. Raises `ValueError`, beginning with `name`, where it is none."""
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name}: expected a whole number, found {value!r:.40}")
     return value
+
+
+def seconds_in(value: object) -> float | None:
+    """How long an answer took as a line says it. Raises `ValueError` where it is neither null nor a number >= 0 that a
+    double holds."""
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 <= value < float("inf"):  # type: ignore[operator]
+        raise ValueError(f"seconds: expected a number or null, found {value!r:.40}")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise ValueError("seconds: expected a number, found one of too many digits") from None
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class Answer:
         Raises:
             ValueError, KeyError, TypeError: a field is missing or wrong.
         """
-        label, seconds = record["label"], record["seconds"]
+        label, seconds = record["label"], seconds_in(record["seconds"])
         undo, whole_image = (record.get(name, False) for name in _FLAGS)
         label = None if label is None else label_in(label)
         if not isinstance(undo, bool) or (undo and label is not None):
@@ -90,7 +103,7 @@ class Answer:
             label=label,
             position=whole_in(record["position"], "position"),
             time=str(record["time"]),
-            seconds=None if seconds is None else float(seconds),
+            seconds=seconds,
             source=str(record["source"]),
             undo=undo,
             whole_image=whole_image,

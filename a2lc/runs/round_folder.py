@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from a2lc.files import atomic, damaged, read_parquet, write_parquet
+from a2lc.files import atomic, damaged, json_value, read_parquet, write_parquet
 from a2lc.runs.answers import Answer, answers_table, label_in, whole_in
 from a2lc.runs.stage_folder import AUDITED, STAGES, StageFolder
 
@@ -45,8 +44,9 @@ class RoundFolder(StageFolder):
     def scores(self) -> np.ndarray:
         """(M,) float32 scores of this round; -inf for masks that cannot be asked about."""
         scores = read_parquet(self.path / "scores.parquet", "score")["score"].to_numpy()
-        if scores.dtype.kind != "f":
-            raise damaged(self.path / "scores.parquet", f"expected scores, found {scores.dtype}")
+        if scores.dtype.kind != "f" or np.isnan(scores).any():
+            found = scores.dtype if scores.dtype.kind != "f" else f"NaN for {np.isnan(scores).sum()} masks"
+            raise damaged(self.path / "scores.parquet", f"expected scores, found {found}")
         return scores
 
     def queried_rows(self) -> np.ndarray:
@@ -156,7 +156,7 @@ class RoundFolder(StageFolder):
         from_person: list[Answer] = []
         for number, line in enumerate(path.read_bytes().splitlines(), start=1):
             try:
-                record = json.loads(line)
+                record = json_value(line)
                 if "source" in record and not records:
                     from_person.append(Answer.of(record))
                     continue

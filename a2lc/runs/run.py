@@ -208,7 +208,8 @@ class Run:
         """
         number = self.finished_rounds if round is None else round
         if round is None and number < 0:
-            raise FileNotFoundError(f"{self.path}: no masks yet, as no round is finished")
+            why = f"as {self.folder(0).path / 'state.json'} says of no round that it is finished"
+            raise FileNotFoundError(f"{self.path}: no masks yet, {why}; start the run again, and it goes on")
         self._existing(number, "masks.parquet")
         return labels_after(MaskSet.load(self.initial), self.folder(number))
 

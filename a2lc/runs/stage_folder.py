@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from tqdm.auto import tqdm
 
-from a2lc.files import atomic, damaged, missing, read_arrays, read_json, write_arrays, write_json
+from a2lc.files import atomic, check_plain, damaged, missing, read_arrays, read_json, write_arrays, write_json
 from a2lc.metrics import SegmentationMetrics
 
 STAGES = ("scored", "queried", "answered", "corrected", "trained")
@@ -68,7 +68,8 @@ class State:
 
 class StageFolder:
     """A folder of stages, a round's or that of a model of round 0. What reads a file raises `FileNotFoundError` where
-    it is missing, and `ValueError`, which names it and the way out, where it is damaged.
+    it is missing, and `ValueError`, which names it and the way out, where it is damaged; a link in place of the folder
+    is refused.
 
     Attributes:
         path: the folder.
@@ -76,6 +77,7 @@ class StageFolder:
     """
 
     def __init__(self, path: Path) -> None:
+        check_plain(path, folder=True)
         self.path = path
         self.state = State.read(path / "state.json")
         self._bar: tqdm | None = None

@@ -19,7 +19,7 @@ from a2lc.segmenter.processes import kernels
 from a2lc.segmenter.released import load_weights
 from a2lc.segmenter.samples import IGNORE, Labels, read_sample
 from a2lc.segmenter.settings import SegmenterSettings
-from a2lc.segmenter.training import LOG_POINTS, Loss, TrainingLog, enough_memory, pixel_loss
+from a2lc.segmenter.training import LOG_POINTS, Loss, TrainingLog, check_loss, check_weights, enough_memory, pixel_loss
 
 PIXELS = 4096  # of a training step
 SAMPLED_BYTES = 2**30  # of all features that a training sees
@@ -131,10 +131,9 @@ class FrozenSegmenter:
             optimizer.zero_grad()
             if step in points:
                 losses[step] = value.item()
-                if not math.isfinite(losses[step]):
-                    found = f"found loss {losses[step]} at iteration {step} of {steps}"
-                    raise FloatingPointError(f"training diverged: {found}, expected a number; lower segmenter.lr")
+                check_loss(losses[step], step, steps)
         head.eval()
+        check_weights(head, steps)
         return losses
 
     def _cells(

@@ -75,7 +75,7 @@ def train(
 
     Raises:
         ValueError: a label map differs from its image in size or holds another id; the processes cannot share a batch.
-        FloatingPointError: the loss is no longer finite.
+        FloatingPointError: the loss, or a weight, is no longer finite.
         RuntimeError: not enough memory.
     """
     if settings.batch_size % fabric.world_size:
@@ -98,6 +98,7 @@ def train(
         losses = _iterate(bar, step, best, settings)
     network.eval()
     best.restore()
+    check_weights(network, settings.iterations)
     if fabric.world_size > 1:  # running statistics of batch norm, and the best weights, are those of the first process
         network.load_state_dict(fabric.broadcast(network.state_dict()))
     seconds = time.perf_counter() - start
@@ -121,12 +122,25 @@ def _iterate(
         if iteration in points:
             losses[iteration] = mean_over_processes(loss).item()  # elsewhere the GPU is not waited for
             bar.set_postfix(loss=f"{losses[iteration]:.3f}", refresh=False)
-            if not math.isfinite(losses[iteration]):
-                found = f"found loss {losses[iteration]} at iteration {iteration} of {settings.iterations}"
-                raise FloatingPointError(f"training diverged: {found}, expected a number; lower segmenter.lr")
+            check_loss(losses[iteration], iteration, settings.iterations)
         if iteration % settings.validate_every == 0 or iteration == settings.iterations:
             best.look(iteration)
     return losses
+
+
+def check_loss(loss: float, iteration: int, iterations: int) -> None:
+    """Raise `FloatingPointError` where the loss of an iteration is no number."""
+    if not math.isfinite(loss):
+        found = f"found loss {loss} at iteration {iteration} of {iterations}"
+        raise FloatingPointError(f"training diverged: {found}, expected a number; lower segmenter.lr")
+
+
+def check_weights(network: nn.Module, iterations: int) -> None:
+    """Raise `FloatingPointError` where a weight is no number: after the last iteration nobody asks for a loss."""
+    for name, tensor in network.state_dict().items():
+        if not tensor.isfinite().all():
+            found = f"found NaN or infinity in {name} after {iterations} iterations"
+            raise FloatingPointError(f"training diverged: {found}, expected numbers; lower segmenter.lr")
 
 
 def _step(
