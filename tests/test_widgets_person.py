@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import string
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scripted import lcm_of, told
 from small_runs import QUICK, hand_made_run
 
@@ -18,10 +21,11 @@ from a2lc import Experiment, Run
 from a2lc.datasets import load_dataset
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import APPROVED, REJECTED, UNDECIDED
+from a2lc.human.look_alikes import MOST
 from a2lc.human.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
 from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
-from a2lc.widgets.annotator_state import KEYS, AnnotatorState, class_keys
+from a2lc.widgets.annotator_state import AHEAD, ALSO, KEYS, AnnotatorState, class_keys
 from a2lc.widgets.approver_state import TILES, ApproverState
 from a2lc.widgets.browser_view import BrowserView
 
@@ -65,9 +69,11 @@ def approver(proposed: Run, tmp_path: Path) -> ApproverState:
 
 
 def send(widget: Any, **message: Any) -> str:
-    """A message from the page, about the view that is shown; the status line that follows."""
+    """The next message from the page, an answer about the mask that is shown; the status line that follows."""
     model = widget.widget
-    widget._on_message({"view": model.replies} | message)
+    if (query := model.view.get("query")) is not None:
+        message = {"of": [query["image"], query["mask_id"]]} | message
+    widget._on_message({"client": "page", "id": model.heard.get("page", 0) + 1, "view": model.replies} | message)
     return str(model.status)
 
 
@@ -77,8 +83,8 @@ def test_each_class_has_a_key_of_its_own_while_there_are_any(k: int) -> None:
     keys = class_keys(k)
     given = [key for key in keys if key]
     assert len(keys) == k and len(set(given)) == len(given) and keys[:k] == given + [""] * (k - len(given))
-    assert len(given) >= min(k, 50) and set(given) <= set(string.ascii_letters + string.digits)
-    assert not {key.lower() for key in given} & set(KEYS.values())
+    assert len(given) >= min(k, 44) and set(given) <= set(string.ascii_letters + string.digits)
+    assert not {key.lower() for key in given} & {*KEYS.values(), *ALSO}
 
 
 # -------------------------------------------------------------------------------------------------------- questions
@@ -114,6 +120,39 @@ def test_undo_asks_again_and_says_what_stands(state: AnnotatorState) -> None:
     state.answer(4)  # a second answer about mask 1; the next without an answer follows
     assert state.query.position == 1 and state.view()["answered"] == 1
     assert state.undo() == f"Mask 1: taken back; what stood before stands again: {state.queue.classes.names[1]}"
+
+
+def test_look_alikes_are_answered_at_once_and_taken_back_at_once(state: AnnotatorState, run: Run) -> None:
+    """The nearest of the same label come first; what is written are ordinary answers. A new process takes them back."""
+    first = state.query
+    assert first is not None and state.look_alikes().endswith("then one key answers the rest")
+    group = state.group
+    assert group[0] == first and 2 < len(group) <= MOST and {query.label for query in group} == {first.label}
+    features = state.queue.features().astype(np.float64)
+    same = [query for query in state.queue.pending if query.label == first.label]
+    scaled = features / features[[query.row for query in same]].std(0).clip(1e-12)
+    away = {query.row: ((scaled[query.row] - scaled[first.row]) ** 2).sum() for query in same}
+    nearest = sorted(same, key=lambda query: away[query.row])
+    assert np.allclose([away[query.row] for query in group], [away[query.row] for query in nearest[:MOST]], rtol=1e-4)
+    assert state.answer_group(2, group[1:], seconds=3.0).startswith(f"{len(group) - 1} masks at once")
+    assert state.query == first and state.group == [], "what was taken out is asked alone"
+    log = [json.loads(line) for line in (run.path / "round_01" / "answers.jsonl").read_text().splitlines()]
+    assert [line["mask_id"] for line in log] == [query.mask_id for query in group[1:]]
+    assert {(line["label"], line["seconds"]) for line in log} == {(2, round(3 / (len(group) - 1), 3))}
+    assert state.answer("confirm").startswith("Mask 1")
+    again = AnnotatorState(run)
+    assert again.undo().startswith("Mask 1: taken back") and again.queue.answered == len(group) - 1
+    assert again.undo() == f"{len(group) - 1} masks: taken back together" and again.queue.answered == 0
+    assert again.undo() == "There is nothing to undo"
+
+
+def test_a_group_is_all_or_nothing(state: AnnotatorState) -> None:
+    state.look_alikes()
+    group = state.group
+    for said, queries in (("void image", group), (2, []), (99, group)):
+        with pytest.raises(ValueError, match="expected masks and a class|unknown class 99"):
+            state.answer_group(said, queries)
+    assert state.queue.answered == 0 and state.look_alikes() == "" and state.group == []
 
 
 def test_one_can_look_back_and_answer_anew(state: AnnotatorState) -> None:
@@ -189,20 +228,77 @@ def test_missing_images_are_named_and_nothing_else_is_lost(tmp_path: Path) -> No
 
 
 # -------------------------------------------------------------------------------------------------------- widgets
-def test_messages_of_the_page_answer_and_old_ones_are_not_heard(run: Run) -> None:
+def test_messages_of_the_page_answer_and_each_is_heard_once(run: Run) -> None:
     annotator = Annotator(run, live=True)
     model = annotator.widget
-    assert model.view["query"]["position"] == 0 and len(model.context) > 1000 and len(model.close_up) > 1000
+    assert model.view["query"]["position"] == 0 and model.key_of == KEYS and model.also == ALSO
     assert [c["key"] for c in model.classes] == class_keys(14) and model.classes[0]["colour"].startswith("#")
     before = model.replies
     assert send(annotator, do=2).startswith("Mask 1") and model.replies == before + 1
-    annotator._on_message({"do": 3, "view": before})  # a second press, before the next question was there
-    assert annotator.state.queue.answered == 1
-    assert send(annotator, do="undo") == "Mask 1: taken back" and send(annotator, do="back").startswith("This is the f")
-    assert send(annotator, do="outline") == "" and not annotator.state.outlined
+    annotator._on_message({"client": "page", "id": 1, "view": before, "do": "undo"})  # its number was heard
+    assert annotator.state.queue.answered == 1 and model.replies == before + 1
+    annotator._on_message({"client": "another view", "id": 1, "view": before, "do": "undo"})
+    assert annotator.state.queue.answered == 0 and model.heard == {"page": 1, "another view": 1}
+    for nobody in ({}, {"client": 3, "id": 9}, {"client": "page", "id": None}, {"client": "page", "id": True}):
+        annotator._on_message({"do": 3} | nobody)
+    assert send(annotator, do="back").startswith("This is the f") and annotator.state.queue.answered == 0
     for nonsense in (99, "carr", None, ["void"], 1.5, {"a": 1}):
         assert send(annotator, do=nonsense).startswith("✗ "), nonsense
+    for nowhere in (None, ["nowhere", 1], ["nowhere"], [1, 1], [model.view["query"]["image"], "1"]):
+        assert send(annotator, do="void", of=nowhere).startswith("✗ "), nowhere
     assert annotator.state.queue.answered == 0 and repr(annotator).startswith("Annotator(Queue(round 1: 60 masks")
+
+
+def test_an_answer_goes_to_the_question_that_it_was_pressed_for(run: Run) -> None:
+    """The page is ahead of the kernel: it shows questions that the kernel has not come to."""
+    annotator = Annotator(run, live=True)
+    view = annotator.widget.view
+    shown = [view["query"], *view["ahead"]]
+    assert [query["position"] for query in shown] == list(range(AHEAD + 1))
+    for query, said in zip(shown[:3], (1, "skip", 2), strict=True):
+        send(annotator, do=said, of=[query["image"], query["mask_id"]], seconds=0.5)
+    answers = [annotator.state.queue.answer_to(query) for query in annotator.state.queue.queries[:4]]
+    assert [answer and answer.label for answer in answers] == [1, None, 2, None] and answers[0].seconds == 0.5
+    assert annotator.widget.view["query"] == shown[3] and annotator.widget.view["ahead"][:3] == shown[4:]
+    for odd in (-1, "soon", float("nan"), None):
+        assert send(annotator, do=1, seconds=odd).startswith("Mask ")
+    assert annotator.state.queue.answered == 6 and annotator.state.queue.skipped == 1
+
+
+def test_what_went_wrong_is_said_until_the_page_has_seen_it(run: Run) -> None:
+    annotator = Annotator(run, live=True)
+    seen = annotator.widget.replies
+    wrong = send(annotator, do=99, view=seen)
+    after = send(annotator, do=1, view=seen)
+    assert wrong.startswith("✗ ") and after.startswith("Mask 1: ") and after.endswith(f" {wrong}")
+    assert send(annotator, do=1).startswith("Mask 2") and "✗" not in annotator.widget.status
+
+
+def test_the_page_gets_the_pictures_of_a_question(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a map says of each pixel is what the object map says there."""
+    annotator = Annotator(run, live=True)
+    sent: list[tuple[dict[str, Any], list[bytes]]] = []
+    monkeypatch.setattr(annotator.widget, "send", lambda told, buffers: sent.append((told, buffers)))
+    query, masks = annotator.state.queue.queries[1], annotator.state.queue.masks
+    annotator._on_message({"want": [query.image, query.mask_id], "scene": True})
+    (told, buffers) = sent[0]
+    objects = masks.object_map(query.image)
+    height, width = objects.shape
+    maps = [np.frombuffer(zlib.decompress(buffers[i]), "<u2") for i in (1, 3)]
+    assert maps[1][:2].tolist() == [width, height], "in its own size, which is small"
+    ids = np.append(0, masks.table["mask_id"].to_numpy()[masks.rows(query.image)])
+    assert np.array_equal(ids[maps[1][2:]].reshape(height, width), objects) and ids[told["at"]] == query.mask_id
+    (left, top), (right, bottom) = (
+        (round(told["frame"][i] * width), round(told["frame"][i + 1] * height)) for i in (0, 2)
+    )
+    assert np.array_equal(ids[maps[0][2:]].reshape(maps[0][1], maps[0][0]), objects[top:bottom, left:right])
+    assert len(told["labels"]) == len(ids) - 1 and told["labels"][told["at"] - 1] == query.label
+    for buffer, size in ((buffers[0], maps[0][:2]), (buffers[2], maps[1][:2])):
+        assert Image.open(io.BytesIO(buffer)).size == tuple(size)
+    annotator._on_message({"want": [query.image, query.mask_id], "scene": False})
+    assert len(sent[1][1]) == 2 and sent[1][0]["labels"] is None and sent[1][1][0] == buffers[0]
+    annotator._on_message({"want": ["nowhere", 1]})
+    assert sent[2][0]["card"] == ["nowhere", 1] and "nowhere" in sent[2][0]["failed"] and sent[2][1] == []
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_nothing_is_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

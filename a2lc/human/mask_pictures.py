@@ -69,6 +69,27 @@ class MaskPictures:
         inside = inside[rows, columns]
         return _drawn(image[rows, columns], inside, _fitting(inside.shape, side), outlined)
 
+    def plain(
+        self, name: str, mask_id: int | None = None, longest: int = CONTEXT
+    ) -> tuple[np.ndarray, np.ndarray, tuple[slice, slice]]:
+        """What a page draws itself: the image, or the part of it around a mask, in at most its own size.
+
+        Args:
+            name: the image.
+            mask_id: of the mask; None: the whole image.
+            longest: pixels of the longest side, where the part is larger.
+
+        Returns:
+            (h, w, 3) uint8, (h, w) int32 mask ids, and the rows and columns of the image that they show.
+        """
+        image, objects = self._image(name)
+        part = (slice(0, objects.shape[0]), slice(0, objects.shape[1]))
+        if mask_id is not None:
+            part = crop_around(objects == mask_id)
+        objects = objects[part]
+        size = objects.shape if max(objects.shape) <= longest else _fitting(objects.shape, longest)
+        return smooth(np.ascontiguousarray(image[part]), (size[0], size[1])), nearest_pixels(objects, size), part
+
     def _image(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) image and (H, W) object map."""
         if name not in self._read:
@@ -159,7 +180,7 @@ def smooth(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size[::-1], how))
 
 
-def nearest_pixels(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def nearest_pixels(values: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """(H, W) ids in another size: of each pixel the one in its middle."""
     rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, values.shape, strict=True))
     return values[rows[:, None], columns]

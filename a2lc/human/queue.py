@@ -9,11 +9,12 @@ about a mask wins. As a table to fill in: `a2lc.human.queue_csv`.
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,19 @@ class Queue:
         probs = self._features[query.row]
         return [(self.classes.names[k], float(probs[k])) for k in np.argsort(-probs, kind="stable")[:most]]
 
+    def features(self) -> np.ndarray:
+        """(M, C) float what corrections know of all masks: features of `method: instant`, else mean probabilities, or
+        what ``scoring.features`` names.
+
+        Raises:
+            FileNotFoundError, ValueError: they are gone or damaged.
+        """
+        if not self.run.config.is_instant:
+            return self._features
+        from a2lc.instant import kept_features  # needs PyTorch, which a look at a queue does not
+
+        return kept_features(self.run.initial, self.run.config.instant.features)
+
     def reorder(self, rows: np.ndarray) -> None:
         """Ask about these masks next, in this order, as far as they are not answered or skipped and clicks are left.
 
@@ -210,14 +224,21 @@ class Queue:
         self._since = time.monotonic()
         return query
 
-    def answer_many(self, said: Iterable[tuple[Query | int, str | int]], seconds: float | None = None) -> None:
+    def answer_many(
+        self, said: Iterable[tuple[Query | int, str | int]], seconds: float | None = None, *, together: bool = False
+    ) -> None:
         """Record several answers at once: (query or position, class or word) each; all of them or none. Arguments and
-        errors are those of `answer`; `seconds`, of each, None where nobody measured."""
+        errors are those of `answer`; `seconds`, of each, None where nobody measured. Those given `together` are one
+        decision: `undo` takes all of them back."""
         if not (seconds is None or 0 <= seconds < math.inf):
             raise ValueError(f"seconds: expected a time >= 0, found {seconds}")
         took = None if seconds is None else round(seconds, 3)
         given = [(query := self._at(position), self.label_of(word, query), word) for position, word in said]
-        answers = [self._answer(query, label, took, whole_image=word == VOID_IMAGE) for query, label, word in given]
+        batch = f"{timestamp()} {secrets.token_hex(3)}" if together else ""
+        answers = [
+            self._answer(query, label, took, whole_image=word == VOID_IMAGE, batch=batch)
+            for query, label, word in given
+        ]
 
         def add(_: list[Record]) -> list[Record]:
             self._check_open()
@@ -226,10 +247,11 @@ class Queue:
         self._set(self._log.update(add))
 
     def undo(self) -> Query | None:
-        """Take back the last answer or skip of this source; what was said of the mask before, by whomever, then counts.
+        """Take back the last answer or skip of this source, or all that it gave together with it; what was said of the
+        masks before, by whomever, then counts.
 
         Returns:
-            The query it was about; None where there is nothing to take back.
+            The query it was about, the first of several; None where there is nothing to take back.
 
         Raises:
             ValueError, PermissionError, OSError: as `answer`.
@@ -239,11 +261,12 @@ class Queue:
         def last(records: list[Record]) -> list[Record]:
             self._check_open()
             left = kept(map(Answer.of, records))
-            mine = (self.find(*answer.mask) for answer in reversed(left) if answer.source == self.source)
-            if (query := next(filter(None, mine), None)) is None:
+            mine = [answer for answer in left if answer.source == self.source and self.find(*answer.mask)]
+            if not mine:
                 return []
-            taken.append(query)
-            return [self._answer(taken[0], None, None, undo=True).record()]
+            together = [answer for answer in mine if answer.batch and answer.batch == mine[-1].batch] or mine[-1:]
+            taken.extend(query for answer in together if (query := self.find(*answer.mask)))
+            return [self._answer(query, None, None, undo=True).record() for query in taken]
 
         records = self._log.update(last)
         self._waiting = [*(query.row for query in taken), *self._waiting]
@@ -330,8 +353,8 @@ class Queue:
             raise ValueError(f"round {self.round}: expected a position in 0..{len(self) - 1}, found {position}")
         return self.queries[position]
 
-    def _answer(self, query: Query, label: int | None, seconds: float | None, **flags: bool) -> Answer:
-        return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **flags)
+    def _answer(self, query: Query, label: int | None, seconds: float | None, **more: Any) -> Answer:
+        return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **more)
 
     def _check_open(self) -> None:
         if self.run.folder(self.round).done(self._stage):

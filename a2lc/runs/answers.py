@@ -19,7 +19,8 @@ import pandas as pd
 
 from a2lc.files import Record
 
-_FLAGS = ("undo", "whole_image")  # of a line; where one is false it is left out
+_FLAGS = ("undo", "whole_image")
+_SELDOM = (*_FLAGS, "batch")  # left out of a line where they are false or empty
 
 
 def label_in(value: object) -> int:
@@ -62,6 +63,7 @@ class Answer:
         source: who answered.
         undo: whether this takes an answer back.
         whole_image: whether the image's other masks that are not answered are void, too; the label is the ignore index.
+        batch: what answers that were given at once have in common; empty: this one was given alone.
     """
 
     image: str
@@ -73,6 +75,7 @@ class Answer:
     source: str
     undo: bool = False
     whole_image: bool = False
+    batch: str = ""
 
     @property
     def mask(self) -> tuple[str, int]:
@@ -81,7 +84,7 @@ class Answer:
 
     def record(self) -> Record:
         """As a line of ``answers.jsonl``."""
-        return {name: value for name, value in asdict(self).items() if name not in _FLAGS or value}
+        return {name: value for name, value in asdict(self).items() if name not in _SELDOM or value}
 
     @classmethod
     def of(cls, record: Record) -> Answer:
@@ -107,6 +110,7 @@ class Answer:
             source=str(record["source"]),
             undo=undo,
             whole_image=whole_image,
+            batch=str(record.get("batch", "")),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,21 +13,21 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from a2lc.datasets import Dataset
+from a2lc.human import Query
 from a2lc.paper.tables import caption
 from a2lc.runs import Run
-from a2lc.widgets.annotator_state import KEYS, AnnotatorState, class_keys
+from a2lc.widgets.annotator_state import ALSO, KEYS, AnnotatorState, class_keys
 from a2lc.widgets.front_end import Dialogue, Page, script, style, wrapped
 from a2lc.widgets.panels import class_name
-from a2lc.widgets.pictures import encode
 
 
 class Questions(Page):
     """The questions on the page."""
 
-    _esm = script("annotator.js")
+    _esm = script("drawing.js", "annotator.js")
     _css = style("annotator.css")
     classes = traitlets.List(traitlets.Dict()).tag(sync=True)  # name, key, colour
-    close_up = traitlets.Bytes().tag(sync=True)  # JPEG
+    also = traitlets.Dict().tag(sync=True)  # other keys -> what they do
 
 
 class Annotator(Dialogue):
@@ -66,18 +67,46 @@ class Annotator(Dialogue):
         classes = self.state.queue.classes
         columns = zip(classes.names, class_keys(len(classes)), map(to_hex, classes.palette / 255), strict=True)
         shown = [dict(zip(("name", "key", "colour"), row, strict=True)) for row in columns]
-        return Questions(classes=shown, key_of=KEYS)
+        return Questions(classes=shown, key_of=KEYS, also=ALSO)
 
-    def _new_pictures(self) -> dict[str, Any]:
-        return dict(zip(("context", "close_up"), map(encode, self.state.pictures() or ()), strict=False))
+    def _on_message(self, message: dict[str, Any]) -> None:
+        if "want" in message:
+            self._send_card(message)
+        else:
+            super()._on_message(message)
+
+    def _send_card(self, message: dict[str, Any]) -> None:
+        """Send the page the pictures that it asks for, ahead of their question."""
+        wanted = message["want"]
+        try:
+            told, buffers = self.state.cards.card(*_mask(wanted), with_scene=bool(message.get("scene", True)))
+        except (OSError, ValueError) as error:
+            told, buffers = {"card": wanted, "failed": str(error)}, []
+        self.widget.send(told, buffers)
 
     def _act(self, message: dict[str, Any]) -> str:
-        said: Any = message.get("do")
-        state = self.state
-        acts: dict[str, Callable[[], str]] = {"undo": state.undo, "outline": state.toggle_outline}
-        acts |= {"enough": state.enough, "back": partial(state.step, -1), "on": partial(state.step, 1)}
+        said, state = message.get("do"), self.state
+        acts: dict[str, Callable[[], str]] = {"undo": state.undo, "enough": state.enough}
+        acts |= {"back": partial(state.step, -1), "on": partial(state.step, 1)}
+        if (about := message.get("about")) is not None:
+            acts["alike"] = partial(state.look_alikes, self._asked(about))
         act = acts.get(said) if isinstance(said, str) else None
-        return act() if act else state.answer(said)
+        if act is not None:
+            return act()
+        seconds = message.get("seconds")
+        measured = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+        answer: Any = said  # whatever it is: the queue says which are none
+        took = seconds if measured else None
+        if "group" in message:
+            return state.answer_group(answer, [self._asked(one) for one in message["group"] or ()], seconds=took)
+        return state.answer(answer, self._asked(message.get("of")), seconds=took)
+
+    def _asked(self, said: Any) -> Query:
+        """The question that a message is about."""
+        image, mask_id = _mask(said)
+        if (query := self.state.queue.find(image, mask_id)) is None:
+            raise ValueError(f"image {image!r}, mask {mask_id} is not asked about")
+        return query
 
     def _drawn(self) -> Figure:
         view, pictures = self.state.view(), self.state.pictures()
@@ -96,3 +125,10 @@ class Annotator(Dialogue):
         title += [*([view["outlook"]] if view["outlook"] else []), *view["notes"], caption([self.state.queue.run])]
         fig.suptitle(wrapped(title, 110), fontsize=8)
         return fig
+
+
+def _mask(said: Any) -> tuple[str, int]:
+    """Image and mask id as a message names them. Raises `ValueError` where it names none."""
+    if isinstance(said, list) and len(said) == 2 and isinstance(said[0], str) and type(said[1]) is int:
+        return said[0], said[1]
+    raise ValueError(f"expected an image and a mask's number, found {said!r}")

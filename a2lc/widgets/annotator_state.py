@@ -12,25 +12,36 @@ import numpy as np
 from a2lc.datasets import Dataset
 from a2lc.human import CONFIRM, SKIP, VOID_IMAGE, Query, Queue
 from a2lc.human.live_order import LiveOrder
+from a2lc.human.look_alikes import LookAlikes
 from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.instant.settings import FEWEST
 from a2lc.masks import VOID
 from a2lc.runs import Run
+from a2lc.widgets.cards import Cards
 from a2lc.widgets.panels import class_name
 
 KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", SKIP: "s"} | {
     "undo": "u",
     "outline": "h",
+    "tint": "t",
+    "neighbours": "n",
+    "alike": "g",
     "back": "ArrowLeft",
     "on": "ArrowRight",
 }
-"""What can be done, beside naming a class -> its key."""
+"""What can be done, beside naming a class -> its key. The looks outline, tint and neighbours are the page's alone."""
+
+ALSO = {" ": CONFIRM, "z": "undo", "Backspace": "undo"}
+"""Other keys for some of it."""
+
+AHEAD = 6
+"""Questions after the one that is shown whose order stays, so that the page can have their pictures ready."""
 
 
 def class_keys(k: int) -> list[str]:
-    """A key for each of k classes: digits from 1 on, then the letters that `KEYS` leaves free, small and capital; ""
-    where there are no more."""
-    taken = set(KEYS.values())
+    """A key for each of k classes: digits from 1 on, then the letters that `KEYS` and `ALSO` leave free, small and
+    capital; "" where there are no more."""
+    taken = {*KEYS.values(), *ALSO}
     letters = (letter for letter in string.ascii_letters if letter.lower() not in taken)
     return [*"1234567890", *letters, *[""] * k][:k]
 
@@ -46,9 +57,11 @@ class AnnotatorState:
     Attributes:
         queue: the questions and the answers so far.
         query: the one that is asked; None when all are answered or skipped.
-        outlined: whether the mask's outline is drawn.
+        group: questions that are answered at once, the one that is shown first; empty: it is asked alone.
+        cards: pictures of questions, for the page.
         closed: whether this round's queue has been ended here.
         notes: what is missing, in words.
+        follows: what to do when the queue has ended, in words.
 
     Raises:
         ValueError: the run does not wait for answers, or ``answers.jsonl`` is damaged; see `a2lc.human.Queue`.
@@ -58,18 +71,23 @@ class AnnotatorState:
         self.queue = Queue(run, source)
         split, self.notes = training_images(run, dataset)
         self._pictures = MaskPictures(self.queue.masks, split)
+        self.cards = Cards(self.queue.masks, self._pictures)
+        self._alike = LookAlikes(self.queue)
         self._order = LiveOrder(self.queue) if run.config.is_instant else None
-        self.outlined, self.closed = True, False
+        self.closed, self.follows = False, "Go on with a2lc.human.next_round(run) in the next cell."
         self._ending = False  # whether "enough" was said once
         self.query: Query | None
+        self.group: list[Query]
         self._show(self.queue.current)
 
     # ---------------------------------------------------------------------------------------------- doing
-    def answer(self, said: str | int) -> str:
-        """Answer the question that is shown, and go on to the next one without an answer.
+    def answer(self, said: str | int, query: Query | None = None, *, seconds: float | None = None) -> str:
+        """Answer a question, and go on to the next one without an answer.
 
         Args:
             said: as `a2lc.human.Queue.answer`.
+            query: which; None: the one that is shown.
+            seconds: how long that took; None: since it was shown.
 
         Returns:
             What was recorded, in words.
@@ -78,16 +96,53 @@ class AnnotatorState:
             ValueError: nothing is asked, or `said` is no class; or the round has gone on.
             PermissionError: the run's folder cannot be written; nothing was recorded.
         """
-        if self.query is None:
+        if (query := query or self.query) is None:
             raise ValueError("nothing is asked: all masks are answered or skipped")
-        done = self.queue.answer(said, self.query, seconds=time.monotonic() - self._since)
-        if self._order is not None:
-            self._order.renew()
-            self._show(self.queue.current)
-        else:
-            left = self.queue.pending
-            self._show(next((query for query in left if query.position > done.position), left[0] if left else None))
+        took = time.monotonic() - self._since if seconds is None else seconds
+        coming = self.ahead
+        done = self.queue.answer(said, query, seconds=took)
+        self._show(self._next(done, coming))
         return f"Mask {done.position + 1}: {self._said(done)}"
+
+    def look_alikes(self, query: Query | None = None) -> str:
+        """Show questions like one, by default the one that is shown, to be answered at once, or no longer; in words
+        what is to be done.
+
+        Raises:
+            FileNotFoundError, ValueError: the features of masks are gone or damaged.
+        """
+        if self.group or (query := query or self.query) is None:
+            self.group = []
+            return ""
+        self._show(query)
+        self.group = self._alike.of(query)
+        if len(self.group) == 1:
+            self.group = []
+            return "No other question is about such a mask"
+        return f"{len(self.group)} masks with this label: take out those that differ, then one key answers the rest"
+
+    def answer_group(self, said: str | int, queries: list[Query], *, seconds: float | None = None) -> str:
+        """Answer several questions alike; each is recorded as an answer of its own, and one `undo` takes all back.
+
+        Args:
+            said: as `a2lc.human.Queue.answer`, but no ``void image``.
+            queries: which, at least one.
+            seconds: how long all of them took; None: since they were shown.
+
+        Returns:
+            What was recorded, in words.
+
+        Raises:
+            ValueError, PermissionError: as `answer`; nothing was recorded then.
+        """
+        if said == VOID_IMAGE or not queries:
+            raise ValueError("expected masks and a class, confirm, void or skip; whole images are answered one by one")
+        took = time.monotonic() - self._since if seconds is None else seconds
+        first, coming = self.query or queries[0], [query for query in (self.query, *self.ahead) if query]
+        self.queue.answer_many([(query, said) for query in queries], took / len(queries), together=True)
+        here = first if self.queue.answer_to(first) is None else None  # it was taken out: asked on its own
+        self._show(here or self._next(first, coming))
+        return f"{len(queries)} masks at once: {self._said(queries[-1])}"
 
     def undo(self) -> str:
         """Take the last answer or skip back and ask again; in words what was done.
@@ -95,15 +150,20 @@ class AnnotatorState:
         Raises:
             ValueError, PermissionError: as `a2lc.human.Queue.undo`.
         """
+        coming = [query for query in (self.query, *self.ahead) if query]
+        self.queue.refresh()
+        before = self.queue.answered + self.queue.skipped
         back = self.queue.undo()
         if back is None:
             return "There is nothing to undo"
         if self._order is not None:
             self._order.renew()
-            self.queue.reorder(np.array([back.row]))  # it is asked again now, whatever the new order
+            self._keep([back, *coming])  # it is asked again now, whatever the new order
             back = self.queue.find(back.image, back.mask_id) or back
         self._show(back)
-        said = self._said(back)
+        said, freed = self._said(back), before - self.queue.answered - self.queue.skipped
+        if freed > 1:
+            return f"{freed} masks: taken back together"
         return f"Mask {back.position + 1}: taken back" + (f"; what stood before stands again: {said}" if said else "")
 
     def step(self, steps: int) -> str:
@@ -112,11 +172,6 @@ class AnnotatorState:
         if not 0 <= at + steps < len(self.queue):
             return f"This is the {'last' if steps > 0 else 'first'} question"
         self._show(self.queue.queries[at + steps])
-        return ""
-
-    def toggle_outline(self) -> str:
-        """Hide the mask's outline, or show it again."""
-        self.outlined = not self.outlined
         return ""
 
     def enough(self) -> str:
@@ -136,9 +191,29 @@ class AnnotatorState:
             )
         self.queue.close(enough=True)
         self.query, self.closed = None, True
-        return "The queue is closed. Go on with a2lc.human.next_round(run) in the next cell."
+        return f"The queue is closed. {self.follows}"
 
     # ---------------------------------------------------------------------------------------------- looking
+    @property
+    def of_round(self) -> Queue:
+        """The queue."""
+        return self.queue
+
+    @property
+    def left(self) -> int:
+        """How many questions are neither answered nor skipped."""
+        return len(self.queue.pending)
+
+    @property
+    def ahead(self) -> list[Query]:
+        """The questions that follow if the one that is shown is answered, at most `AHEAD`."""
+        if (shown := self.query) is None:
+            return []
+        left = [query for query in self.queue.pending if query.row != shown.row]
+        if self._order is None:  # what is left behind comes when the end is reached
+            left.sort(key=lambda query: query.position < shown.position)
+        return left[:AHEAD]
+
     @property
     def outlook(self) -> str:
         """What is expected of all labels by now, in words; empty where the run's method does not say."""
@@ -157,25 +232,19 @@ class AnnotatorState:
         counts = {"total": len(queue), "answered": queue.answered, "skipped": queue.skipped}
         view: dict[str, Any] = counts | {
             "round": queue.round,
-            "left": len(queue.pending),
+            "left": self.left,
             "clicks_left": queue.clicks_left,
             "seconds": None if math.isnan(seconds) else seconds,
             "closed": self.closed,
+            "follows": self.follows,
             "outlook": self.outlook,
             "query": None,
             "notes": self.notes,
         }
+        view["group"] = [self._about(query) for query in self.group]
+        view["ahead"] = [self._about(query) for query in self.ahead]
         if query is not None:
-            view["query"] = {
-                "position": query.position,
-                "image": query.image,
-                "mask_id": query.mask_id,
-                "area": query.area,
-                "label": query.label,
-                "name": class_name(queue.classes, query.label),
-                "said": self._said(query),
-                "model": [[queue.classes.index(name), share] for name, share in queue.top_classes(query)],
-            }
+            view["query"] = self._about(query)
             if not self.notes and query.image in self._pictures.notes:
                 view["notes"] = [self._pictures.notes[query.image]]
         return view
@@ -185,12 +254,38 @@ class AnnotatorState:
         if self.query is None:
             return None
         mask = self.query.image, self.query.mask_id
-        return self._pictures.context(*mask, self.outlined), self._pictures.close_up(*mask, self.outlined)
+        return self._pictures.context(*mask), self._pictures.close_up(*mask)
 
     # ---------------------------------------------------------------------------------------------- inside
     def _show(self, query: Query | None) -> None:
-        self.query, self.outlined, self._ending = query, True, False
+        self.query, self.group, self._ending = query, [], False
         self._since = time.monotonic()
+
+    def _next(self, done: Query, coming: list[Query]) -> Query | None:
+        """What is asked after an answer; questions that the page was told to come do, whatever the new order."""
+        if self._order is not None:
+            self._order.renew()
+            self._keep(coming)
+            return self.queue.current
+        left = self.queue.pending
+        return next((query for query in left if query.position > done.position), left[0] if left else None)
+
+    def _keep(self, coming: list[Query]) -> None:
+        self.queue.reorder(np.array([query.row for query in coming], dtype=np.int64))
+
+    def _about(self, query: Query) -> dict[str, Any]:
+        """A question, as JSON values."""
+        queue = self.queue
+        return {
+            "position": query.position,
+            "image": query.image,
+            "mask_id": query.mask_id,
+            "area": query.area,
+            "label": query.label,
+            "name": class_name(queue.classes, query.label),
+            "said": self._said(query),
+            "model": [[queue.classes.index(name), share] for name, share in queue.top_classes(query)],
+        }
 
     def _said(self, query: Query) -> str:
         """The answer that stands, in words; empty where there is none."""

@@ -22,11 +22,12 @@ from a2lc.widgets.pictures import encode
 
 
 class Proposals(Page):
-    """The corrections on the page; `context` is the selected one."""
+    """The corrections on the page."""
 
     _esm = script("approver.js")
     _css = style("approver.css")
     colours = traitlets.Dict().tag(sync=True)  # class name -> "#rrggbb"
+    context = traitlets.Bytes().tag(sync=True)  # JPEG, the selected one in its image
     tiles = traitlets.List(traitlets.Bytes()).tag(sync=True)  # JPEG, those of the gallery's page
 
 

@@ -44,6 +44,7 @@ class ApproverState:
         at: place of the selected correction among them, the least confident first.
         closed: whether the round was let go on from here.
         notes: what is missing, in words.
+        follows: what to do when all is decided, in words.
 
     Raises:
         ValueError: the run does not wait for approval.
@@ -55,6 +56,7 @@ class ApproverState:
         self._pictures = MaskPictures(run.masks(self.approval.round - 1), split)
         self.group: tuple[str, str] | None = None
         self.at, self.closed = 0, False
+        self.follows = "Go on with a2lc.human.next_round(run) in the next cell."
         self._ending = False  # whether "enough" was said once
 
     # ---------------------------------------------------------------------------------------------- doing
@@ -105,17 +107,25 @@ class ApproverState:
             PermissionError: the run's folder cannot be written.
         """
         self.approval.refresh()
-        left = self._count(UNDECIDED)
+        left = self.left
         if left and not self._ending:
             self._ending = True
             return f"{left} corrections are undecided and would not be made. Press “Go on” again to leave them."
         self.approval.close(enough=True)
         self.closed = True
-        return (
-            f"{self._count(APPROVED)} corrections will be made. Go on with a2lc.human.next_round(run) in the next cell."
-        )
+        return f"{self._count(APPROVED)} corrections will be made. {self.follows}"
 
     # ---------------------------------------------------------------------------------------------- looking
+    @property
+    def of_round(self) -> Approval:
+        """The corrections and what was decided."""
+        return self.approval
+
+    @property
+    def left(self) -> int:
+        """How many corrections are undecided."""
+        return self._count(UNDECIDED)
+
     @property
     def shown(self) -> pd.DataFrame:
         """The rows of `Approval.table` that are shown, the least confident first."""

@@ -38,9 +38,9 @@ def has_front_end() -> bool:
     return bool(request.get("content", {}).get("allow_stdin", True))
 
 
-def script(name: str) -> str:
-    """A module of ours for the browser, after the functions that all of them share."""
-    return "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in ("common.js", name))
+def script(*names: str) -> str:
+    """A module of ours for the browser, of these files after the functions that all of them share."""
+    return "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in ("common.js", *names))
 
 
 def style(name: str) -> str:
@@ -93,16 +93,27 @@ class Page(anywidget.AnyWidget):
 
     key_of = traitlets.Dict().tag(sync=True)  # what is done -> its key: `KEYS` beside the state
     view = traitlets.Dict().tag(sync=True)  # `view` of the state
-    context = traitlets.Bytes().tag(sync=True)  # JPEG, a mask in its image
     status = traitlets.Unicode().tag(sync=True)
-    replies = traitlets.Int().tag(sync=True)  # views so far; a message about an older one is not heard
+    replies = traitlets.Int().tag(sync=True)  # views so far
+    heard = traitlets.Dict().tag(sync=True)  # who sends (a page has several views) -> number of its last message heard
+
+
+_SENDERS = 50  # whose numbers are kept
 
 
 class Dialogue(WidgetOrFigure):
-    """A person decides on a `Page`: every message of it is answered by a new view of `state`."""
+    """A person decides on a `Page`: every message of it is answered by a new view of `state`.
+
+    A message says who sends it (``client``) and has a number, ``id``, which grows: the page sends each once, and one
+    that was heard is not heard again.
+    """
 
     state: AnnotatorState | ApproverState
     _page: Page | None = None
+
+    def __init__(self, live: bool | None = None) -> None:
+        super().__init__(live)
+        self._wrong: list[tuple[int, str]] = []  # reply, what it said went wrong: until the page has seen it
 
     @property
     def widget(self) -> Page:
@@ -127,22 +138,29 @@ class Dialogue(WidgetOrFigure):
     def _new_page(self) -> Page:
         """The page, with what never changes."""
 
-    @abstractmethod
     def _new_pictures(self) -> dict[str, Any]:
         """Trait of the page -> JPEG, one or several: those that are not as they were."""
+        return {}
 
     @abstractmethod
     def _act(self, message: dict[str, Any]) -> str:
         """Do what a message asks for; in words what was done."""
 
     def _on_message(self, message: dict[str, Any]) -> None:
-        if message.get("view") != self.widget.replies:
-            return  # about a view that is no longer shown
+        page, client, number = self.widget, message.get("client"), message.get("id")
+        if not isinstance(client, str) or type(number) is not int or number <= page.heard.get(client, 0):
+            return  # of no page of ours, or heard before
+        seen = message.get("view")
+        self._wrong = [(reply, text) for reply, text in self._wrong if type(seen) is int and reply > seen]
+        said = []
         try:
-            said = self._act(message)
+            said.append(self._act(message))
         except (OSError, ValueError, KeyError) as error:
-            said = f"✗ {error}"
-        self.refresh(said)
+            self._wrong.append((page.replies + 1, f"✗ {error}"))
+        others = [(name, last) for name, last in page.heard.items() if name != client][-_SENDERS:]
+        with page.hold_sync():
+            page.heard = {**dict(others), client: number}
+            self.refresh(" ".join([*said, *(text for _, text in self._wrong)]))
 
 
 def wrapped(lines: Iterable[str], width: int) -> str:

@@ -51,8 +51,8 @@ class Page:
         """Do something and wait for the view that answers it."""
         before = int(self.stage.get_attribute("data-replies"))
         act()
-        shown = f"+document.querySelector('{self.root} .a2lc-stage').dataset.replies"
-        self.page.wait_for_function(f"n => {shown} > n", arg=before)
+        stage = f"document.querySelector('{self.root} .a2lc-stage').dataset"
+        self.page.wait_for_function(f"n => +{stage}.replies > n && {stage}.waiting === '0'", arg=before)
 
     def press(self, *keys: str) -> None:
         """Press keys, each after the view of the one before."""
@@ -120,7 +120,7 @@ def test_a_stranger_corrects_100_masks_with_the_keyboard_and_the_kernel_dies_twi
     page = Page(opened, ".a2lc-annotator")
     stranger, cells = Stranger(run, page), opened.cells()
     stranger.answer(10)
-    page.press("s", "u", "ArrowLeft", "ArrowRight", "h", "h")
+    page.press("s", "u", "ArrowLeft", "ArrowRight")
     for shortcut in ("d", "d", "x", "0"):  # JupyterLab's own would delete cells or restart the kernel
         page.page.keyboard.press(shortcut) if shortcut not in class_keys(11) else None
     assert opened.cells() == cells and opened.ask("annotator.state.queue.answered") == 10
@@ -144,7 +144,7 @@ def test_a_stranger_corrects_100_masks_with_the_keyboard_and_the_kernel_dies_twi
 
     opened.run_all()
     if not opened.ask("run.finished"):
-        Page(opened, ".a2lc-approver").press("A")  # all that is shown
+        Page(opened, ".a2lc-approver").press("Shift+A")  # all that is shown
         opened.run_all()
     assert opened.ask("run.finished") is True
     (corrected,) = (notebook.parent / "corrected_dir").glob("*_round_1")
@@ -223,7 +223,7 @@ def test_corrections_are_approved_by_keyboard_and_survive_a_restart(widget: Page
     widget.after(lambda: page.keyboard.press("Enter"))
     group = lab.ask("widget.state.group")
     widget.stage.focus()
-    widget.press("R", "ArrowRight", "u")
+    widget.press("Shift+R", "ArrowRight", "u")
     flow = lab.ask("widget.state.view()['total']")
     lab.restart()
     lab.run_all()

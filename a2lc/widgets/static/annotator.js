@@ -1,34 +1,46 @@
-// The Annotator: shows one question at a time and reports what is pressed. Nothing is decided here: the kernel answers
-// every message with a new view and a higher `replies`; what is pressed while it has not answered is not heard.
+// The Annotator: shows the questions and reports what is pressed. Nothing is decided here. The kernel says which questions
+// come next and keeps that order, so the page fetches their pictures ahead and shows the next question at once; an answer
+// goes to the question that was shown, whatever has come meanwhile. Looks (H, T, N) are the page's alone.
+
+const LONGEST = [900, 480], FETCHES = 2, KEPT = 40; // pixels; cards asked for at a time; cards in memory
+const LOOKS = ["outline", "tint", "neighbours"];
 
 function render({ model, el }) {
-  const keys = model.get("key_of");
+  const keys = model.get("key_of"), classes = model.get("classes");
   const title = node("strong", { class: "a2lc-title" });
   const counts = node("span", { class: "a2lc-counts" });
   const bar = node("progress", { "aria-label": "Masks answered or skipped" });
+  const asleep = node("span", { class: "a2lc-asleep" }, "Click here to answer by keyboard");
   const pictures = ["In its image", "Close up"].map((words) => {
-    const image = node("img", { alt: "" });
-    return { image, figure: node("figure", {}, image, node("figcaption", {}, words)), show: imageOf(image) };
+    const canvas = node("canvas", { role: "img", "aria-label": "" });
+    return { canvas, figure: node("figure", {}, node("div", { class: "a2lc-pane" }, canvas), node("figcaption", {}, words)) };
   });
+  const grid = node("div", { class: "a2lc-grid" });
   const question = node("p", { class: "a2lc-question" });
   const sees = node("p", { class: "a2lc-sees" });
   const stage = node("div", {
-    class: "a2lc-stage", tabindex: "0", role: "application", "aria-roledescription": "question about a mask",
-  }, node("div", { class: "a2lc-pictures" }, ...pictures.map(({ figure }) => figure)), question, sees);
+    class: "a2lc-stage a2lc-empty", tabindex: "0", role: "application", "aria-roledescription": "question about a mask",
+  }, node("div", { class: "a2lc-pictures" }, ...pictures.map(({ figure }) => figure)), grid, question, sees);
   const status = node("p", { class: "a2lc-status", role: "status", "aria-live": "polite" });
+  const refused = node("p", { class: "a2lc-refused", role: "status", "aria-live": "assertive" });
   const outlook = node("p", { class: "a2lc-sees a2lc-outlook" });
   const notes = node("p", { class: "a2lc-note" });
 
-  const { send, settled } = conversation(model, el, status);
-  const button = (what, key, words, style = "") => keyButton(key, words, style, stage, () => send({ do: what }));
+  const talk = conversation(model, el, stage, status, refused);
+  const zooms = pictures.map(({ canvas }) => zoomable(canvas.parentElement, canvas, () => el));
+  const button = (what, key, words, style = "") => keyButton(key, words, style, stage, () => act(what));
   const confirm = button("confirm", keys.confirm, "Yes", "a2lc-confirm");
-  const actions = [
+  const answers = [
     confirm, button("void", keys.void, "No class, or cannot tell"),
     button("void image", keys["void image"], "No label of this image is of use"), button("skip", keys.skip, "Skip"),
-    button("undo", keys.undo, "Undo"), button("back", keys.back, "Previous"), button("on", keys.on, "Next"),
-    button("outline", keys.outline, "Hide outline"),
   ];
-  const classes = model.get("classes").map(({ name, key, colour }, at) => {
+  const moves = [button("undo", keys.undo, "Undo"), button("back", keys.back, "Previous"), button("on", keys.on, "Next")];
+  const looks = [
+    button("outline", keys.outline, "Outline"), button("tint", keys.tint, "Tint"),
+    button("neighbours", keys.neighbours, "Neighbours"),
+  ];
+  const alike = button("alike", keys.alike, "Look-alikes");
+  const ofClass = classes.map(({ name, key, colour }, at) => {
     const { made, name: words } = button(at, key, name, "a2lc-class-key");
     const swatch = node("span", { class: "a2lc-chip", "aria-hidden": "true" });
     swatch.style.background = colour;
@@ -38,77 +50,233 @@ function render({ model, el }) {
     return { made, mark };
   });
   const enough = button("enough", "", "Enough for this round");
+  const row = (label, buttons) => node("div", { class: "a2lc-actions", role: "group", "aria-label": label },
+    ...buttons.map(({ made }) => made));
   el.classList.add("a2lc-widget", "a2lc-annotator");
   el.append(
-    node("div", { class: "a2lc-head" }, title, bar, counts), outlook, stage, status, notes,
-    node("div", { class: "a2lc-actions", role: "group", "aria-label": "Answers" }, ...actions.map(({ made }) => made)),
-    node("div", { class: "a2lc-classes", role: "group", "aria-label": "It is" }, ...classes.map(({ made }) => made)),
-    node("div", { class: "a2lc-actions" }, enough.made),
+    node("div", { class: "a2lc-head" }, title, bar, counts, asleep), outlook, stage, status, refused, notes,
+    row("Answers", answers),
+    node("div", { class: "a2lc-classes", role: "group", "aria-label": "It is" }, ...ofClass.map(({ made }) => made)),
+    row("Other questions and looks", [...moves, alike, ...looks, enough]),
   );
   keepKeys(el);
 
-  function show() {
-    settled();
-    const view = model.get("view");
-    const { query, round, total, answered, skipped, left, clicks_left, seconds, closed, notes: missing } = view;
-    title.textContent = query ? `Round ${round}: mask ${query.position + 1} of ${total}` : `Round ${round}`;
-    [bar.max, bar.value] = [Math.max(total, 1), total - left];
-    const pace = seconds === null ? "" : ` · ${seconds.toFixed(1)} s per answer`;
-    counts.textContent = `${answered} answered, ${skipped} skipped, ${left} left · ${clicks_left} clicks left${pace}`;
-    outlook.textContent = view.outlook;
-    outlook.hidden = !view.outlook;
-    notes.textContent = missing.join(" ");
-    notes.hidden = !missing.length;
-    stage.classList.toggle("a2lc-empty", !query);
-    for (const { made } of [...actions.slice(0, 4), actions.at(-1), ...classes]) made.disabled = !query;
-    for (const { made } of [...actions, enough]) made.disabled ||= closed;
-    const names = model.get("classes").map(({ name }) => name);
-    classes.forEach(({ made, mark }, at) => {
-      const seen = query?.model.find(([label]) => label === at);
-      const words = [query?.label === at ? "now" : "", seen ? `${Math.round(100 * seen[1])} %` : ""];
-      mark.textContent = words.filter(Boolean).join(" ");
-      made.classList.toggle("a2lc-now", query?.label === at);
-    });
-    if (query) {
-      const seen = query.model.map(([label, share]) => `${names[label]} ${Math.round(100 * share)} %`).join(", ");
-      question.replaceChildren("Is this ", node("b", {}, query.name), `?`);
-      question.append(query.said ? ` You said: ${query.said}.` : "");
-      sees.textContent = `${seen ? `The model sees ${seen}. ` : ""}${query.image}, mask ${query.mask_id}, `
-        + `${query.area.toLocaleString("en")} pixels`;
-      confirm.name.textContent = `Yes, ${query.name}`;
-    } else {
-      question.textContent = closed ? "This round's queue is closed." : "All masks of this round are answered or skipped.";
-      sees.textContent = closed ? "" : "Go on with a2lc.human.next_round(run) in the next cell; ← shows your answers again.";
+  // ---- which question is shown
+  const idOf = ({ image, mask_id }) => `${mask_id} ${image}`;
+  const settles = (message, { image, mask_id }) => message.of?.[0] === image && (message.of[1] === mask_id || message.do === "void image");
+  const answered = () => [...talk.waiting.values()].filter(({ of }) => of);
+  function plan() {
+    const { query, ahead } = model.get("view"), said = answered();
+    return (query ? [query, ...ahead] : []).filter((one) => !said.some((message) => settles(message, one)));
+  }
+  let shown = null, since = 0, behind = true; // the question, since when; whether it is no longer the one to be answered
+  const look = { outline: true, tint: false, neighbours: false };
+
+  // ---- pictures, fetched and decoded ahead
+  const cards = new Map(), scenes = new Map(), asked = new Set();
+  function fetchAhead() {
+    for (const one of talk.turning() ? [] : [...plan().slice(0, 1), ...model.get("view").group, ...plan().slice(1)]) {
+      if (asked.size >= FETCHES) return;
+      const id = idOf(one);
+      if (cards.has(id) || asked.has(id)) continue;
+      asked.add(id);
+      model.send({ want: [one.image, one.mask_id], scene: !scenes.has(one.image) });
     }
-    stage.setAttribute("aria-label", `${title.textContent}. ${question.textContent} ${sees.textContent}`);
-    status.textContent = model.get("status");
-    const told = () => { stage.dataset.replies = model.get("replies"); };
-    if (!query) return told();
-    Promise.all([pictures[0].show(model.get("context")), pictures[1].show(model.get("close_up"))]).then(told);
-    pictures[0].image.alt = `Mask ${query.mask_id} of ${query.image}, outlined in the whole image`;
-    pictures[1].image.alt = `Mask ${query.mask_id} of ${query.image}, outlined, close up`;
+  }
+  async function arrived(message, buffers) {
+    if (!message.card) return;
+    const [image, mask_id] = message.card, id = idOf({ image, mask_id });
+    const made = message.failed ? { note: message.failed } : { ...message, close: await piece(buffers[0], buffers[1]) };
+    if (message.labels) scenes.set(image, { whole: await piece(buffers[2], buffers[3]), labels: message.labels });
+    asked.delete(id);
+    if (made.close && !scenes.has(image)) return fetchAhead(); // it has been given up meanwhile: asked for again
+    cards.set(id, made);
+    const needed = new Set([...plan(), ...model.get("view").group, ...(shown ? [shown] : [])].flatMap((one) => [idOf(one), one.image]));
+    for (const kept of [cards, scenes]) {
+      for (const old of [...kept.keys()]) if (kept.size > KEPT && !needed.has(old)) kept.delete(old);
+    }
+    draw();
+    fetchAhead();
   }
 
-  const acts = new Map([...Object.entries(keys).map(([what, key]) => [key, what]), [" ", "confirm"], ["Backspace", "undo"]]);
-  model.get("classes").forEach(({ key }, at) => { if (key) acts.set(key, at); });
+  // ---- drawing
+  function paintAll() {
+    const card = cards.get(idOf(shown)), scene = scenes.get(shown.image);
+    stage.classList.toggle("a2lc-blind", !card.close);
+    if (!card.close) return;
+    const colour = classes[shown.label]?.colour ?? "#ffffff";
+    const drawn = {
+      outline: look.outline, tint: look.tint ? [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)) : null,
+      neighbours: look.neighbours ? (number) => classes[scene.labels[number - 1]]?.name ?? "void" : null,
+    };
+    paint(pictures[0].canvas, scene.whole, LONGEST[0], card.at, drawn, card.frame);
+    paint(pictures[1].canvas, card.close, LONGEST[1], card.at, drawn);
+    for (const [i, what] of LOOKS.entries()) looks[i].made.setAttribute("aria-pressed", String(look[what]));
+    ["outlined in the whole image", "outlined, close up"].forEach((words, i) => {
+      pictures[i].canvas.setAttribute("aria-label", `Mask ${shown.mask_id} of ${shown.image}, ${words}`);
+    });
+  }
+  function draw() {
+    const now = talk.turning() ? null : plan()[0];
+    behind = now ? !cards.has(idOf(now)) : talk.turning() || answered().length > 0;
+    stage.classList.toggle("a2lc-behind", behind);
+    if (behind) return;
+    const other = (now && idOf(now)) !== (shown && idOf(shown));
+    shown = now ?? null;
+    stage.classList.toggle("a2lc-empty", !shown);
+    if (other && shown) {
+      [look.outline, since] = [true, performance.now()];
+      for (const zoom of zooms) zoom.reset();
+      paintAll();
+    }
+    showGroup(now ? model.get("view").group : []);
+    words();
+    stage.dataset.shown = shown ? idOf(shown) : "";
+    stage.dataset.replies = model.get("replies");
+    talk.release(() => !behind);
+  }
+
+  // ---- look-alikes: all chosen; a click or Space takes one out, one key answers the rest
+  let group = [], tiles = [], at = 0;
+  const chosen = () => group.filter((_, i) => tiles[i].getAttribute("aria-pressed") === "true");
+  const point = (place) => {
+    at = Math.max(0, Math.min(tiles.length - 1, place));
+    tiles.forEach((tile, i) => tile.classList.toggle("a2lc-selected", i === at));
+    tiles[at]?.scrollIntoView({ block: "nearest" });
+  };
+  const toggle = (place) => {
+    const tile = tiles[place];
+    tile.setAttribute("aria-pressed", String(tile.getAttribute("aria-pressed") !== "true"));
+    point(place);
+    words();
+  };
+  function showGroup(view) {
+    stage.classList.toggle("a2lc-grouped", view.length > 0);
+    if (view.map(idOf).join() !== group.map(idOf).join()) {
+      group = view;
+      tiles = view.map((one, i) => {
+        const name = `Mask ${one.mask_id} of ${one.image}`;
+        const made = node("button", { type: "button", class: "a2lc-like", "aria-pressed": "true", "aria-label": name, tabindex: "-1" },
+          node("canvas", {}));
+        made.addEventListener("click", () => { stage.focus({ preventScroll: true }); toggle(i); });
+        return made;
+      });
+      grid.replaceChildren(...tiles);
+      point(0);
+    }
+    tiles.forEach((tile, i) => {
+      const card = cards.get(idOf(group[i]));
+      if (!card?.close || tile.dataset.drawn) return;
+      paint(tile.firstChild, card.close, 160, card.at, { outline: true, tint: null, neighbours: null });
+      tile.dataset.drawn = "true";
+    });
+  }
+  function inGroup(key) {
+    const columns = Math.max(1, Math.floor(grid.clientWidth / (tiles[0].offsetWidth + 6)));
+    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
+    if (key === " ") toggle(at);
+    else if (key in steps) point(at + steps[key]);
+    else if (key === "Escape") act("alike");
+    else return false;
+    return true;
+  }
+  function words() {
+    const view = model.get("view"), { round, total, left, closed } = view;
+    title.textContent = shown ? `Round ${round}: mask ${shown.position + 1} of ${total}` : `Round ${round}`;
+    notes.textContent = [...view.notes, (shown && cards.get(idOf(shown)).note) || ""].filter(Boolean).slice(0, 1).join(" ");
+    notes.hidden = !notes.textContent;
+    for (const { made } of [...answers, alike, ...looks, ...ofClass]) made.disabled = !shown;
+    answers.at(-2).made.disabled ||= group.length > 0;
+    for (const { made } of [...answers, ...moves, enough]) made.disabled ||= closed;
+    ofClass.forEach(({ made, mark }, at) => {
+      const seen = shown?.model.find(([label]) => label === at);
+      const texts = [shown?.label === at ? "now" : "", seen ? `${Math.round(100 * seen[1])} %` : ""];
+      mark.textContent = texts.filter(Boolean).join(" ");
+      made.classList.toggle("a2lc-now", shown?.label === at);
+    });
+    if (shown) {
+      const seen = shown.model.map(([label, share]) => `${classes[label].name} ${Math.round(100 * share)} %`).join(", ");
+      question.replaceChildren(...(group.length ? [`${chosen().length} of ${group.length} chosen: are these `]
+        : ["Is this "]), node("b", {}, shown.name), `?`);
+      question.append(shown.said ? ` You said: ${shown.said}.` : "");
+      sees.textContent = `${seen ? `The model sees ${seen}. ` : ""}${shown.image}, mask ${shown.mask_id}, `
+        + `${shown.area.toLocaleString("en")} pixels`;
+      confirm.name.textContent = `Yes, ${shown.name}`;
+    } else {
+      question.textContent = closed ? "This round's queue is closed." : "All masks of this round are answered or skipped.";
+      sees.textContent = closed ? "" : `${view.follows} ← shows your answers again.`;
+    }
+    stage.setAttribute("aria-label", `${title.textContent}. ${question.textContent} ${sees.textContent}`);
+    [bar.max, bar.value] = [Math.max(total, 1), total - left];
+  }
+  function show() {
+    const view = model.get("view");
+    talk.heard();
+    const pace = view.seconds === null ? "" : ` · ${view.seconds.toFixed(1)} s per answer`;
+    counts.textContent = `${view.answered} answered, ${view.skipped} skipped, ${view.left} left · `
+      + `${view.clicks_left} clicks left${pace}`;
+    outlook.textContent = view.outlook;
+    outlook.hidden = !view.outlook;
+    status.textContent = model.get("status");
+    draw();
+    fetchAhead();
+  }
+
+  // ---- keys
+  function act(what) {
+    if (LOOKS.includes(what)) {
+      if (shown && !behind) { look[what] = !look[what]; paintAll(); }
+    } else if (talk.turning() || talk.holds()) {
+      if (what === "enough") talk.refuse("Not yet: keys pressed before are still on their way.");
+      else talk.hold(() => act(what));
+    } else if (group.length && !["alike", "undo", "enough"].includes(what)) {
+      const of = chosen().map(({ image, mask_id }) => [image, mask_id]);
+      if (!of.length || what === "void image" || ["back", "on"].includes(what)) talk.refuse("Choose masks, then press the key of a class; Esc leaves.");
+      else talk.send({ do: what, group: of, seconds: (performance.now() - since) / 1000 }, true);
+      draw();
+    } else if (what === "alike") {
+      if (behind || !shown) talk.refuse("Not taken: this key was pressed before the next mask was there.");
+      else talk.send({ do: what, about: [shown.image, shown.mask_id] }, true);
+      draw();
+    } else if (["undo", "back", "on", "enough"].includes(what)) {
+      if (what === "enough" && talk.waiting.size) talk.refuse("Not yet: answers are still on their way.");
+      else talk.send({ do: what }, true);
+      draw();
+    } else if (behind) {
+      talk.refuse("Not taken: this key was pressed before the next mask was there. Press it again when you see the mask.");
+    } else if (shown) {
+      talk.send({ do: what, of: [shown.image, shown.mask_id], seconds: (performance.now() - since) / 1000 });
+      draw();
+      fetchAhead();
+    }
+  }
+  const acts = new Map([...Object.entries(keys).map(([what, key]) => [key, what]), ...Object.entries(model.get("also"))]);
+  classes.forEach(({ key }, at) => { if (key) acts.set(key, at); });
   el.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.key === "Tab") return;
-    if (event.target.closest("button") && ["Enter", " "].includes(event.key)) return; // presses the button
-    const act = acts.get(event.key) ?? acts.get(event.key.toLowerCase());
-    if (act === undefined) return;
+    if (event.target.closest("button:not(.a2lc-like)") && ["Enter", " "].includes(event.key)) return; // presses the button
+    const key = meant(event), what = acts.get(key) ?? acts.get(key.toLowerCase());
+    if (group.length && !behind && !talk.holds() && inGroup(key)) return event.preventDefault();
+    if (what === undefined) return;
     event.preventDefault();
-    if (event.repeat && !["back", "on"].includes(act)) return;
-    if (!model.get("view").query && act !== "undo" && act !== "back") return;
-    send({ do: act });
+    if (event.repeat && !["back", "on"].includes(what)) return;
+    act(what);
   });
-  stage.addEventListener("click", () => stage.focus({ preventScroll: true }));
+  el.addEventListener("click", (event) => {
+    if (!event.target.closest("button, input, a")) stage.focus({ preventScroll: true });
+  });
+  el.addEventListener("focusin", () => { asleep.style.visibility = "hidden"; });
+  el.addEventListener("focusout", ({ relatedTarget }) => {
+    if (!el.contains(relatedTarget)) asleep.style.visibility = "";
+  });
 
   model.on("change:replies", show); // all that belongs to a view comes in one message
+  model.on("msg:custom", arrived);
   show();
   return () => {
-    settled();
+    talk.end();
     model.off("change:replies", show);
-    for (const { show: of } of pictures) of(null);
+    model.off("msg:custom", arrived);
   };
 }
 

@@ -1,5 +1,5 @@
 // The Approver: shows corrections and reports decisions. Nothing is decided here: the kernel answers every message with
-// a new view and a higher `replies`; what is pressed while it has not answered is not heard.
+// a new view and a higher `replies`; what is pressed meanwhile follows in order, as far as its correction is in sight.
 
 const SIGNS = { approved: "✓ approved", rejected: "✗ rejected", "": "undecided" };
 const percent = (share) => (share === null ? "–" : `${Math.round(100 * share)} %`);
@@ -25,7 +25,20 @@ function render({ model, el }) {
   }, gallery, node("div", { class: "a2lc-one" }, image, about, sizes));
   const status = node("p", { class: "a2lc-status", role: "status", "aria-live": "polite" });
 
-  const { send, settled } = conversation(model, el, status);
+  const refused = node("p", { class: "a2lc-refused", role: "status", "aria-live": "assertive" });
+  const talk = conversation(model, el, stage, status, refused);
+  const STEPS = { approve: 1, reject: 1, on: 1, back: -1 }, STAYS = ["leave", ...Object.keys(STEPS)];
+  const steps = []; // of what the kernel has not heard: how far each moves the selection
+  function send(message) {
+    if (talk.turning() || talk.holds()) {
+      const { at, first, tiles } = model.get("view"), next = steps.reduce((sum, step) => sum + step, at);
+      if (!STAYS.includes(message.do) || next < first || next >= first + tiles.length) {
+        return talk.refuse("Not taken: press it again when you see what it is about.");
+      }
+      talk.hold(() => talk.send(message, true));
+    } else talk.send(message, true);
+    steps.push(STEPS[message.do] ?? 0);
+  }
   const press = (what, words, style = "") => keyButton(keys[what], words, style, stage, () => send({ do: what }));
   const actions = {
     approve: press("approve", "Approve"), reject: press("reject", "Reject"), leave: press("leave", "Leave undecided"),
@@ -42,7 +55,7 @@ function render({ model, el }) {
   el.classList.add("a2lc-widget", "a2lc-approver");
   el.append(
     node("div", { class: "a2lc-head" }, title, counts), expected, more, notes,
-    node("div", { class: "a2lc-both" }, groups, node("div", { class: "a2lc-work" }, stage, status,
+    node("div", { class: "a2lc-both" }, groups, node("div", { class: "a2lc-work" }, stage, status, refused,
       row("This correction", actions), row("All that are shown", whole), row("End", { enough }))),
   );
   keepKeys(el);
@@ -89,7 +102,8 @@ function render({ model, el }) {
     return Promise.all([...gallery.children].map(({ shown }) => shown));
   }
   function show() {
-    settled();
+    talk.heard();
+    while (steps.length > Number(stage.dataset.waiting)) steps.shift();
     const view = model.get("view"), tile = view.tiles[view.at - view.first];
     const { undecided, approved, rejected } = view.counts;
     title.textContent = `Round ${view.round}: what would be corrected`;
@@ -113,13 +127,16 @@ function render({ model, el }) {
     for (const { made } of [...Object.values({ ...actions, ...whole }), enough]) made.disabled = view.closed;
     status.textContent = model.get("status");
     Promise.all([showTiles(view), showContext(model.get("context"))])
-      .then(() => { stage.dataset.replies = model.get("replies"); });
+      .then(() => {
+        stage.dataset.replies = model.get("replies");
+        talk.release(() => true);
+      });
   }
 
   const acts = new Map(Object.entries(keys).map(([what, key]) => [key, what]));
   el.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.key === "Tab") return;
-    const act = acts.get(event.key);
+    const act = acts.get(meant(event));
     if (act === undefined || (event.repeat && !["back", "on", "page_back", "page_on"].includes(act))) return;
     event.preventDefault();
     send({ do: act });
@@ -128,7 +145,7 @@ function render({ model, el }) {
 
   model.on("change:replies", show); // all that belongs to a view comes in one message
   show();
-  return () => { settled(); model.off("change:replies", show); showContext(null); };
+  return () => { talk.end(); model.off("change:replies", show); showContext(null); };
 }
 
 export default { render };

@@ -6,13 +6,6 @@ const KEYS = new Set([
   ..."0123456789npiflgdbw",
 ]);
 
-async function unpacked(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const numbers = new Uint16Array(await new Response(stream).arrayBuffer());
-  const [width, height] = numbers;
-  return { width, height, pixels: numbers.subarray(2, 2 + width * height), line: numbers.subarray(2 + width * height) };
-}
-
 function render({ model, el }) {
   const help = node("p", { class: "a2lc-keys", id: `a2lc-keys-${Math.random().toString(36).slice(2)}` });
   const key = (name) => node("kbd", {}, name);
@@ -30,7 +23,7 @@ function render({ model, el }) {
   const status = node("p", { class: "a2lc-status", role: "status", "aria-live": "polite" });
   help.append(
     "On the picture:  ", key("←"), key("→"), " image   ", key("↓"), key("↑"), " mask   ", key("0"), "…", key("9"),
-    " round   ", key("W"), " why   ", key("Z"), " zoom   ", key("Esc"), " no mask",
+    " round   ", key("W"), " why   ", key("Z"), " or wheel: zoom, drag: pan   ", key("Esc"), " no mask",
   );
   el.classList.add("a2lc-picture");
   el.append(roundRow, node("div", { class: "a2lc-frame" }, stage, tip), status, help);
@@ -48,7 +41,7 @@ function render({ model, el }) {
     const old = url;
     shown = bytes;
     url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
-    image.onload = () => { if (old) URL.revokeObjectURL(old); fit(); done(); };
+    image.onload = () => { if (old) URL.revokeObjectURL(old); done(); };
     image.src = url;
   }
   async function showHover() {
@@ -77,18 +70,12 @@ function render({ model, el }) {
     showHover();
   }
 
-  // ---- zoom: twice the size in which the picture fits, around the selected mask or the pointer
-  let zoomed = false, last = [0.5, 0.5];
-  function fit() {
-    paper.style.width = "";
-    stage.classList.toggle("a2lc-zoomed", zoomed);
-    if (!zoomed) return;
-    const [x, y] = model.get("focus_at").length ? model.get("focus_at") : last;
-    stage.classList.remove("a2lc-zoomed");
-    const width = 2 * image.getBoundingClientRect().width;
-    stage.classList.add("a2lc-zoomed");
-    paper.style.width = `${width}px`;
-    stage.scrollTo(x * paper.clientWidth - stage.clientWidth / 2, y * paper.clientHeight - stage.clientHeight / 2);
+  // ---- zoom: by wheel, or twice the size around the selected mask or the pointer
+  let last = [0.5, 0.5];
+  const zoom = zoomable(stage, paper, () => stage);
+  function toggleZoom() {
+    if (zoom.scale() > 1) zoom.reset();
+    else zoom.centre(2, ...(model.get("focus_at").length ? model.get("focus_at") : last));
   }
 
   // ---- pointer
@@ -119,7 +106,6 @@ function render({ model, el }) {
     tip.style.top = `${event.clientY - frame.top + 18}px`;
   });
   stage.addEventListener("pointerleave", () => point(-1));
-  image.addEventListener("dragstart", (event) => event.preventDefault());
   paper.addEventListener("click", (event) => {
     stage.focus({ preventScroll: true });
     const [x, y] = at(event);
@@ -130,7 +116,7 @@ function render({ model, el }) {
   stage.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.key === "Tab") return;
     const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (pressed === "z") { zoomed = !zoomed; fit(); }
+    if (pressed === "z") toggleZoom();
     if (pressed === "z" || KEYS.has(pressed)) event.preventDefault();
     if (KEYS.has(pressed) && !(event.repeat && waiting)) send({ type: "key", key: pressed });
   });
