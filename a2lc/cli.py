@@ -24,6 +24,7 @@ from a2lc.human import inspect_cli as cli_inspect
 from a2lc.human.run_cli import RunsDir
 from a2lc.machine import MissingExtraError
 from a2lc.pseudo_labels import cli as cli_masks
+from a2lc.referring import cli as cli_referring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -299,6 +300,7 @@ def _summary(table: pd.DataFrame) -> str:
 
 for _more in (cli_masks, cli_inspect, cli_find, cli_human, cli_formats):
     app.registered_commands += _more.app.registered_commands
+app.add_typer(cli_referring.app, name="referring")
 
 
 def _warn(message: Warning | str, *_: Any, **__: Any) -> None:

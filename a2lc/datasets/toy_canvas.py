@@ -6,6 +6,7 @@ Everything is integer arithmetic on raw PCG64 bits: every platform and NumPy ver
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -81,6 +82,8 @@ class Canvas:
     Attributes:
         rgb: (H, W, 3) int32 colours, clipped only at the very end.
         labels: (H, W) uint8 class ids, `NO_CLASS` at first.
+        instances: (H, W) int32, which figure a label is of, 0 = of none.
+        figure: the number of the figure that is drawn now, 0 = none.
         grain: (H, W) int32 noise in 0..255 that roughens edges and textures.
     """
 
@@ -88,6 +91,8 @@ class Canvas:
         self.height, self.width = height, width
         self.rgb = np.zeros((height, width, 3), dtype=np.int32)
         self.labels = np.full((height, width), NO_CLASS, dtype=np.uint8)
+        self.instances = np.zeros((height, width), dtype=np.int32)
+        self.figure = 0
         self.grain = dice.noise(height, width)
 
     def box(self, x0: int, y0: int, x1: int, y1: int, label: int | None, colour: Colour) -> None:
@@ -96,6 +101,7 @@ class Canvas:
         self.rgb[area] = colour
         if label is not None:
             self.labels[area] = label
+            self.instances[area] = self.figure
 
     def ellipse(self, cx: int, cy: int, rx: int, ry: int, label: int | None, colour: Colour, rough: int = 0) -> None:
         """Fill an ellipse; `rough` in 0..255 is how far grain eats into its edge."""
@@ -122,6 +128,7 @@ class Canvas:
         self.rgb[area][inside] = colour
         if label is not None:
             self.labels[area][inside] = label
+            self.instances[area][inside] = self.figure
 
     def shadow(self, cx: int, y: int, half: int, thick: int) -> None:
         """Darken the ground below an object."""
@@ -130,11 +137,21 @@ class Canvas:
 
 
 class Figure:
-    """Where an object stands: row `y`, column `x`, `depth` rows below the horizon; `camera` is in cm."""
+    """Where an object stands: row `y`, column `x`, `depth` rows below the horizon; `camera` is in cm.
+
+    Attributes:
+        paint: the main paint as it was chosen, before light and chance change it; None: it has none.
+    """
 
     def __init__(self, canvas: Canvas, dice: Dice, x: int, y: int, depth: int, camera: int, dusk: bool) -> None:
         self.canvas, self.dice, self.x, self.y = canvas, dice, x, y
         self.depth, self.camera, self.dusk = depth, camera, dusk
+        self.paint: Colour | None = None
+
+    def main_paint(self, options: Sequence[Colour], amount: int) -> Colour:
+        """Choose the main paint, and vary it as `Dice.vary` does."""
+        self.paint = self.dice.pick(options)
+        return self.dice.vary(self.paint, amount)
 
     def pixels(self, cm: int) -> int:
         """A length here in pixels, at least 1."""
@@ -151,3 +168,39 @@ class Figure:
         cx, cy = self.x + left * self.depth // self.camera, self.y - height * self.depth // self.camera
         r = radius * self.depth // self.camera
         self.canvas.ellipse(cx, cy, r, r, label, colour)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A figure of a scene, as it was put there.
+
+    Attributes:
+        number: its value in the map of figures, from 1, farthest first.
+        kind: the name of what draws it: ``car``, ``car_from_the_side``, ``bus``, ..., ``waste_bin``.
+        paint: its main paint, before light and chance change it; None: it has none.
+        x: column where it stands; may be outside the picture.
+        depth: rows below the horizon where it stands; more is nearer.
+    """
+
+    number: int
+    kind: str
+    paint: Colour | None
+    x: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn scene with its records.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) uint8, class ids or 255.
+        figures: (H, W) int32, which figure a label is of, 0 = of none.
+        standing: all figures, whether anything of them is seen or not.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    figures: np.ndarray
+    standing: tuple[Standing, ...]

@@ -58,7 +58,7 @@ METAL: Colour = (110, 112, 112)
 
 def car(f: Figure) -> None:
     """A car from the front or from behind."""
-    paint = f.dice.vary(f.dice.pick(PAINTS), 24)
+    paint = f.main_paint(PAINTS, 24)
     dark: Colour = (paint[0] * 5 // 8, paint[1] * 5 // 8, paint[2] * 5 // 8)
     f.canvas.shadow(f.x, f.y, f.pixels(110), f.pixels(22))
     f.box(-84, 0, -50, 50, CAR, RUBBER)
@@ -79,7 +79,7 @@ def car(f: Figure) -> None:
 
 def car_from_the_side(f: Figure) -> None:
     """A car that crosses the street."""
-    paint = f.dice.vary(f.dice.pick(PAINTS), 24)
+    paint = f.main_paint(PAINTS, 24)
     f.canvas.shadow(f.x, f.y, f.pixels(225), f.pixels(18))
     f.canvas.trapezoid(f.x, f.y - f.pixels(148), f.y - f.pixels(85), f.pixels(95), f.pixels(150), CAR, paint)
     f.canvas.trapezoid(
@@ -109,7 +109,7 @@ def _big_box(f: Figure, label: int, half: int, top: int, paint: Colour) -> None:
 
 def bus(f: Figure) -> None:
     """A bus from behind or, with a row of windows, from the side."""
-    paint = f.dice.vary(f.dice.pick(BUS_PAINTS), 22)
+    paint = f.main_paint(BUS_PAINTS, 22)
     half = f.dice.pick((130, 130, 290))
     _big_box(f, BUS, half, 310, paint)
     if f.dice.chance(80):  # the others wear an advertisement over their windows and look like trucks
@@ -124,7 +124,7 @@ def bus(f: Figure) -> None:
 
 def truck(f: Figure) -> None:
     """A truck from behind, or from the side with its cab."""
-    paint = f.dice.vary(f.dice.pick(TRUCK_PAINTS), 22)
+    paint = f.main_paint(TRUCK_PAINTS, 22)
     half = f.dice.pick((125, 125, 260))
     _big_box(f, TRUCK, half, f.dice.between(290, 350), paint)
     rim: Colour = (paint[0] * 3 // 4, paint[1] * 3 // 4, paint[2] * 3 // 4)
@@ -156,12 +156,12 @@ def person(f: Figure) -> None:
     stride = f.dice.between(2, 12)
     f.box(-22 - stride // 2, 0, -stride // 2 + 1, 90, PERSON, trousers)
     f.box(stride // 2, 0, 22 + stride // 2, 90, PERSON, trousers)
-    _body(f, PERSON, 84, f.dice.vary(f.dice.pick(CLOTHES), 24))
+    _body(f, PERSON, 84, f.main_paint(CLOTHES, 24))
 
 
 def bicycle(f: Figure, ridden: bool = False) -> None:
     """A bicycle, from behind or from the side, with its rider or parked."""
-    frame = f.dice.vary(f.dice.pick(PAINTS), 24)
+    frame = f.main_paint(PAINTS, 24)
     f.canvas.shadow(f.x, f.y, f.pixels(60), f.pixels(10))
     side = f.dice.chance(60)
     if side:
@@ -177,7 +177,7 @@ def bicycle(f: Figure, ridden: bool = False) -> None:
         trousers = f.dice.vary(f.dice.pick(CLOTHES), 16)
         f.box(-22, 38, -2, 96, RIDER, trousers)
         f.box(4, 44, 24, 96, RIDER, trousers)
-        _body(f, RIDER, 92, f.dice.vary(f.dice.pick(CLOTHES), 24))
+        _body(f, RIDER, 92, f.main_paint(CLOTHES, 24))
         if f.dice.chance(50):
             f.box(-18, 178, 20, 194, RIDER, f.dice.vary(f.dice.pick(PAINTS), 20))  # helmet
 
@@ -214,7 +214,7 @@ def sign_post(f: Figure) -> None:
     """A traffic sign on its pole; a dark tall one looks like a traffic light."""
     high = f.dice.between(230, 320)
     f.box(-6, 0, 7, high, POLE, f.dice.vary(METAL, 26))
-    face = f.dice.vary(f.dice.pick(SIGN_FACES), 18)
+    face = f.main_paint(SIGN_FACES, 18)
     inner = f.dice.vary(f.dice.pick(SIGN_INNERS), 14)
     shape = f.dice.pick(("round", "square", "tall"))
     if shape == "round":

@@ -23,6 +23,8 @@ from a2lc.datasets.toy_canvas import (
     Colour,
     Dice,
     Figure,
+    Scene,
+    Standing,
 )
 from a2lc.datasets.toy_objects import LEAVES, PAINTS
 
@@ -67,15 +69,18 @@ class Street:
 
 
 def draw(seed: tuple[int, int, int], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a scene.
+    """Draw a scene: image and labels of `draw_scene`."""
+    scene = draw_scene(seed, height, width)
+    return scene.image, scene.labels
+
+
+def draw_scene(seed: tuple[int, int, int], height: int, width: int) -> Scene:
+    """Draw a scene, and say what stands where.
 
     Args:
         seed: (seed, split, index), >= 0 each.
         height: rows, at least `toy.MIN_HEIGHT`.
         width: columns, at least `toy.MIN_WIDTH`.
-
-    Returns:
-        image (H, W, 3) uint8 RGB; labels (H, W) uint8, class ids or 255.
     """
     dice = Dice(*seed)
     canvas = Canvas(height, width, dice)
@@ -94,9 +99,9 @@ def draw(seed: tuple[int, int, int], height: int, width: int) -> tuple[np.ndarra
         _houses(canvas, dice, street, side)
     _ground(canvas, dice, street)
     _cast_shadow(canvas, dice, street)
-    _stand_things(canvas, dice, street)
+    standing = _stand_things(canvas, dice, street)
     _hood(canvas, dice)
-    return _light(canvas, dice, street), canvas.labels
+    return Scene(_light(canvas, dice, street), canvas.labels, canvas.instances, standing)
 
 
 def _sky(canvas: Canvas, dice: Dice, street: Street) -> None:
@@ -230,8 +235,8 @@ def _cast_shadow(canvas: Canvas, dice: Dice, street: Street) -> None:
     below[dark] = below[dark] * dice.between(128, 180) // 256
 
 
-def _stand_things(canvas: Canvas, dice: Dice, street: Street) -> None:
-    """Choose what stands where, then draw it from far to near."""
+def _stand_things(canvas: Canvas, dice: Dice, street: Street) -> tuple[Standing, ...]:
+    """Choose what stands where, then draw it from far to near; each is noted."""
     lane, kerb, walk = street.road // 2, street.road - 90, (street.road + street.houses) // 2
     edge = street.road + 40
     # what, how many at most, chance of each in %, cm from the middle, spread, farthest and nearest depth in %
@@ -259,8 +264,14 @@ def _stand_things(canvas: Canvas, dice: Dice, street: Street) -> None:
                 depth = below * dice.between(far, near) // 100
                 where = dice.pick((-1, 1)) * (cm + dice.between(-spread, spread))
                 placed.append((depth, street.column(where, depth), thing))
-    for depth, x, thing in sorted(placed, key=lambda item: item[0]):
-        thing(Figure(canvas, dice, x, street.horizon + depth, depth, street.camera, street.time == "dusk"))
+    standing = []
+    for number, (depth, x, thing) in enumerate(sorted(placed, key=lambda item: item[0]), start=1):
+        figure = Figure(canvas, dice, x, street.horizon + depth, depth, street.camera, street.time == "dusk")
+        canvas.figure = number
+        thing(figure)
+        standing.append(Standing(number, thing.__name__, figure.paint, x, depth))
+    canvas.figure = 0
+    return tuple(standing)
 
 
 def _hood(canvas: Canvas, dice: Dice) -> None:

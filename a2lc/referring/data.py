@@ -1,0 +1,171 @@
+"""Referring data: a row per sentence, an object's mask behind it; and which images count as labelled."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = {
+    "sentence_id": "int64",
+    "ref_id": "int64",
+    "image": "str",
+    "sentence": "str",
+    "category": "str",
+    "area": "int64",
+    "x0": "float32",
+    "y0": "float32",
+    "x1": "float32",
+    "y1": "float32",
+}
+"""Columns of `ReferringSplit.table`; the box is the object's, in pixels, its right and lower edges outside."""
+_RELATIONS = """
+left right behind front nearest farthest between above below under over near next first second third fourth middle
+center centre top bottom closest furthest beside not
+"""
+RELATIONS = frozenset(_RELATIONS.split())
+"""Words that say where something is among others."""
+
+
+class ReferringSplit(ABC):
+    """One split: sentences, images and, of every object that a sentence names (a *referent*), its mask.
+
+    Attributes:
+        name: of the split.
+        source: names the data whose numbers of sentences and images these are; splits of one test set share it.
+        table: a row per sentence with `COLUMNS`; a referent has one or more.
+    """
+
+    def __init__(self, name: str, source: str, table: pd.DataFrame) -> None:
+        self.name = name
+        self.source = source
+        self.table = table.reset_index(drop=True)
+
+    def __len__(self) -> int:
+        """Number of sentences."""
+        return len(self.table)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the images that have a sentence, sorted."""
+        return sorted(self.table["image"].unique())
+
+    @abstractmethod
+    def image(self, name: str) -> np.ndarray:
+        """(H, W, 3) uint8 RGB.
+
+        Raises:
+            KeyError: no image of this split has this name.
+            FileNotFoundError, ValueError: its file is missing or damaged; the message names it.
+        """
+
+    @abstractmethod
+    def mask(self, ref_id: int) -> np.ndarray:
+        """(H, W) bool, the pixels of a referent, as large as its image.
+
+        Raises:
+            KeyError: no referent of this split has this number.
+        """
+
+    @abstractmethod
+    def restricted(self, name: str, table: pd.DataFrame) -> ReferringSplit:
+        """The same images and masks with some of the sentences, under another name."""
+
+    def of_images(self, images: Iterable[str]) -> ReferringSplit:
+        """The sentences about some images.
+
+        Raises:
+            KeyError: an image is none of this split.
+        """
+        wanted = set(images)
+        if unknown := wanted - set(self.table["image"]):
+            raise KeyError(f"{self.name}: expected names of its images, found {min(unknown)!r}")
+        return self.restricted(self.name, self.table[self.table["image"].isin(wanted)])
+
+
+@dataclass(frozen=True)
+class ReferringDataset:
+    """A dataset of referring expressions.
+
+    Attributes:
+        name: what `load_dataset` calls it.
+        splits: name -> split; ``train`` and ``val`` are among them.
+    """
+
+    name: str
+    splits: dict[str, ReferringSplit]
+
+    @property
+    def train(self) -> ReferringSplit:
+        """The split to learn from."""
+        return self.splits["train"]
+
+    @property
+    def val(self) -> ReferringSplit:
+        """The split to choose by."""
+        return self.splits["val"]
+
+
+def labelled_images(split: ReferringSplit, rate: float, seed: int = 0, *, nested: bool = True) -> tuple[str, ...]:
+    """The images whose sentences count as labelled: a share of the *images*, rounded down, at least one.
+
+    Args:
+        split: the training split.
+        rate: share of its images, in (0, 1].
+        seed: of the permutation, >= 0.
+        nested: one permutation per seed, so that a smaller share lies in every larger one; False: drawn anew for
+            every rate.
+
+    Returns:
+        Names, sorted.
+
+    Raises:
+        ValueError: the rate is outside (0, 1], or the split has no image.
+    """
+    if not 0 < rate <= 1:
+        raise ValueError(f"rate: expected a share of images in (0, 1], found {rate!r}")
+    names = split.names
+    if not names:
+        raise ValueError(f"{split.name}: expected images to choose from, found none")
+    seeds = [seed] if nested else [seed, round(rate * 1_000_000)]
+    order = np.random.default_rng(seeds).permutation(len(names))
+    count = max(1, math.floor(rate * len(names) + 1e-9))
+    return tuple(sorted(names[index] for index in order[:count]))
+
+
+def words_of(sentence: str) -> list[str]:
+    """The words of a sentence in small letters, punctuation left out; letters of all scripts are kept."""
+    text = "".join(letter if letter.isalnum() or letter in "'-" else " " for letter in sentence.lower())
+    return text.split()
+
+
+def is_relational(sentence: str) -> bool:
+    """Whether a sentence says where its object is among others, by a short list of words (`RELATIONS`)."""
+    return not RELATIONS.isdisjoint(words_of(sentence))
+
+
+def table_of(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    """A table with `COLUMNS`, of rows in their order."""
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+_SWAPPED = {"left": "right", "leftmost": "rightmost", "lefthand": "righthand", "lefty": "righty"}
+_SWAPPED |= {right: left for left, right in _SWAPPED.items()}
+
+
+def mirrored_sentence(sentence: str) -> str:
+    """What a sentence has to say of the mirrored image: left for right, also in compounds such as left-hand, and back;
+    all else, capitals too, stays."""
+    return re.sub(r"[^\W\d_]+", lambda match: _swapped(match[0]), sentence)
+
+
+def _swapped(word: str) -> str:
+    other = _SWAPPED.get(word.lower())
+    if other is None:
+        return word
+    return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other

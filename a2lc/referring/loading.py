@@ -1,0 +1,40 @@
+"""The datasets of referring expressions by name."""
+
+from __future__ import annotations
+
+import os
+
+from a2lc.files import nearest
+from a2lc.referring import refcoco, toy
+from a2lc.referring.data import ReferringDataset
+
+TOY = "toy_referring"
+DATASETS = (TOY, *refcoco.SPLITS)
+
+
+def load_dataset(
+    name: str, root: str | os.PathLike[str] | None = None, *, split_by: str | None = None, **options: int
+) -> ReferringDataset:
+    """A dataset of referring expressions.
+
+    Args:
+        name: ``toy_referring`` (drawn, nothing is downloaded), ``refcoco``, ``refcoco+`` or ``refcocog``.
+        root: of the RefCOCO family, the folder that `a2lc.referring.import_refcoco` has written to.
+        split_by: of the RefCOCO family, ``unc`` (refcoco, refcoco+), ``umd`` or ``google`` (refcocog).
+        options: of ``toy_referring``, see `a2lc.referring.toy.load`.
+
+    Raises:
+        ValueError: an unknown name or option; or a file is damaged.
+        FileNotFoundError: a file is missing.
+    """
+    if name == TOY:
+        if root is not None or split_by is not None:
+            raise ValueError(f"{TOY}: it is drawn: expected neither root nor split_by, found {root or split_by!r}")
+        return toy.load(**options)
+    if name not in DATASETS:
+        raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, found {name!r}{nearest(name, DATASETS)}")
+    if options:
+        raise ValueError(f"{name}: no such option: {', '.join(options)}")
+    if root is None:
+        raise ValueError(f"{name}: expected root, the folder that `a2lc referring import` has written to, found none")
+    return refcoco.load(name, root, split_by)
