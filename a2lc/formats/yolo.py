@@ -93,10 +93,10 @@ def replaced(data: bytes, edits: list[tuple[tuple[str | int, ...], Any]]) -> byt
 # ------------------------------------------------------------------------------------------------ inside
 def _names(file: Path) -> list[str]:
     if file.suffix == ".txt":
-        names = read_lines(file, "classes")
+        classes = read_lines(file, "classes")
         if "" in (lines := [line.strip() for line in file.read_text("utf-8-sig").strip().splitlines()]):
             raise ValueError(f"{file}, line {lines.index('') + 1}: expected a class in every line, found an empty one")
-        return names
+        return classes
     content = read_yaml(file)
     if "kpt_shape" in content:
         raise ValueError(f"{file}: expected segments or boxes, found poses (kpt_shape), which are no masks")
