@@ -15,7 +15,7 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/README.md", "paper_figures/*/README.md")
-ASSETS = ("docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
+ASSETS = ("LICENSE", "docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
 SOURCES = (
     "a2lc/rounds.py",
     "a2lc/datasets/*.py",

@@ -94,7 +94,7 @@ def replaced(data: bytes, edits: list[tuple[tuple[str | int, ...], Any]]) -> byt
 def _names(file: Path) -> list[str]:
     if file.suffix == ".txt":
         classes = read_lines(file, "classes")
-        if "" in (lines := [line.strip() for line in file.read_text("utf-8-sig").strip().splitlines()]):
+        if "" in (lines := [line.strip() for line in file.read_text(encoding="utf-8-sig").strip().splitlines()]):
             raise ValueError(f"{file}, line {lines.index('') + 1}: expected a class in every line, found an empty one")
         return classes
     content = read_yaml(file)
