@@ -263,9 +263,10 @@ def test_lists_of_classes_that_contradict_or_have_gaps_are_refused(tmp_path: Pat
         import_dataset(root, tmp_path / "plain")
     (root / "a.yaml").unlink()
     (root / "data.yaml").unlink()
-    (root / "classes.txt").write_text("car\n\ntree\n")
-    with pytest.raises(ValueError, match=r"classes.txt, line 2: expected a class in every line, found an empty one"):
-        import_dataset(root, tmp_path / "plain")
+    for line, text in ((2, "car\n\ntree\n"), (1, "\ncar\ntree\n")):
+        (root / "classes.txt").write_text(text)
+        with pytest.raises(ValueError, match=f"classes.txt, line {line}: expected a class in every line, found an emp"):
+            import_dataset(root, tmp_path / "plain")
 
 
 def test_label_files_of_yolo_without_an_image_are_told(tmp_path: Path) -> None:
@@ -396,4 +397,39 @@ def test_an_instance_map_of_another_size_or_turned_is_refused(tmp_path: Path) ->
     write_label_png(ground / "bern_0_1_gtFine_instanceIds.png", np.full(SIZE, 26001, np.int32))
     turned(ground / "bern_0_1_gtFine_instanceIds.png", 3)
     with pytest.raises(ValueError, match="instanceIds.png: expected labels that are shown as they are stored"):
+        import_dataset(root, tmp_path / "plain")
+
+
+def test_an_image_of_another_split_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
+    """Of validation only the annotations are there; training has an image of the same name."""
+    images = [{"id": k, "file_name": name, "height": 40, "width": 60} for k, name in enumerate(("p.png", "q.png"))]
+    file = coco_dataset(tmp_path / "coco", [], images=images)
+    for place in ("train2017/p.png", "val2017/q.png", "training/q.png"):
+        Image.fromarray(np.full((*SIZE, 3), 10 * len(place), np.uint8)).save(picture_at(tmp_path / "coco" / place))
+    notes = import_dataset(file.rename(file.with_name("instances_val.json")), tmp_path / "plain")
+    assert any("1 of 2 images have no file and are left out, such as p.png" in note for note in notes)
+    (path,) = (tmp_path / "plain" / "images").iterdir()
+    assert np.asarray(Image.open(path)).max() == 10 * len("val2017/q.png")
+
+
+def picture_at(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_names_that_yaml_takes_for_something_else_and_labels_of_two_images_are_refused(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "yolo")
+    (root / "data.yaml").write_text("names: {0: car, b: tree}\n")
+    with pytest.raises(ValueError, match=r"names: expected a list of classes, or ids 0, 1, 2"):
+        import_dataset(root, tmp_path / "plain")
+    (root / "data.yaml").write_text("names: [car, no]\n")
+    with pytest.raises(ValueError, match="data.yaml: names: expected texts, found False: put it in quotes"):
+        import_dataset(root, tmp_path / "plain")
+    root = tmp_path / "hf"
+    rows = [{"file_name": f"{name}.png", "label_file_name": "m.png"} for name in "ab"]
+    for row in rows:
+        picture(root / row["file_name"])
+    (root / "m.png").write_bytes(png(LABELS))
+    (root / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with pytest.raises(ValueError, match="metadata.jsonl: expected a label file for each image, found .*for two"):
         import_dataset(root, tmp_path / "plain")
