@@ -16,8 +16,10 @@ from test_formats import LABELS, SIZE, VOC_LINES, label_studio, maps, parquet, p
 from test_formats_coco import dataset as coco_dataset
 from test_formats_coco import exported, panoptic
 
-from a2lc.files import read_json, read_label_png, write_label_png
+from a2lc.datasets import load_dataset
+from a2lc.files import LabelFile, read_image, read_json, read_label_png, write_label_png
 from a2lc.formats import export_source, import_dataset
+from a2lc.human.inspection.looks import look_at_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools
 
@@ -433,3 +435,23 @@ def test_names_that_yaml_takes_for_something_else_and_labels_of_two_images_are_r
     (root / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with pytest.raises(ValueError, match="metadata.jsonl: expected a label file for each image, found .*for two"):
         import_dataset(root, tmp_path / "plain")
+
+
+def test_a_tiff_with_an_orientation_is_seen_as_it_is_shown(tmp_path: Path) -> None:
+    """Pillow turns TIFFs, and no other files, when it reads them: sizes are not to be turned once more."""
+    file = coco_dataset(tmp_path / "coco", [], images=[{"id": 1, "file_name": "p.tif", "height": 40, "width": 60}])
+    shown = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    at = tmp_path / "coco" / "images" / "p.tif"
+    Image.fromarray(np.rot90(shown)).save(at, tiffinfo={0x0112: 6})  # turned to the right it is upright
+    import_dataset(file, tmp_path / "plain")
+    assert not (tmp_path / "plain" / "dataset.yaml").exists(), "nothing is said to be stored otherwise"
+    assert (load_dataset("folder", tmp_path / "plain").train.image("p") == shown).all()
+    for thorough in (False, True):
+        look = look_at_picture(at, thorough)
+        assert (look.size, look.shown_size(True), look.orientation) == ((60, 40), SIZE, 6)
+    with pytest.raises(ValueError, match="p.tif: .*orientation: expected a TIFF without one where images are shown as"):
+        read_image(at, upright=False)
+    label = tmp_path / "label.tif"
+    Image.fromarray(LABELS).save(label, tiffinfo={0x0112: 3})
+    with pytest.raises(ValueError, match=r"label: expected labels that are shown as they are stored, .* orientation 3"):
+        LabelFile(label.read_bytes(), "label")
