@@ -16,8 +16,10 @@ from test_formats import LABELS, SIZE, VOC_LINES, label_studio, maps, parquet, p
 from test_formats_coco import dataset as coco_dataset
 from test_formats_coco import exported, panoptic
 
-from a2lc.files import read_json, read_label_png, write_label_png
+from a2lc.datasets import load_dataset
+from a2lc.files import LabelFile, read_image, read_json, read_label_png, write_label_png
 from a2lc.formats import export_source, import_dataset
+from a2lc.human.inspection.looks import look_at_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools
 
@@ -263,9 +265,10 @@ def test_lists_of_classes_that_contradict_or_have_gaps_are_refused(tmp_path: Pat
         import_dataset(root, tmp_path / "plain")
     (root / "a.yaml").unlink()
     (root / "data.yaml").unlink()
-    (root / "classes.txt").write_text("car\n\ntree\n")
-    with pytest.raises(ValueError, match=r"classes.txt, line 2: expected a class in every line, found an empty one"):
-        import_dataset(root, tmp_path / "plain")
+    for line, text in ((2, "car\n\ntree\n"), (1, "\ncar\ntree\n")):
+        (root / "classes.txt").write_text(text)
+        with pytest.raises(ValueError, match=f"classes.txt, line {line}: expected a class in every line, found an emp"):
+            import_dataset(root, tmp_path / "plain")
 
 
 def test_label_files_of_yolo_without_an_image_are_told(tmp_path: Path) -> None:
@@ -397,3 +400,58 @@ def test_an_instance_map_of_another_size_or_turned_is_refused(tmp_path: Path) ->
     turned(ground / "bern_0_1_gtFine_instanceIds.png", 3)
     with pytest.raises(ValueError, match="instanceIds.png: expected labels that are shown as they are stored"):
         import_dataset(root, tmp_path / "plain")
+
+
+def test_an_image_of_another_split_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
+    """Of validation only the annotations are there; training has an image of the same name."""
+    images = [{"id": k, "file_name": name, "height": 40, "width": 60} for k, name in enumerate(("p.png", "q.png"))]
+    file = coco_dataset(tmp_path / "coco", [], images=images)
+    for place in ("train2017/p.png", "val2017/q.png", "training/q.png"):
+        Image.fromarray(np.full((*SIZE, 3), 10 * len(place), np.uint8)).save(picture_at(tmp_path / "coco" / place))
+    notes = import_dataset(file.rename(file.with_name("instances_val.json")), tmp_path / "plain")
+    assert any("1 of 2 images have no file and are left out, such as p.png" in note for note in notes)
+    (path,) = (tmp_path / "plain" / "images").iterdir()
+    assert np.asarray(Image.open(path)).max() == 10 * len("val2017/q.png")
+
+
+def picture_at(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def test_names_that_yaml_takes_for_something_else_and_labels_of_two_images_are_refused(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "yolo")
+    (root / "data.yaml").write_text("names: {0: car, b: tree}\n")
+    with pytest.raises(ValueError, match=r"names: expected a list of classes, or ids 0, 1, 2"):
+        import_dataset(root, tmp_path / "plain")
+    (root / "data.yaml").write_text("names: [car, no]\n")
+    with pytest.raises(ValueError, match="data.yaml: names: expected texts, found False: put it in quotes"):
+        import_dataset(root, tmp_path / "plain")
+    root = tmp_path / "hf"
+    rows = [{"file_name": f"{name}.png", "label_file_name": "m.png"} for name in "ab"]
+    for row in rows:
+        picture(root / row["file_name"])
+    (root / "m.png").write_bytes(png(LABELS))
+    (root / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with pytest.raises(ValueError, match="metadata.jsonl: expected a label file for each image, found .*for two"):
+        import_dataset(root, tmp_path / "plain")
+
+
+def test_a_tiff_with_an_orientation_is_seen_as_it_is_shown(tmp_path: Path) -> None:
+    """Pillow turns TIFFs, and no other files, when it reads them: sizes are not to be turned once more."""
+    file = coco_dataset(tmp_path / "coco", [], images=[{"id": 1, "file_name": "p.tif", "height": 40, "width": 60}])
+    shown = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    at = tmp_path / "coco" / "images" / "p.tif"
+    Image.fromarray(np.rot90(shown)).save(at, tiffinfo={0x0112: 6})  # turned to the right it is upright
+    import_dataset(file, tmp_path / "plain")
+    assert not (tmp_path / "plain" / "dataset.yaml").exists(), "nothing is said to be stored otherwise"
+    assert (load_dataset("folder", tmp_path / "plain").train.image("p") == shown).all()
+    for thorough in (False, True):
+        look = look_at_picture(at, thorough)
+        assert (look.size, look.shown_size(True), look.orientation) == ((60, 40), SIZE, 6)
+    with pytest.raises(ValueError, match="p.tif: .*orientation: expected a TIFF without one where images are shown as"):
+        read_image(at, upright=False)
+    label = tmp_path / "label.tif"
+    Image.fromarray(LABELS).save(label, tiffinfo={0x0112: 3})
+    with pytest.raises(ValueError, match=r"label: expected labels that are shown as they are stored, .* orientation 3"):
+        LabelFile(label.read_bytes(), "label")

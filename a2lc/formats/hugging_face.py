@@ -54,6 +54,8 @@ def read(root: Path) -> Source:
     for path in sorted(path for name in METADATA for path in root.rglob(name)):
         files[path.relative_to(root).as_posix()] = path
         for picture_file, label_file in _listed(path):
+            if label_file in files.values():
+                raise ValueError(f"{path}: expected a label file for each image, found {label_file} for two")
             kept, name = (file.relative_to(root).as_posix() for file in (label_file, picture_file))
             if label_file.is_file():
                 files[kept] = label_file

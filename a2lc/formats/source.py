@@ -17,6 +17,7 @@ from a2lc.files import below
 Colour = tuple[int, int, int]
 INDEX = "source.json"  # of a plain dataset that was imported
 VOID_ID = 255  # of labels in a plain dataset
+SPLIT = r"(?<![a-z])(train|val|test)(?:ing|id|idation)?(?![a-z])"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ class Files:
                     self._by_name.setdefault(name, []).append(Path(folder, name))
 
     def find(self, name: str, near: str = "") -> Path | None:
-        """The file whose path ends with `name`; of several, the one whose folder is a word of `near`.
+        """The file whose path ends with `name`; of several, the one whose folder is a word of `near`. Where this says
+        train, val or test, a file in a folder of another split is none.
 
         Raises:
             ValueError: the name leads out of the folder, or there are several such files.
@@ -157,7 +159,9 @@ class Files:
         below(self.root, name)
         parts = Path(name).parts
         found = [
-            path for path in self._by_name.get(parts[-1] if parts else "", []) if path.parts[-len(parts) :] == parts
+            path
+            for path in self._by_name.get(parts[-1] if parts else "", [])
+            if path.parts[-len(parts) :] == parts and _may_be_of(near, path.relative_to(self.root).parent)
         ]
         if len(found) > 1:
             exact = [path for path in found if path == self.root / name]
@@ -166,6 +170,12 @@ class Files:
         if len(found) > 1:
             raise ValueError(f"{self.root}: expected one file {name}, found {found[0]} and {found[1]}")
         return found[0] if found else None
+
+
+def _may_be_of(near: str, folder: Path) -> bool:
+    """Whether a text and a folder do not name different splits."""
+    one, other = (set(re.findall(SPLIT, text.lower())) for text in (near, folder.as_posix()))
+    return not one or not other or bool(one & other)
 
 
 def found_pictures(pictures: Iterable[tuple[str, Picture | None]], where: Path, notes: list[str]) -> list[Picture]:

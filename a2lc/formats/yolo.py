@@ -93,18 +93,20 @@ def replaced(data: bytes, edits: list[tuple[tuple[str | int, ...], Any]]) -> byt
 # ------------------------------------------------------------------------------------------------ inside
 def _names(file: Path) -> list[str]:
     if file.suffix == ".txt":
-        classes = read_lines(file, "classes")
-        if "" in (lines := [line.strip() for line in file.read_text(encoding="utf-8-sig").strip().splitlines()]):
+        listed = read_lines(file, "classes")
+        if "" in (lines := [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().splitlines()]):
             raise ValueError(f"{file}, line {lines.index('') + 1}: expected a class in every line, found an empty one")
-        return classes
+        return listed
     content = read_yaml(file)
     if "kpt_shape" in content:
         raise ValueError(f"{file}: expected segments or boxes, found poses (kpt_shape), which are no masks")
     names = content.get("names")
-    if isinstance(names, dict) and sorted(names) == [*range(len(names))]:
+    if isinstance(names, dict) and names.keys() == {*range(len(names))}:
         names = [names[k] for k in range(len(names))]
     if not (isinstance(names, list) and names):
         raise ValueError(f"{file}: names: expected a list of classes, or ids 0, 1, 2 ... with names, found {names!r}")
+    if wrong := [name for name in names if type(name) not in (str, int)]:  # what YAML makes of no, null and 1.50
+        raise ValueError(f"{file}: names: expected texts, found {wrong[0]!r}: put it in quotes, as it is to be called")
     return [str(name) for name in names]
 
 

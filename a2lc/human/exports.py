@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ Labels = Callable[[str], np.ndarray]
 def labels_of_run(run: Run, masks: MaskSet) -> Labels:
     """The labels of a run's masks. Where the run corrects one's own labels, pixels that no mask covers, such as regions
     too small to be asked about, keep the label that they came with; so do those of a mask whose label has not changed,
-    which may be of several classes, unless the label file has changed since.
+    which may be of several classes, unless the label file has changed since, of which a warning tells.
 
     Args:
         run: where the labels came from.
@@ -64,6 +65,9 @@ def labels_of_run(run: Run, masks: MaskSet) -> Labels:
     def labels(name: str) -> np.ndarray:
         came, objects, rows = labels_of(split, name), masks.object_map(name), masks.rows(name)
         as_it_began = began.get(name) == hash_of(came)
+        if name in began and not as_it_began:
+            told = "its label file has changed since the run began, so each mask is exported with the one class it has"
+            warnings.warn(f"{name}: {told}", stacklevel=2)
         inside = np.isin(objects, ids[rows][changed[rows]]) if as_it_began else objects > 0
         return np.where(inside, masks.label_map(name), came)
 

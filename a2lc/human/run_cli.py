@@ -65,8 +65,9 @@ def begun_before(config: Experiment, runs_dir: Path, asked: bool) -> Experiment:
                     how = f"has other settings and is not finished: a2lc next {quoted(other)} goes on with it"
                     typer.echo(f"a new run; {other} of this dataset {how}", err=True)
         return config
-    check_pictures(folder, config, load_dataset(config.dataset, config.root).train, show_bars(True))
-    before = Run.open(folder).config.rounds
+    if not same_root((began := Run.open(folder).config), config):
+        check_pictures(folder, config, load_dataset(config.dataset, config.root).train, show_bars(True))
+    before = began.rounds
     if not asked:
         return config.model_copy(update={"rounds": before})
     if config.rounds < before:
