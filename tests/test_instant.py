@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,6 +39,7 @@ from a2lc.pseudo_labels.sources import make_masks
 from a2lc.segmenter import SegmenterSettings
 from a2lc.segmenter.frozen_parts import FrozenBackbone
 from a2lc.widgets import Annotator
+from a2lc.widgets.annotator import PAUSE
 from a2lc.widgets.annotator_state import AnnotatorState
 
 VOID = 255
@@ -520,6 +522,33 @@ def test_a_person_is_asked_in_a_new_order_after_each_answer(waiting: Run) -> Non
     assert run.waits_for in ("approval", "answers") and run.queries(1)["row"].tolist() == [*shown[:2], *shown[3:]]
     table = run.masks(0).table.iloc[run.queries(1)["row"]]
     assert run.queries(1)["image"].tolist() == table["image"].tolist()
+
+
+def test_answers_that_come_quickly_renew_the_order_once(waiting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a kernel: after a pause, or when as many have come as questions keep their order. What the page was told to
+    come does come."""
+    annotator = Annotator(waiting, live=True)
+    renewed: list[int] = []
+    really = annotator.state.renew
+    monkeypatch.setattr(annotator.state, "renew", lambda: (renewed.append(annotator.state.queue.answered), really())[1])
+
+    async def press(times: int) -> None:
+        for _ in range(times):
+            query = annotator.widget.view["query"]
+            ahead = [(one["image"], one["mask_id"]) for one in annotator.widget.view["ahead"]]
+            of, number = [query["image"], query["mask_id"]], annotator.widget.heard.get("page", 0) + 1
+            annotator._on_message({"client": "page", "id": number, "do": 1, "of": of, "view": 0})
+            shown = annotator.widget.view["query"]
+            assert (shown["image"], shown["mask_id"]) == ahead[0]
+        replies = annotator.widget.replies
+        await asyncio.sleep(2 * PAUSE)
+        assert annotator.widget.replies == replies + 1 and annotator.state.queue.answered == renewed[-1]
+
+    asyncio.run(press(3))
+    assert renewed == [3]
+    monkeypatch.setattr("a2lc.widgets.annotator.AHEAD", 2)
+    asyncio.run(press(3))
+    assert renewed == [3, 5, 6]
 
 
 def test_after_some_answers_a_line_says_what_to_expect(waiting: Run, monkeypatch: pytest.MonkeyPatch) -> None:

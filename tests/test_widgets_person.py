@@ -25,9 +25,10 @@ from a2lc.human.look_alikes import MOST
 from a2lc.human.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
 from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
-from a2lc.widgets.annotator_state import AHEAD, ALSO, KEYS, AnnotatorState, class_keys
+from a2lc.widgets.annotator_state import AHEAD, AnnotatorState
 from a2lc.widgets.approver_state import TILES, ApproverState
 from a2lc.widgets.browser_view import BrowserView
+from a2lc.widgets.keys import ALSO, KEYS, class_keys
 
 
 @pytest.fixture(scope="module")

@@ -3,5 +3,6 @@
 from a2lc.widgets.annotator import Annotator
 from a2lc.widgets.approver import Approver
 from a2lc.widgets.browser import MaskBrowser
+from a2lc.widgets.rounds import Rounds
 
-__all__ = ["Annotator", "Approver", "MaskBrowser"]
+__all__ = ["Annotator", "Approver", "MaskBrowser", "Rounds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from functools import partial
@@ -16,9 +17,13 @@ from a2lc.datasets import Dataset
 from a2lc.human import Query
 from a2lc.paper.tables import caption
 from a2lc.runs import Run
-from a2lc.widgets.annotator_state import ALSO, KEYS, AnnotatorState, class_keys
+from a2lc.widgets.annotator_state import AHEAD, AnnotatorState
 from a2lc.widgets.front_end import Dialogue, Page, script, style, wrapped
+from a2lc.widgets.keys import ALSO, KEYS, class_keys
 from a2lc.widgets.panels import class_name
+
+PAUSE = 0.25
+"""Seconds without an answer after which the order of the questions is renewed."""
 
 
 class Questions(Page):
@@ -58,6 +63,8 @@ class Annotator(Dialogue):
     ) -> None:
         super().__init__(live)
         self.state = AnnotatorState(run, dataset, source=source)
+        self._timer: asyncio.TimerHandle | None = None
+        self._unrenewed = 0  # answers since the order of the questions was renewed
 
     def __repr__(self) -> str:
         return f"Annotator({self.state.queue!r})"
@@ -99,7 +106,28 @@ class Annotator(Dialogue):
         took = seconds if measured else None
         if "group" in message:
             return state.answer_group(answer, [self._asked(one) for one in message["group"] or ()], seconds=took)
-        return state.answer(answer, self._asked(message.get("of")), seconds=took)
+        loop = _running_loop()
+        self._unrenewed += 1
+        at_once = loop is None or self._unrenewed >= AHEAD
+        words = state.answer(answer, self._asked(message.get("of")), seconds=took, renew=at_once)
+        self._renew_later(None if at_once else loop)
+        return words
+
+    def _renew_later(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Renew the order of the questions when no answer has come for a moment: many may be on their way."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if loop is None else loop.call_later(PAUSE, self._renew)
+        self._unrenewed = 0 if loop is None else self._unrenewed
+
+    def _renew(self) -> None:
+        said = str(self.widget.status)
+        self._renew_later(None)
+        try:
+            self.state.renew()
+        except (OSError, ValueError) as error:
+            said = f"✗ {error}"
+        self.refresh(said)
 
     def _asked(self, said: Any) -> Query:
         """The question that a message is about."""
@@ -125,6 +153,14 @@ class Annotator(Dialogue):
         title += [*([view["outlook"]] if view["outlook"] else []), *view["notes"], caption([self.state.queue.run])]
         fig.suptitle(wrapped(title, 110), fontsize=8)
         return fig
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop of the kernel; None elsewhere."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _mask(said: Any) -> tuple[str, int]:

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import math
-import string
 import time
 from typing import Any
 
 import numpy as np
 
 from a2lc.datasets import Dataset
-from a2lc.human import CONFIRM, SKIP, VOID_IMAGE, Query, Queue
+from a2lc.human import VOID_IMAGE, Query, Queue
 from a2lc.human.live_order import LiveOrder
 from a2lc.human.look_alikes import LookAlikes
 from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.instant.settings import FEWEST
-from a2lc.masks import VOID
 from a2lc.runs import Run
 from a2lc.widgets.cards import Cards
 from a2lc.widgets.panels import class_name
 
-KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", SKIP: "s"} | {
-    "undo": "u",
-    "outline": "h",
-    "tint": "t",
-    "neighbours": "n",
-    "alike": "g",
-    "back": "ArrowLeft",
-    "on": "ArrowRight",
-}
-"""What can be done, beside naming a class -> its key. The looks outline, tint and neighbours are the page's alone."""
-
-ALSO = {" ": CONFIRM, "z": "undo", "Backspace": "undo"}
-"""Other keys for some of it."""
-
 AHEAD = 6
 """Questions after the one that is shown whose order stays, so that the page can have their pictures ready."""
-
-
-def class_keys(k: int) -> list[str]:
-    """A key for each of k classes: digits from 1 on, then the letters that `KEYS` and `ALSO` leave free, small and
-    capital; "" where there are no more."""
-    taken = {*KEYS.values(), *ALSO}
-    letters = (letter for letter in string.ascii_letters if letter.lower() not in taken)
-    return [*"1234567890", *letters, *[""] * k][:k]
 
 
 class AnnotatorState:
@@ -81,13 +57,16 @@ class AnnotatorState:
         self._show(self.queue.current)
 
     # ---------------------------------------------------------------------------------------------- doing
-    def answer(self, said: str | int, query: Query | None = None, *, seconds: float | None = None) -> str:
+    def answer(
+        self, said: str | int, query: Query | None = None, *, seconds: float | None = None, renew: bool = True
+    ) -> str:
         """Answer a question, and go on to the next one without an answer.
 
         Args:
             said: as `a2lc.human.Queue.answer`.
             query: which; None: the one that is shown.
             seconds: how long that took; None: since it was shown.
+            renew: whether to `renew` the order of the questions; if not, that is left for a moment with time for it.
 
         Returns:
             What was recorded, in words.
@@ -99,10 +78,26 @@ class AnnotatorState:
         if (query := query or self.query) is None:
             raise ValueError("nothing is asked: all masks are answered or skipped")
         took = time.monotonic() - self._since if seconds is None else seconds
-        coming = self.ahead
         done = self.queue.answer(said, query, seconds=took)
-        self._show(self._next(done, coming))
+        self._show(self._next(done))
+        if renew:
+            self.renew()
         return f"Mask {done.position + 1}: {self._said(done)}"
+
+    def renew(self) -> None:
+        """Where the run's method does so, put the questions into a new order by the answers so far: all but those that
+        the page was told to come.
+
+        Raises:
+            FileNotFoundError, ValueError: features of masks are gone or damaged.
+        """
+        if self._order is None:
+            return
+        coming = [query for query in (self.query, *self.ahead) if query]
+        self._order.renew()
+        self._keep(coming)
+        if (shown := self.query) is not None:
+            self.query = self.queue.find(shown.image, shown.mask_id)  # its place may be another
 
     def look_alikes(self, query: Query | None = None) -> str:
         """Show questions like one, by default the one that is shown, to be answered at once, or no longer; in words
@@ -138,10 +133,11 @@ class AnnotatorState:
         if said == VOID_IMAGE or not queries:
             raise ValueError("expected masks and a class, confirm, void or skip; whole images are answered one by one")
         took = time.monotonic() - self._since if seconds is None else seconds
-        first, coming = self.query or queries[0], [query for query in (self.query, *self.ahead) if query]
+        first = self.query or queries[0]
         self.queue.answer_many([(query, said) for query in queries], took / len(queries), together=True)
         here = first if self.queue.answer_to(first) is None else None  # it was taken out: asked on its own
-        self._show(here or self._next(first, coming))
+        self._show(here or self._next(first))
+        self.renew()
         return f"{len(queries)} masks at once: {self._said(queries[-1])}"
 
     def undo(self) -> str:
@@ -261,11 +257,9 @@ class AnnotatorState:
         self.query, self.group, self._ending = query, [], False
         self._since = time.monotonic()
 
-    def _next(self, done: Query, coming: list[Query]) -> Query | None:
-        """What is asked after an answer; questions that the page was told to come do, whatever the new order."""
+    def _next(self, done: Query) -> Query | None:
+        """What is asked after an answer."""
         if self._order is not None:
-            self._order.renew()
-            self._keep(coming)
             return self.queue.current
         left = self.queue.pending
         return next((query for query in left if query.position > done.position), left[0] if left else None)

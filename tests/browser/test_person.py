@@ -27,7 +27,7 @@ from a2lc.human.own_dataset import own_experiment
 from a2lc.paper.clicks import truth_of
 from a2lc.pseudo_labels.simulated import simulate_pseudo_labels
 from a2lc.runs import Run, find_runs
-from a2lc.widgets.annotator_state import class_keys
+from a2lc.widgets.keys import class_keys
 from conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)").expect
@@ -123,7 +123,7 @@ def test_a_stranger_corrects_100_masks_with_the_keyboard_and_the_kernel_dies_twi
     page.press("s", "u", "ArrowLeft", "ArrowRight")
     for shortcut in ("d", "d", "x", "0"):  # JupyterLab's own would delete cells or restart the kernel
         page.page.keyboard.press(shortcut) if shortcut not in class_keys(11) else None
-    assert opened.cells() == cells and opened.ask("annotator.state.queue.answered") == 10
+    assert opened.cells() == cells and opened.ask("widget.part.state.queue.answered") == 10
     expect(page.page.locator(".a2lc-outlook")).to_contain_text("After 20 answers")
     stranger.answer(30)
     expect(page.page.locator(".a2lc-outlook")).to_contain_text("of the pixels have the right label")
@@ -133,20 +133,24 @@ def test_a_stranger_corrects_100_masks_with_the_keyboard_and_the_kernel_dies_twi
     page.page.keyboard.press("Enter")  # to a kernel that does not know the widget: nothing may be lost or made up
     opened.run_all()
     stranger.page = page = Page(opened, ".a2lc-annotator")
-    assert opened.ask("(annotator.state.queue.answered, annotator.state.query.position)") == (40, 40)
+    assert opened.ask("(widget.part.state.queue.answered, widget.part.state.query.position)") == (40, 40)
     stranger.answer(20)
     opened.kill()
     opened.run_all()
     stranger.page = page = Page(opened, ".a2lc-annotator")
     stranger.answer(QUESTIONS - 60)
     expect(page.stage).to_contain_text("All masks of this round are answered or skipped")
-    assert opened.ask("annotator.state.view()['left']") == 0 and len(set(stranger.pressed)) > 4
+    assert opened.ask("widget.part.state.view()['left']") == 0 and len(set(stranger.pressed)) > 4
 
-    opened.run_all()
+    go_on = page.page.locator(".a2lc-rounds").get_by_role("button", name="Go on", exact=True)
+    go_on.click()
+    page.page.wait_for_function("() => !document.querySelector('.a2lc-annotator')")
     if not opened.ask("run.finished"):
         Page(opened, ".a2lc-approver").press("Shift+A")  # all that is shown
-        opened.run_all()
+        go_on.click()
+        page.page.wait_for_function("() => !document.querySelector('.a2lc-approver')")
     assert opened.ask("run.finished") is True
+    opened.run_all()
     (corrected,) = (notebook.parent / "corrected_dir").glob("*_round_1")
     changes = pd.read_csv(corrected / "changes" / "changes.csv")
     said = run.queries(1)

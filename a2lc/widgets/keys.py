@@ -1,0 +1,30 @@
+"""The keys of an Annotator."""
+
+from __future__ import annotations
+
+import string
+
+from a2lc.human import CONFIRM, SKIP, VOID_IMAGE
+from a2lc.masks import VOID
+
+KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", SKIP: "s"} | {
+    "undo": "u",
+    "outline": "h",
+    "tint": "t",
+    "neighbours": "n",
+    "alike": "g",
+    "back": "ArrowLeft",
+    "on": "ArrowRight",
+}
+"""What can be done, beside naming a class -> its key. The looks outline, tint and neighbours are the page's alone."""
+
+ALSO = {" ": CONFIRM, "z": "undo", "Backspace": "undo"}
+"""Other keys for some of it."""
+
+
+def class_keys(k: int) -> list[str]:
+    """A key for each of k classes: digits from 1 on, then the letters that `KEYS` and `ALSO` leave free, small and
+    capital; "" where there are no more."""
+    taken = {*KEYS.values(), *ALSO}
+    letters = (letter for letter in string.ascii_letters if letter.lower() not in taken)
+    return [*"1234567890", *letters, *[""] * k][:k]
