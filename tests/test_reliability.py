@@ -149,13 +149,13 @@ def test_long_names(tmp_path: Path, length: int) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler")
 def test_a_part_of_the_faults(tmp_path: Path) -> None:
-    """Of two commands the first and the last call of each kind."""
-    words = ["benchmarks/faults.py", "--only", "queue --import,changes --apply", "--most", "2", "--out", tmp_path]
+    """Of two commands one call of each kind."""
+    words = ["benchmarks/faults.py", "--only", "queue --import,changes --apply", "--most", "1", "--out", tmp_path]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
     table = pd.read_csv(tmp_path / "faults.csv")
-    assert table["tries"].sum() > 20 and table["lost"].sum() == 0
+    assert table["tries"].sum() > 15 and table["lost"].sum() == 0
     assert set(table["fault"]) == {"fails", "kills", "waits"} and (table["calls"] > 0).any()
     assert (table["same result"] + table["refused by name"]).equals(table["tries"])
 
