@@ -80,6 +80,12 @@ def test_the_second_writer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"out\.json: is there already, expected a new file"):
         export_coco(masks, tmp_path / "out.json")
     assert (tmp_path / "out.json").read_text() == "[]"
+    for name in (".out.lock", ".out.json.lock"):  # of processes that were killed when their work was done
+        (tmp_path / name).touch()
+    with pytest.raises(FileExistsError, match=r"out: is there already"):
+        export_png(masks, tmp_path / "out")
+    with pytest.raises(FileExistsError, match=r"out\.json: is there already"):
+        export_coco(masks, tmp_path / "out.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.json", "run"]
 
 
@@ -163,7 +169,7 @@ def test_a_part_of_the_faults(tmp_path: Path) -> None:
 @pytest.mark.skipif(not TABLE.is_file(), reason="the table is not there")
 def test_the_committed_table_shows_no_loss() -> None:
     table = pd.read_csv(TABLE)
-    assert table["lost"].sum() == 0 and table["command"].nunique() >= 10
+    assert table["lost"].sum() == 0 and table["tries"].sum() > 0
     assert (table["same result"] + table["refused by name"]).equals(table["tries"])
 
 
