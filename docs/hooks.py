@@ -22,7 +22,7 @@ SOURCES = (
     "a2lc/files/limits.py",
     "notebooks/params/*.yaml",
     *(f"tests/test_{name}.py" for name in ("ending", "fuzz", "human", "kill", "limits", "locks", "many", "moving")),
-    *(f"tests/test_{name}.py" for name in ("reference", "reliability", "write_back")),
+    *(f"tests/test_{name}.py" for name in ("reference", "regenerate", "reliability", "write_back")),
 )
 # alternative texts of pictures; `get_metadata` is nbconvert's
 NOTEBOOK = """{% extends 'markdown/index.md.j2' %}

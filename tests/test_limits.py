@@ -38,6 +38,7 @@ from a2lc.masks import MaskSet
 from a2lc.masks.table import areas_of, labels_of, positions_of
 from a2lc.runs import RoundFolder
 from a2lc.runs.answers import Answer
+from a2lc.segmenter.samples import scaled_size
 from a2lc.segmenter.training import check_loss, check_weights
 
 HUGE = 2_000_000_000
@@ -68,7 +69,16 @@ def test_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ValueError, match=rf"x\.png: .*at most 599 pixels in one picture, found 600.*{OPTION}=2"):
             read(tmp_path / "x.png")
     monkeypatch.setenv(OPTION, "2")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)  # Pillow has a limit of its own, which is raised with ours
     assert read_label_png(tmp_path / "x.png").shape == (20, 30)
+
+
+def test_a_scale_that_makes_pictures_too_large() -> None:
+    assert scaled_size((48, 64), 0.5) == [24, 32]
+    with pytest.raises(ValueError, match=r"an image of 48 x 64 at scale 1e\+09: expected at most 134,217,728 pixels"):
+        scaled_size((48, 64), 1e9)
+    with pytest.raises(ValueError, match="scale: expected a number, found inf"):
+        scaled_size((48, 64), float("inf"))
 
 
 def test_a_small_parquet_file_of_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ reference_results("paper_tables"), script("annotator.js"), style("annotator.css"
 
 # ----------------------------------------------------------------------------------------------------------- simulated
 def test_only_handles_that_may_write_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows refuses to sync others."""
+    """Windows refuses to sync others, and folders, which have nothing to sync there."""
     fcntl = pytest.importorskip("fcntl")
     synced, sync = [], os.fsync
 
@@ -112,6 +112,8 @@ def test_only_handles_that_may_write_are_synced(tmp_path: Path, monkeypatch: pyt
         synced.append(handle)
         sync(handle)
 
+    for module in ("whole", "append_log"):
+        monkeypatch.setattr(f"a2lc.files.{module}.sync_folder", lambda folder: None)
     monkeypatch.setattr(os, "fsync", checked)
     write_json(tmp_path / "a.json", {})
     write_text(tmp_path / "a.txt", "a")

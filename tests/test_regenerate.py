@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,13 @@ def test_a_summary_shows_the_figures_and_keeps_other_items(tmp_path: Path) -> No
     page = write_summary(tmp_path, "toy", {}, "cpu").read_text()
     assert "| table3 | masks | 7.00 | 8.00 | -1.00 | 1.2 | 12 |" in page and "![table3_bars](table3_bars.png)" in page
     assert "| figure5 | share (%) |  |  |  | 2.0 |  |" in page and page.index("table3") < page.index("figure5")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="no SIGKILL here")
+def test_a_process_that_is_killed_is_told(tmp_path: Path) -> None:
+    """As the system does it for want of memory: the notebook kills the process that executes it."""
+    write_notebook(tmp_path / "table1_x.ipynb", "import os\nos.kill(os.getppid(), 9)", parameters=PARAMETERS)
+    write_profile(tmp_path, rounds=3, root="x", figures_dir=str(tmp_path / "results"))
+    with pytest.raises(OSError, match="a process that executes notebooks was ended from outside.* the same command"):
+        list(execute(plan("toy", tmp_path), progress=False))

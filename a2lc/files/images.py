@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from a2lc.files.io import check_size, damaged
-from a2lc.files.limits import check_limit
+from a2lc.files.limits import check_limit, limit_of
 from a2lc.files.whole import atomic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
@@ -72,6 +72,9 @@ def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Ima
     Raises:
         ValueError: damaged, truncated or no image; the message begins with `name`.
     """
+    most = limit_of("pixels")
+    if Image.MAX_IMAGE_PIXELS is not None and most > 2 * Image.MAX_IMAGE_PIXELS:  # somebody has raised all limits
+        Image.MAX_IMAGE_PIXELS = most // 2 + 1
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_limit("pixels", image.width * image.height)

@@ -92,6 +92,7 @@ def only_writer(path: str | os.PathLike[str], *more: Path) -> Iterator[None]:
 def check_new_file(path: str | os.PathLike[str]) -> None:
     """Raise `FileExistsError` where there is something of this name."""
     if os.path.lexists(path):
+        _tidy(Path(path))
         raise FileExistsError(f"{path}: is there already, expected a new file")
 
 
@@ -185,7 +186,16 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
 # ------------------------------------------------------------------------------------------------ inside
 def _check_new(folder: Path) -> None:
     if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        _tidy(folder)
         raise FileExistsError(f"{folder}: is there already, expected a new folder")
+
+
+def _tidy(target: Path) -> None:
+    """Remove the lock of a process that was killed after its work was done."""
+    lock = _beside(target, ".lock")
+    if lock.is_file():
+        with suppress(OSError), alone(lock):  # where one is at work, it is its own
+            pass
 
 
 def _stem_of_temporary(target: Path) -> str:

@@ -89,7 +89,7 @@ def _read(
             for at, cell in enumerate(cells):
                 column = names[at] if at < len(names) else f"cell {at + 1}"
                 check_limit(
-                    "characters", len(cell), f"{path}, line {reader.line_num}, {column}: is a quote not closed?"
+                    "characters", len(cell), f"{path}, line {reader.line_num}, {column} (is a quote not closed?)"
                 )
             row: Row | ValueError = ValueError(f"damaged row, expected {width} cells, found {len(cells)}")
             if needed <= len(cells) and not any(cell.strip() for cell in cells[width:]):

@@ -9,7 +9,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -201,6 +201,7 @@ def execute(
 
     Raises:
         ImportError, OSError: dask.distributed is not installed; nobody answers at `scheduler`.
+        OSError: a process that executes notebooks was ended from outside.
         OSError, ValueError, MissingExtraError: a task's folder cannot be written, or a package or dataset that its
             runs need is missing; nothing is started.
     """
@@ -229,7 +230,7 @@ def execute(
                 task = waiting.popleft()
                 running[pool.submit(_run, task)] = (task, time.perf_counter())
             ended, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-            outcomes = [(future.result(), running.pop(future)) for future in ended]
+            outcomes = [(_outcome(future), running.pop(future)) for future in ended]
             done += sum(weights[task] for _, (task, _) in outcomes)
             minutes = {task: (time.perf_counter() - start) / 60 for task, start in running.values()}
             bar.n = done + sum(min(spent, 0.95 * weights[task]) for task, spent in minutes.items())
@@ -238,6 +239,14 @@ def execute(
             yield from (outcome for outcome, _ in outcomes)
         bar.n = bar.total
         bar.refresh()
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except BrokenExecutor as error:
+        why = "a process that executes notebooks was ended from outside, perhaps for want of memory"
+        raise OSError(f"{why}; what is finished stays, and the same command goes on") from error
 
 
 def _expected(task: Task) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from a2lc.files import atomic, damaged, json_value, read_parquet, write_parquet
+from a2lc.files import atomic, damaged, read_parquet, write_parquet
 from a2lc.runs.answers import Answer, answers_table, label_in, whole_in
 from a2lc.runs.stage_folder import AUDITED, STAGES, StageFolder
 
@@ -156,7 +157,7 @@ class RoundFolder(StageFolder):
         from_person: list[Answer] = []
         for number, line in enumerate(path.read_bytes().splitlines(), start=1):
             try:
-                record = json_value(line)
+                record = json.loads(line)
                 if "source" in record and not records:
                     from_person.append(Answer.of(record))
                     continue

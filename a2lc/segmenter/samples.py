@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from a2lc.datasets import Classes, Split
+from a2lc.files import check_limit
 from a2lc.segmenter.settings import SegmenterSettings
 
 IGNORE = 255
@@ -29,8 +30,16 @@ Sample = tuple[torch.Tensor, torch.Tensor]  # (3, h, w) and (h, w), uint8
 
 
 def scaled_size(size: Sequence[int], scale: float) -> list[int]:
-    """Height and width times `scale`, at least 1."""
-    return [max(1, round(side * scale)) for side in size]
+    """Height and width times `scale`, at least 1.
+
+    Raises:
+        ValueError: more pixels than a picture may have, or `scale` is infinite.
+    """
+    if not math.isfinite(scale):
+        raise ValueError(f"scale: expected a number, found {scale}")
+    height, width = (max(1, round(side * scale)) for side in size)
+    check_limit("pixels", height * width, f"an image of {size[0]} x {size[1]} at scale {scale:g}")
+    return [height, width]
 
 
 def read_sample(split: Split, labels: Labels, name: str, num_classes: int | None) -> tuple[np.ndarray, np.ndarray]:
