@@ -257,6 +257,7 @@ def doctor(
 
     from a2lc.machine import OPTIONAL, accelerators, missing, versions_of
     from a2lc.pseudo_labels.label_images import grounded_sam_status
+    from a2lc.referring.priors.models import models_status
     from a2lc.segmenter import resolve_device
     from a2lc.segmenter.pretrained import backbone_status
 
@@ -269,6 +270,7 @@ def doctor(
     rows |= {module: missing(module) or "installed" for module in OPTIONAL}
     rows |= backbone_status(weights)
     rows |= grounded_sam_status(weights, device)
+    rows |= models_status(weights)
     width = max(map(len, rows))
     for name, value in rows.items():
         typer.echo(f"{name:{width}} {value}")

@@ -1,3 +1,5 @@
+from .actions import ActionPolicy as ActionPolicy
+from .actions import learn_actions as learn_actions
 from .audits import audit_weights as audit_weights
 from .audits import draw_audits as draw_audits
 from .bandit import Outcomes as Outcomes
@@ -9,5 +11,7 @@ from .payoff import Payoffs as Payoffs
 from .payoff import miou_payoffs as miou_payoffs
 from .regression import BayesianLogistic as BayesianLogistic
 from .regression import LogOdds as LogOdds
+from .rewards import RewardModels as RewardModels
 from .value import Estimate as Estimate
+from .value import mean_with_bounds as mean_with_bounds
 from .value import self_normalised as self_normalised

@@ -1,7 +1,16 @@
+from .config import Experiment as Experiment
 from .data import ReferringDataset as ReferringDataset
 from .data import ReferringSplit as ReferringSplit
 from .data import labelled_images as labelled_images
 from .loading import load_dataset as load_dataset
+from .looking import Look as Look
+from .looking import look as look
+from .methods import METHODS as METHODS
 from .metrics import ReferringMetrics as ReferringMetrics
 from .metrics import score_masks as score_masks
+from .network import Sesm as Sesm
+from .network import small_network as small_network
 from .refcoco import import_refcoco as import_refcoco
+from .rounds import run as run
+from .runs import ReferringRun as ReferringRun
+from .settings import TrainingSettings as TrainingSettings

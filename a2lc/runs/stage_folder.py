@@ -71,14 +71,19 @@ class StageFolder:
     it is missing, and `ValueError`, which names it and the way out, where it is damaged; a link in place of the folder
     is refused.
 
+    Args:
+        path: the folder.
+        stages: all of them, in order.
+
     Attributes:
         path: the folder.
         state: how far it is.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stages: tuple[str, ...] = STAGES) -> None:
         check_plain(path, folder=True)
         self.path = path
+        self._last = stages[-1]
         self.state = State.read(path / "state.json")
         self._bar: tqdm | None = None
         self._start = 0.0
@@ -114,7 +119,7 @@ class StageFolder:
     def clean(self) -> None:
         """Remove what only the stages needed, once all of them are finished."""
         for name in (_WORKING, _NOTES):
-            if self.done(STAGES[-1]) and (self.path / name).is_file():  # looked at first: the folder may be read-only
+            if self.done(self._last) and (self.path / name).is_file():  # looked at first: the folder may be read-only
                 (self.path / name).unlink(missing_ok=True)
 
     def take_over(self, other: StageFolder) -> None:

@@ -1,0 +1,9 @@
+from .asking import ask as ask
+from .base import Located as Located
+from .base import Locator as Locator
+from .base import Prior as Prior
+from .base import Request as Request
+from .models import load_locator as load_locator
+from .shapes import gauss_proposal as gauss_proposal
+from .simulated import SimulatedLocator as SimulatedLocator
+from .store import PriorStore as PriorStore
