@@ -32,11 +32,11 @@ from a2lc.datasets.base import RESERVED, bit_palette
 from a2lc.files import AppendLog
 from a2lc.human import WORDS, Queue, next_round
 from a2lc.human.boxes import boxes_of
-from a2lc.human.checked_csv import check_rows, csv_text, read_rows
+from a2lc.human.checked_csv import check_rows, csv_text, images_meant, read_rows
 from a2lc.human.cli import app
 from a2lc.human.going_on import state_of, what_came_of
 from a2lc.human.mask_pictures import MaskPictures
-from a2lc.human.queue_csv import _images_meant, read_queue, write_queue
+from a2lc.human.queue_csv import read_queue, write_queue
 
 CONFIG = {
     "annotator": "human",
@@ -540,12 +540,12 @@ def test_no_cell_is_computed_and_every_name_comes_back(name: str, tmp_path: Path
 
 
 def test_names_of_images_that_were_taken_for_numbers() -> None:
-    assert _images_meant(["7", "8.0", "a ", "b", "9"], ("007", "08", "a", "b")) == {
+    assert images_meant(["7", "8.0", "a ", "b", "9"], ("007", "08", "a", "b")) == {
         "7": ["007"], "8.0": ["08"], "a ": ["a"], "b": ["b"], "9": []
     }  # fmt: skip
-    assert _images_meant(["7"], ("7", "07")) == {"7": ["7", "07"]}, "it may have been 07"
-    assert _images_meant(["7", "08"], ("7", "07", "08")) == {"7": ["7"], "08": ["08"]}, "zeros were kept"
-    assert _images_meant([" a", "a"], (" a", "a", "a ")) == {" a": [" a"], "a": ["a"]}
+    assert images_meant(["7"], ("7", "07")) == {"7": ["7", "07"]}, "it may have been 07"
+    assert images_meant(["7", "08"], ("7", "07", "08")) == {"7": ["7"], "08": ["08"]}, "zeros were kept"
+    assert images_meant([" a", "a"], (" a", "a", "a ")) == {" a": [" a"], "a": ["a"]}
 
 
 def test_answers_in_a_csv_that_were_not_read_are_not_overwritten(run: Run, tmp_path: Path) -> None:
