@@ -49,9 +49,9 @@ class Page:
 
     def after(self, act: Any) -> None:
         """Do something and wait for the view that answers it."""
-        before = int(self.stage.get_attribute("data-replies"))
-        act()
         stage = f"document.querySelector('{self.root} .a2lc-stage').dataset"
+        before = int(self.page.wait_for_function(f"() => {stage}.replies").json_value())  # JupyterLab may draw it anew
+        act()
         self.page.wait_for_function(f"n => +{stage}.replies > n && {stage}.waiting === '0'", arg=before)
 
     def press(self, *keys: str) -> None:
