@@ -41,6 +41,13 @@ def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
     return min(times)
 
 
+def spread(name: str, call: Callable[[], Any], repeats: int = 9) -> dict[str, float]:
+    """Median of some warm repeats by `clock` as `name`, with the least and the largest beside it."""
+    call()
+    times = sorted(seconds(call, repeats=1) for _ in range(repeats))
+    return {name: times[repeats // 2], f"{name}_least": times[0], f"{name}_largest": times[-1]}
+
+
 def wait_for_gpu() -> None:
     """Return when everything that was queued on the GPU is done; at once where there is none."""
     if torch.cuda.is_available():

@@ -1,8 +1,8 @@
 """Speed and memory as ratios within one run: `python benchmarks/speed.py [--run runs/<run>]`.
 
 scoring   All masks of a 1024 x 2048 frame, K = 19, about 60 masks: against the per-pixel loop of tests/oracles.py
-          (timed on a crop, scaled by pixels) and against the DeepLabV3+ ResNet-101 forward pass of the same frame on
-          the same device.
+          (timed on a crop, scaled by pixels), against the DeepLabV3+ ResNet-101 forward pass of the same frame on
+          the same device, and against reading the probabilities once, which no scoring can undercut; K = 150 and 1,000.
 training  Images per second of our loop against a plain float32, channels-first loop of the same network, against data
           loading alone, and against the network alone (`speed_training.py`).
 lcm       Training the Label Correction Module against a plain loop and against the arithmetic alone.
@@ -31,10 +31,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import oracles
 from generated import Case, make_dataset, one_round
-from measuring import clock, in_child, machine, seconds, show
+from measuring import clock, in_child, machine, show, spread
 from speed_training import lcm, training
 
-from a2lc.acquisition import ACQUISITION_FUNCTIONS, mask_statistics
+from a2lc.acquisition import ACQUISITION_FUNCTIONS, Need
+from a2lc.acquisition.functions import AcquisitionFunction
+from a2lc.acquisition.one_pass import statistics_of_masks
+from a2lc.acquisition.pixels import Pixels
+from a2lc.acquisition.sums import segment_sums
 from a2lc.datasets import load_dataset
 from a2lc.files import read_json, write_json
 from a2lc.runs import Run
@@ -42,53 +46,67 @@ from a2lc.segmenter import SegmenterSettings, build_segmenter, resolve_device
 from a2lc.segmenter.deeplab import DeepLabV3Plus
 
 K, HEIGHT, WIDTH, CELL = 19, 1024, 2048, 192  # cells of 192 x 192 pixels: 66 masks
+MANY_CLASSES = {150: 2, 1000: 4}  # K: how much smaller each side of the frame is
 TOPICS = ("scoring", "training", "lcm", "memory", "run")
 
 
 def scoring(device: torch.device) -> dict[str, float]:
-    """Scoring one large frame against the loop and against the forward pass."""
+    """Scoring one large frame against the loop, against the forward pass, and against reading its probabilities once.
+
+    The forward pass is warm, too; every figure is the median of several, beside the least and the largest.
+    """
     rng = np.random.default_rng(0)
-    small = torch.from_numpy(rng.normal(size=(1, K, HEIGHT // 16, WIDTH // 16)).astype(np.float32)) * 3
-    logits = torch.nn.functional.interpolate(small.to(device), (HEIGHT, WIDTH), mode="bilinear", align_corners=False)
-    probs = logits[0].softmax(0)
-    rows, columns = np.indices((HEIGHT, WIDTH)) // CELL
-    index = (rows * (WIDTH // CELL + 1) + columns).astype(np.int64)
-    labels = rng.integers(0, K, index.max() + 1).astype(np.uint8)[index]
-    weights = rng.random(K)
+    probs, index, labels, weights = frame(K, (HEIGHT, WIDTH), rng, device)
+    abc, functions = ACQUISITION_FUNCTIONS["abc"], list(ACQUISITION_FUNCTIONS.values())
 
-    def score_abc() -> None:  # with what a round computes for it
-        function = ACQUISITION_FUNCTIONS["abc"]
-        function.score(mask_statistics(probs, index, labels, weights, function.needs), rng)
-
-    def score_all() -> None:
-        statistics = mask_statistics(
-            probs, index, labels, weights, needs={"uncertainty", "representative", "components"}
-        )
-        for function in ACQUISITION_FUNCTIONS.values():
+    def score(functions: list[AcquisitionFunction], more: frozenset[Need] = frozenset()) -> None:
+        needs = more.union(*(function.needs for function in functions))
+        statistics = statistics_of_masks(probs, index, labels, weights, needs)
+        for function in functions:
             function.score(statistics, rng)
 
     crop = (slice(0, 128), slice(0, 128))
     start = clock()
     p = probs[(slice(None), *crop)].cpu().numpy()
     for mask_id in np.unique(index[crop]):
-        mask = oracles.Mask(p, index[crop] + 1, labels[crop], mask_id + 1)
+        mask = oracles.Mask(p, index[crop] + 1, labels[index[crop]], mask_id + 1)
         oracles.mask_score("abc", mask, weights)
     loop = (clock() - start) * HEIGHT * WIDTH / 128**2
     settings = SegmenterSettings(network="deeplabv3plus", backbone="resnet101", precision="float32")
     segmenter = build_segmenter(settings, K, device=str(device))
     segmenter.network = DeepLabV3Plus(K, "resnet101").to(device).eval()
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    forward = seconds(lambda: segmenter.predict(image), repeats=1)
-    abc, every = seconds(score_abc), seconds(score_all)
-    return {
-        "masks": float(index.max() + 1),
-        "score_abc_s": abc,
-        "loop_s": loop,
-        "forward_resnet101_s": forward,
-        "loop_over_score": loop / abc,
-        "score_over_forward": abc / forward,
-        "eleven_over_abc": every / abc,
+    found = {"masks": float(len(labels) - 1), "loop_s": loop}
+    found |= spread("forward_resnet101_s", lambda: segmenter.predict(image), 3)
+    found |= spread("read_probabilities_s", lambda: probs.sum())
+    found |= spread("score_abc_s", lambda: score([abc]))
+    found |= spread("score_eleven_s", lambda: score(functions))
+    found |= spread("score_eleven_and_pixel_s", lambda: score(functions, frozenset({"representative"})))
+    for k, divisor in MANY_CLASSES.items():  # ADE20K's number, and more than any label map here holds
+        case = frame(k, (HEIGHT // divisor, WIDTH // divisor), rng, device)
+        pixels = Pixels.of_masks(*case[:3])
+        kept = sum(sums.values.nbytes for sums in segment_sums(pixels, uncertainty=False))
+        found[f"K{k}_sums_over_probabilities"] = kept / case[0].nbytes
+        found |= spread(f"K{k}_read_probabilities_s", lambda case=case: case[0].sum())
+        found |= spread(f"K{k}_sums_s", lambda case=case: segment_sums(Pixels.of_masks(*case[:3]), uncertainty=False))
+    return found | {
+        "loop_over_score": loop / found["score_abc_s"],
+        "score_over_forward": found["score_abc_s"] / found["forward_resnet101_s"],
+        "eleven_over_abc": found["score_eleven_s"] / found["score_abc_s"],
+        "score_over_read": found["score_abc_s"] / found["read_probabilities_s"],
     }
+
+
+def frame(
+    k: int, size: tuple[int, int], rng: np.random.Generator, device: torch.device
+) -> tuple[torch.Tensor, np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities (K, H, W) of a random field, and masks in a grid: index map, a label each, weights of classes."""
+    few = torch.from_numpy(rng.normal(size=(1, k, size[0] // 16, size[1] // 16)).astype(np.float32)) * 3
+    logits = torch.nn.functional.interpolate(few.to(device), size, mode="bilinear", align_corners=False)
+    rows, columns = np.indices(size) // CELL
+    index = (rows * (columns.max() + 1) + columns).astype(np.int32)
+    labels = rng.integers(0, k, index.max() + 2).astype(np.int64 if k > 255 else np.uint8)
+    return logits[0].softmax(0), index, labels, rng.random(k)
 
 
 def memory(counts: tuple[int, int] = (100, 10_000), heights: tuple[int, ...] = (256, 512, 1024)) -> dict[str, float]:

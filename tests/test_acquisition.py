@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import Mask, adaptive_class_weights, all_scores, bilinear, cosine
+from oracles import Mask, adaptive_class_weights, all_scores, bilinear, cosine, mask_score
 
 from a2lc.acquisition import (
     ACQUISITION_FUNCTIONS,
@@ -25,7 +25,9 @@ from a2lc.acquisition import (
     predict_squashed,
     score_masks,
 )
-from a2lc.acquisition.sums import sums_of
+from a2lc.acquisition.one_pass import statistics_of_masks
+from a2lc.acquisition.pixels import Pixels
+from a2lc.acquisition.sums import segment_sums, sums_of
 from a2lc.datasets import Classes, load_dataset
 from a2lc.masks import MaskSet
 
@@ -90,6 +92,61 @@ def test_softmin_asks_the_worst_pixels_and_agrees_with_the_mean_where_all_are_al
     assert score_masks(probs, objects, labels, "lcil")[1] == pytest.approx(0.1)
     worst = score_masks(probs, objects, labels, "lcil", scoring=softmin)[1]
     assert worst == pytest.approx(1 / (1 + 9 * np.exp(-10)), rel=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(images(), st.sampled_from([name for name in NAMES if name != "random"]))
+def test_masks_that_labels_cross_equal_the_slow_version(image: tuple[np.ndarray, ...], name: str) -> None:
+    """Each pixel has a label of its own, and counts with it."""
+    probs, object_map, label_map, weights = image
+    label_map = np.random.default_rng(len(label_map)).permuted(label_map)
+    wanted = all_scores(name, probs, object_map, label_map, weights)
+    found = score_masks(torch.from_numpy(probs), object_map, label_map, name, weights)
+    assert found == {mask_id: pytest.approx(value, rel=1e-4, abs=2e-6) for mask_id, value in wanted.items()}
+
+
+EVERYTHING = {"uncertainty", "representative", "components", "softmin"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(images())
+def test_a_label_per_mask_says_what_its_map_says(image: tuple[np.ndarray, ...]) -> None:
+    probs, object_map, label_map, weights = image
+    ids, index = np.unique(object_map, return_inverse=True)
+    first = int(ids[0] == 0)
+    index = (index.reshape(object_map.shape) - first).astype(np.int32)
+    labels = [label_map[index == position][0] for position in range(len(ids) - first)]
+    labels.append(label_map[index < 0][0] if first else 0)
+    found = statistics_of_masks(torch.from_numpy(probs), index, np.array(labels), weights, EVERYTHING)
+    wanted = mask_statistics(torch.from_numpy(probs), index, label_map, weights, EVERYTHING)
+    for name, column in vars(wanted).items():
+        np.testing.assert_array_equal(getattr(found, name), column, err_msg=name)
+
+
+@pytest.mark.parametrize("k", [150, 1000])
+def test_many_classes_equal_the_slow_version_and_keep_few_sums(k: int) -> None:
+    """ADE20K's number of classes, and more than a byte tells apart; one mask is void. What is kept is a row per class
+    that occurs in a mask, not K."""
+    rng = np.random.default_rng(k)
+    probs = rng.dirichlet(np.full(k, 0.01), size=(6, 8)).transpose(2, 0, 1).astype(np.float32)
+    index = np.kron(np.arange(4).reshape(2, 2), np.ones((3, 4), int)).astype(np.int32) - 1
+    labels = np.array([k - 1, int(probs[:, 4, 1].argmax()), k, 0])  # k is void; the last of what no mask covers
+    pixels, weights = Pixels.of_masks(torch.from_numpy(probs), index, labels), rng.random(k)
+    by_predicted, by_given = segment_sums(pixels, uncertainty=True)
+    assert len(by_given.values) <= len(by_predicted.values) <= 3 * 12
+    mean, cil, weighted = by_predicted.by_mask(3) / 12, by_given.by_mask(3), by_given.by_mask(3, weights)
+    for position in range(3):
+        mask = Mask(probs, index + 1, np.where(labels == k, 255, labels)[index], position + 1)
+        assert pixels.most_predicted[position] == mask.dominant
+        mu = by_predicted.of(pixels.most_predicted)[position, :k] / len(mask.inner)
+        assert mu == pytest.approx(mask.mu, rel=1e-4, abs=1e-7)
+        assert mean[position, k:] == pytest.approx(
+            [mask_score(n, mask, weights) for n in ("entropy", "margin", "bvsb")], rel=1e-4
+        )
+        assert cil[position, k] == pytest.approx(12 * mask_score("lcil", mask, weights), rel=1e-4)
+        direction = mu / np.linalg.norm(mu)
+        assert cil[position, :k] @ direction == pytest.approx(mask_score("sim", mask, weights), rel=1e-4)
+        assert weighted[position, :k] @ direction == pytest.approx(mask_score("abc", mask, weights), rel=1e-4)
 
 
 @settings(max_examples=40, deadline=None)

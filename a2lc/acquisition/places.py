@@ -65,12 +65,12 @@ def adjusted_iou(pixels: Pixels, shape: tuple[int, ...], given: np.ndarray) -> n
     predicted, part = pixels.predicted.cpu().numpy(), pixels.part.cpu().numpy()
     components = connected_components(predicted.reshape(shape), background=-1, connectivity=2).ravel()  # 1..C
     n, c = len(given), int(components.max()) + 1
-    foreign = np.bincount(
-        components[pixels.label_of[part] != predicted], minlength=c
-    )  # (C + 1,) pixels labelled otherwise
-    inside = predicted == np.append(given, -1)[pixels.mask_of[part]]
-    mask = pixels.mask_of[part[inside]]
-    pairs = np.unique(mask * c + components[inside])
+    foreign = np.bincount(components[pixels.label_of.astype(np.int16)[part] != predicted], minlength=c)  # (C + 1,)
+    mask = pixels.mask_of.astype(np.int32)[part]
+    inside = predicted == np.append(given, -1).astype(np.int16)[mask]
+    mask, here = mask[inside], components[inside]
+    new = np.flatnonzero((np.diff(mask, prepend=-1) != 0) | (np.diff(here, prepend=0) != 0))  # few, to sort
+    pairs = np.unique(mask[new].astype(np.int64) * c + here[new])
     charged = np.bincount(pairs // c, weights=foreign[pairs % c], minlength=n)
     hits = np.bincount(mask, minlength=n)
     return hits / np.maximum(pixels.area + charged, 1)
