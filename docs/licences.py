@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD = """# Licences of what a2lc stands on
 
 Packages that `make setup` installs, with the licence that each names itself; `python docs/licences.py` writes this
-page. a2lc itself stands under the licence in [LICENSE](../LICENSE). Weights and data have licences of their own, see
+page. a2lc itself stands under the licence in `LICENSE`. Weights and data have licences of their own, see
 [backbones](backbones.md) and [pseudo-labels](pseudo_labels.md).
 
 """

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from a2lc.files.limits import check_limit
 from a2lc.files.whole import atomic
@@ -201,7 +201,8 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray])
     """Write named arrays as safetensors, atomically, with their checksum."""
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # of a view, others would be written
     with atomic(path) as temporary:
-        save_file(whole, temporary, metadata={"crc32": _checksum(whole)})
+        # safetensors' own way to a file leaves another one where it is killed
+        temporary.write_bytes(save(whole, metadata={"crc32": _checksum(whole)}))
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -41,7 +41,6 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
-        # safetensors makes files that only their owner may read
         temporary.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_UMASK)
         os.replace(temporary, target)
         sync_folder(target.parent)

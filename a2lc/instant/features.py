@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from tqdm.auto import tqdm
 
 from a2lc.datasets import Split
-from a2lc.files import damaged, locked, read_arrays, write_arrays
+from a2lc.files import damaged, locked, read_arrays, remove_leftovers_of, write_arrays
 from a2lc.instant.colour import colour_features
 from a2lc.instant.settings import COLOUR
 from a2lc.masks import MaskSet
@@ -70,6 +70,7 @@ def mask_features(
         found = _read(file, key)
         if found is None:
             found = _computed(of_image, masks, split, progress)
+            remove_leftovers_of([file])
             write_arrays(file, {"features": found, "key": key})
     return found
 
