@@ -17,7 +17,8 @@ from a2lc.files import read_json
 from a2lc.notebook import NOTEBOOKS, copy_notebooks, notebooks_of
 
 ROOT = Path(__file__).parents[1]
-GENERATED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", "runs", "smoke", "executed", ".*_cache")
+GENERATED = (".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", "smoke", "executed", ".*_cache")
+RUNS = {ROOT / "runs", ROOT / "notebooks" / "runs"}
 BUILD = "import sys, setuptools.build_meta as backend; print(getattr(backend, sys.argv[1])(sys.argv[2]))"
 
 
@@ -33,7 +34,12 @@ def build(what: str, source: Path, out: Path) -> Path:
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution of this checkout, unpacked."""
     place = tmp_path_factory.mktemp("sdist")
-    shutil.copytree(ROOT, place / "checkout", ignore=shutil.ignore_patterns(*GENERATED))
+    generated = shutil.ignore_patterns(*GENERATED)
+    shutil.copytree(
+        ROOT,
+        place / "checkout",
+        ignore=lambda folder, files: generated(folder, files) | {name for name in files if Path(folder, name) in RUNS},
+    )
     shutil.unpack_archive(build("build_sdist", place / "checkout", place / "dist"), place, filter="data")
     shutil.rmtree(place / "checkout")
     (folder,) = place.glob("a2lc-*")
@@ -68,7 +74,9 @@ def test_the_source_distribution_can_be_tested(unpacked: Path) -> None:
         files = {name for name in names(ROOT / folder) if name.endswith((".py", ".ipynb", ".yaml", ".cfg"))}
         wanted |= {f"{folder}/{name}" for name in files}
     wanted |= {f"paper_figures/toy/{path.name}" for path in (ROOT / "paper_figures" / "toy").glob("*.json")}
-    left_out = {name for name in wanted if re.search(r"(^|/)(\.ipynb_checkpoints|runs|smoke|executed)/", name)}
+    left_out = {
+        name for name in wanted if re.search(r"(^|/)(\.ipynb_checkpoints|smoke|executed)/|^notebooks/runs/", name)
+    }
     assert wanted - left_out <= names(unpacked)
 
 
@@ -76,6 +84,8 @@ def test_the_wheel_carries_notebooks_and_types(installed: Path) -> None:
     files = names(installed / "a2lc")
     ours = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "notebooks").glob("params/*.yaml")]
     assert {path.relative_to(ROOT).as_posix() for path in ours} <= files
+    # what were missing would be found in the checkout, which an editable installation knows
+    assert {name for name in names(ROOT / "a2lc") if name.endswith((".py", ".js", ".css", ".csv"))} <= files
     assert {"py.typed", "__init__.pyi", "widgets/static/annotator.js", "reference_results/paper_tables.csv"} <= files
     assert not [name for name in names(installed) if name.startswith(("tests", "benchmarks", "notebooks"))]
 
