@@ -4,6 +4,7 @@ The tests share one notebook; each begins with whatever view the one before has 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +145,33 @@ def test_controls_filter_choose_a_round_set_layers_and_save(browser: Browser, fi
     assert {f"{saved}.{suffix}" for suffix in ("png", "pdf", "json")} <= {path.name for path in figures.iterdir()}
     browser.after(lambda: page.get_by_role("button", name="Clear filters").click())
     assert browser.state("state.filters.active") is False
+
+
+def test_the_wheel_zooms_and_a_drag_is_no_click(browser: Browser) -> None:
+    page, stage = browser.page, browser.stage
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    page.get_by_label("Round", exact=True).focus()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.wheel(0, -400)  # the page scrolls: the picture has not got the focus
+    page.wait_for_timeout(300)
+    assert stage.get_attribute("data-zoom") in (None, "1.00")
+    stage.scroll_into_view_if_needed()
+    stage.focus()
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.wheel(0, -400)
+    expect(stage).to_have_attribute("data-zoom", re.compile(r"^[23]\."))
+    before, moved = browser.views(), "() => document.querySelector('.a2lc-paper').style.transform"
+    there = page.evaluate(moved)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20, box["y"] + 30)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    assert page.evaluate(moved) != there and browser.views() == before
+    page.keyboard.press("z")
+    expect(stage).to_have_attribute("data-zoom", "1.00")
+    browser.after(lambda: page.mouse.click(box["x"] + 60, box["y"] + 60))
 
 
 def test_the_keyboard_alone_reaches_the_picture_sees_the_focus_and_leaves(browser: Browser) -> None:
