@@ -16,7 +16,13 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/README.md", "paper_figures/*/README.md")
 ASSETS = ("docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
-SOURCES = ("a2lc/rounds.py", "a2lc/datasets/*.py", "tests/test_reference.py", "notebooks/params/*.yaml")
+SOURCES = (
+    "a2lc/rounds.py",
+    "a2lc/referring/rounds.py",
+    "a2lc/datasets/*.py",
+    "tests/test_reference.py",
+    "notebooks/params/*.yaml",
+)
 # alternative texts of pictures; `get_metadata` is nbconvert's
 NOTEBOOK = """{% extends 'markdown/index.md.j2' %}
 {% block data_png %}![{{ output | get_metadata('alt', 'image/png') or '' }}]({{

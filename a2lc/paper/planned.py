@@ -58,14 +58,17 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
         values: all of its parameters.
 
     Returns:
-        One per row and seed; none of a notebook without a parameter ``dataset``.
+        One per row and seed; none of a notebook without a parameter ``dataset``, as one on referring expressions, of
+        which ``presets``, ``scenes`` and ``expressions`` are checked all the same.
 
     Raises:
         ValueError: names the item, the parameter or field that is wrong, what was expected and what was found.
     """
-    if "dataset" not in values:
-        return []
     try:
+        if "expressions" in values:
+            _check_expressions(values)
+        if "dataset" not in values:
+            return []
         _check_values(item, values)
         fields = {name: values[name] for name in FIELDS if name in values}
         if item == "correct":
@@ -76,6 +79,16 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
         return [experiment_of(fields, own, seed) for seed in values.get("seeds", [0]) for own in rows]
     except ValueError as error:
         raise ValueError(f"{item}: {error}") from None
+
+
+def _check_expressions(values: Mapping[str, Any]) -> None:
+    """Refuse values that no run on referring expressions can be made of."""
+    from a2lc.paper.referring import preset_of
+
+    fields = {"options": values.get("scenes", {}), **values["expressions"]}
+    configs = [preset_of(fields, name, seed) for name in values["presets"] for seed in values["seeds"]]
+    if configs and not configs[-1].rounds:
+        raise ValueError(f"presets: expected one with rounds last, which is told, found {values['presets'][-1]!r}")
 
 
 def check_parameters(item: str, namespace: Mapping[str, Any]) -> None:
