@@ -67,6 +67,7 @@ def test_rows_of_several_methods_are_written_down_once() -> None:
     ("item", "given", "message"),
     [
         ("tutorial10", {"presets": ["ful"]}, "method: expected one of .* found 'ful'; did you mean 'full'"),
+        ("tutorial10", {"presets": ["full", "full"]}, "presets: expected at most 3 different names"),
         ("tutorial10", {"presets": ["full", "supervised"]}, "presets: expected one with rounds last"),
         ("tutorial10", {"expressions": {"training": {"step": 3}}}, "training.step: no such field"),
         ("table1", {"methods": ["a2cl"]}, "methods: expected names of a2lc, .* found 'a2cl'; did you mean 'a2lc'"),

@@ -46,6 +46,8 @@ OF_ITEMS: Mapping[str, Rows] = {
 }
 """Item -> the rows of `a2lc.paper.experiments` that it always has; one that is not named here and lists none has A²LC
 alone."""
+MOST_PRESETS = 3
+"""More have no colour of their own in `a2lc.figures.bars`."""
 ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "tutorial05", "explore", "figure5", "figure_instant")
 """They look at a round's questions."""
 
@@ -85,6 +87,8 @@ def _check_expressions(values: Mapping[str, Any]) -> None:
     """Refuse values that no run on referring expressions can be made of."""
     from a2lc.paper.referring import preset_of
 
+    if len(set(values["presets"])) < len(values["presets"]) or len(values["presets"]) > MOST_PRESETS:
+        raise ValueError(f"presets: expected at most {MOST_PRESETS} different names, found {values['presets']}")
     fields = {"options": values.get("scenes", {}), **values["expressions"]}
     configs = [preset_of(fields, name, seed) for name in values["presets"] for seed in values["seeds"]]
     if configs and not configs[-1].rounds:
