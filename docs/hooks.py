@@ -18,6 +18,7 @@ PAGES = ("*.md", "docs/**/*.md", "benchmarks/README.md", "paper_figures/*/README
 ASSETS = ("LICENSE", "docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
 SOURCES = (
     "a2lc/rounds.py",
+    "a2lc/referring/rounds.py",
     "a2lc/datasets/*.py",
     "a2lc/files/limits.py",
     "notebooks/params/*.yaml",

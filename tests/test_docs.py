@@ -26,6 +26,7 @@ PUBLIC = [
     "a2lc.human",
     "a2lc.metrics",
     "a2lc.pseudo_labels",
+    "a2lc.referring",
     "a2lc.runs",
     "a2lc.segmenter",
     "a2lc.widgets",

@@ -76,8 +76,9 @@ def test_the_paper_profile_takes_the_switches_that_readme_says(dataset: str) -> 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_are_tiny_runs_unless_told_otherwise(path: Path) -> None:
     defaults = {name: about.default for name, about in parameters_of(path).items()}
-    assert defaults["dataset"] == "toy" and defaults.get("rounds", 1) <= 2
+    assert defaults.get("dataset", "toy") == "toy" and defaults.get("rounds", 1) <= 2
     assert defaults.get("segmenter", {}).get("iterations", 0) <= 50  # or none is trained
+    assert defaults.get("expressions", {}).get("training", {}).get("steps", 0) <= 200
     assert defaults["figures_dir"] == "paper_figures/smoke"  # results of profiles are never overwritten
 
 

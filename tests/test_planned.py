@@ -37,7 +37,8 @@ def test_every_notebook_can_be_played_with_every_profile(path: Path) -> None:
     for item, notebook in NOTEBOOKS.items():
         parameters = parameters_of(notebook)
         given = profile_for(item, read_profile(path), {name: parameters_of(file) for name, file in NOTEBOOKS.items()})
-        assert planned_runs(item, settle(item, parameters, given, given, {}))
+        planned = planned_runs(item, settle(item, parameters, given, given, {}))
+        assert planned or "dataset" not in parameters
 
 
 def test_they_are_those_that_are_played() -> None:
@@ -65,6 +66,10 @@ def test_rows_of_several_methods_are_written_down_once() -> None:
 @pytest.mark.parametrize(
     ("item", "given", "message"),
     [
+        ("tutorial10", {"presets": ["ful"]}, "method: expected one of .* found 'ful'; did you mean 'full'"),
+        ("tutorial10", {"presets": ["full", "full"]}, "presets: expected at most 3 different names"),
+        ("tutorial10", {"presets": ["full", "supervised"]}, "presets: expected one with rounds last"),
+        ("tutorial10", {"expressions": {"training": {"step": 3}}}, "training.step: no such field"),
         ("table1", {"methods": ["a2cl"]}, "methods: expected names of a2lc, .* found 'a2cl'; did you mean 'a2lc'"),
         ("table1", {"rounds": -1}, "rounds: expected greater than or equal to 0, found -1"),
         ("table1", {"budget": 0.0}, "budget: expected a whole number of masks >= 1 or a share"),

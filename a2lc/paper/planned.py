@@ -46,6 +46,8 @@ OF_ITEMS: Mapping[str, Rows] = {
 }
 """Item -> the rows of `a2lc.paper.experiments` that it always has; one that is not named here and lists none has A²LC
 alone."""
+MOST_PRESETS = 3
+"""More have no colour of their own in `a2lc.figures.bars`."""
 ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "tutorial05", "explore", "figure5", "figure_instant")
 """They look at a round's questions."""
 
@@ -58,14 +60,17 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
         values: all of its parameters.
 
     Returns:
-        One per row and seed; none of a notebook without a parameter ``dataset``.
+        One per row and seed; none of a notebook without a parameter ``dataset``, as one on referring expressions, of
+        which ``presets``, ``scenes`` and ``expressions`` are checked all the same.
 
     Raises:
         ValueError: names the item, the parameter or field that is wrong, what was expected and what was found.
     """
-    if "dataset" not in values:
-        return []
     try:
+        if "expressions" in values:
+            _check_expressions(values)
+        if "dataset" not in values:
+            return []
         _check_values(item, values)
         fields = {name: values[name] for name in FIELDS if name in values}
         if item == "correct":
@@ -76,6 +81,18 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
         return [experiment_of(fields, own, seed) for seed in values.get("seeds", [0]) for own in rows]
     except ValueError as error:
         raise ValueError(f"{item}: {error}") from None
+
+
+def _check_expressions(values: Mapping[str, Any]) -> None:
+    """Refuse values that no run on referring expressions can be made of."""
+    from a2lc.paper.referring import preset_of
+
+    if len(set(values["presets"])) < len(values["presets"]) or len(values["presets"]) > MOST_PRESETS:
+        raise ValueError(f"presets: expected at most {MOST_PRESETS} different names, found {values['presets']}")
+    fields = {"options": values.get("scenes", {}), **values["expressions"]}
+    configs = [preset_of(fields, name, seed) for name in values["presets"] for seed in values["seeds"]]
+    if configs and not configs[-1].rounds:
+        raise ValueError(f"presets: expected one with rounds last, which is told, found {values['presets'][-1]!r}")
 
 
 def check_parameters(item: str, namespace: Mapping[str, Any]) -> None:

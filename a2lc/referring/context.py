@@ -151,7 +151,8 @@ def provenance_of(context: Context) -> dict[str, Any]:
     """Of what a run is made: data, priors, packages, machine."""
     digest = hashlib.sha256()
     for name, split in sorted(context.data.splits.items()):
-        digest.update(f"{name}\n{split.table.to_csv(index=False)}".encode())
+        table = split.table.to_csv(index=False, lineterminator="\n")
+        digest.update(f"{name}\n{table}".encode())
     identity = None if context.store is None else context.store.identity
     data = {"sentences": digest.hexdigest()[:16], "prior": fingerprint(identity)}
     about = "after the published description of Learning to Label (arXiv 2605.28239v1)"

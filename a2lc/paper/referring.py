@@ -1,0 +1,131 @@
+"""Runs, tables and pictures on referring expressions (`a2lc.referring`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from a2lc.figures import bars
+from a2lc.referring import METHODS, Experiment, Look, ReferringDataset, ReferringRun, load_dataset, run
+from a2lc.referring.config import SIMULATED
+
+SPLITS = ("val", "test_uni", "test_rel", "test", "testA", "testB")
+"""Splits in the order of tables; a dataset has some of them."""
+NUMBERS = {"oiou": "oIoU", "miou": "mIoU", "pr50": "Pr@0.5", "pr70": "Pr@0.7", "pr90": "Pr@0.9"}
+"""Metric -> how tables call it."""
+Runs = Mapping[str, Sequence[ReferringRun]]
+
+
+def play_presets(
+    fields: Mapping[str, Any],
+    presets: Iterable[str],
+    seeds: Sequence[int],
+    runs_dir: str,
+    data: ReferringDataset | None = None,
+    progress: bool = False,
+) -> dict[str, list[ReferringRun]]:
+    """Play presets of `a2lc.referring.METHODS` with the same fields, or read what is there.
+
+    Args:
+        fields: of `a2lc.referring.Experiment`; ``rounds`` and ``rate`` where the preset says otherwise are its own.
+        presets: names.
+        seeds: one run each.
+        runs_dir: the folder of all runs.
+        data: of the fields' dataset, where it is loaded already.
+        progress: show bars.
+
+    Raises:
+        ValueError: an unknown preset or a wrong field.
+    """
+    configs = {name: [preset_of(fields, name, seed) for seed in seeds] for name in presets}
+    return {name: [run(c, runs_dir, data=data, progress=progress) for c in of] for name, of in configs.items()}
+
+
+def preset_of(fields: Mapping[str, Any], name: str, seed: int) -> Experiment:
+    """The configuration of a preset with these fields.
+
+    Raises:
+        ValueError: as `a2lc.referring.Experiment`.
+    """
+    own = METHODS.get(name, {})
+    return Experiment(**{key: value for key, value in fields.items() if key not in own}, method=name, seed=seed)
+
+
+def data_of(fields: Mapping[str, Any]) -> ReferringDataset:
+    """The data of these fields."""
+    config = Experiment(**fields)
+    return load_dataset(config.dataset, config.root, split_by=config.split_by, **config.options)
+
+
+def about(fields: Mapping[str, Any], seeds: Sequence[int]) -> str:
+    """What a caption has to say of numbers made from these fields."""
+    config = Experiment(**fields)
+    made = f"{config.dataset}, {100 * config.rate:g} % of the images labelled, seeds {', '.join(map(str, seeds))}"
+    frozen = "the frozen model is simulated" if config.prior == SIMULATED else f"frozen model {config.prior}"
+    return f"{made}; {frozen}. After the published description of Learning to Label, not the authors' method."
+
+
+def results(runs: Runs) -> pd.DataFrame:
+    """A row per preset and split after the last round: ``method``, ``split``, ``runs``, and of each of `NUMBERS` the
+    mean over seeds in percent, with ``<number> sd`` (NaN of one seed)."""
+    rows = []
+    for name, of in runs.items():
+        last = pd.DataFrame([one.summary.iloc[-1] for one in of])
+        for split in (split for split in SPLITS if f"{split}_oiou" in last):
+            row: dict[str, Any] = {"method": name, "split": split, "runs": len(of)}
+            for key, label in NUMBERS.items():
+                values = 100 * last[f"{split}_{key}"].astype(float)
+                row |= {label: values.mean(), f"{label} sd": values.std(ddof=1) if len(of) > 1 else np.nan}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def draw_results(table: pd.DataFrame, number: str, title: str) -> Figure:
+    """Bars of one of `NUMBERS`' labels, a group per split and a bar per method, of what `results` returns."""
+    splits = list(dict.fromkeys(table["split"]))
+    by_method = {
+        str(name): [float(rows.set_index("split")[number].get(split, np.nan)) for split in splits]
+        for name, rows in table.groupby("method", sort=False)
+    }
+    return bars(by_method, splits, f"{number} (%)", title)
+
+
+def decisions_by_gate(run: ReferringRun, round: int) -> pd.DataFrame:
+    """A row per gate of a round: ``gate``, ``sentences``, mean ``share`` of cells accepted, and where the truth was
+    noted mean ``iou`` of the fused map and ``precision`` of accepted cells, in percent."""
+    table = run.decisions(round)
+    numbers = [name for name in ("share", "iou", "precision") if name in table]
+    grouped = table.groupby("gate")
+    found = (100 * grouped[numbers].mean()).assign(sentences=grouped.size())
+    return found.reset_index()[["gate", "sentences", *numbers]]
+
+
+def draw_look(found: Look, title: str) -> Figure:
+    """One sentence from left to right: image with the frozen model's boxes, its proposal, what the network says, what
+    both say together, what was accepted (grey: left out), and the truth."""
+    panels: dict[str, np.ndarray] = {"image, boxes": found.image}
+    if found.prior is not None:
+        panels["proposal"] = found.prior.probabilities()
+    if found.said is not None and found.fused is not None:
+        panels |= {"network": found.said, "fused": found.fused}
+        panels["accepted"] = np.where(found.cells, found.fused > 0.5, np.nan)
+    panels["truth"] = found.truth.astype(np.float32)
+    fig, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels), 2.6), squeeze=False)
+    for ax, (name, panel) in zip(axes[0], panels.items(), strict=True):
+        ax.set_facecolor("0.7")
+        ax.imshow(panel, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+        ax.set_title(name, fontsize=9)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    for box in found.prior.boxes if found.prior is not None else ():
+        x0, y0, x1, y1 = (float(value) for value in box)
+        axes[0][0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#D55E00", linewidth=2))
+    fig.suptitle(title, fontsize=10)
+    fig.tight_layout()
+    return fig

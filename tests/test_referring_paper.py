@@ -1,0 +1,102 @@
+"""Tables and pictures on referring expressions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from a2lc import referring
+from a2lc.paper.referring import (
+    about,
+    data_of,
+    decisions_by_gate,
+    draw_look,
+    draw_results,
+    play_presets,
+    preset_of,
+    results,
+)
+
+FIELDS: dict[str, Any] = {
+    "options": {"n_train": 6, "n_val": 1, "n_test": 2, "height": 48, "width": 64},
+    "rate": 0.7,
+    "rounds": 1,
+    "explore": 0.5,
+    "training": {"steps": 1, "batch": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Any:
+    folder, data = tmp_path_factory.mktemp("runs"), data_of(FIELDS)
+    return data, play_presets(FIELDS, ["prior_only", "full"], [0, 1], str(folder), data)
+
+
+def test_a_preset_keeps_what_makes_it() -> None:
+    assert preset_of(FIELDS, "supervised", 3).rounds == 0 and preset_of(FIELDS, "full_supervision", 0).rate == 1
+    config = preset_of(FIELDS, "full", 3)
+    assert (config.rounds, config.seed, config.rate, config.method) == (1, 3, 0.7, "full")
+    with pytest.raises(ValueError, match="method: expected one of"):
+        preset_of(FIELDS, "ful", 0)
+
+
+def test_captions_say_what_is_simulated_and_that_the_paper_is_not_reproduced() -> None:
+    assert "the frozen model is simulated" in about(FIELDS, [0]) and "70 %" in about(FIELDS, [0])
+    assert "After the published description" in about(FIELDS, [0])
+
+
+@pytest.mark.slow
+def test_results_are_means_over_seeds(played: Any) -> None:
+    _, runs = played
+    table = results(runs)
+    assert set(table["method"]) == {"prior_only", "full"} and (table["runs"] == 2).all()
+    wanted = [100 * run.summary["test_rel_miou"].iloc[-1] for run in runs["full"]]
+    row = table[(table["method"] == "full") & (table["split"] == "test_rel")].iloc[0]
+    assert row["mIoU"] == pytest.approx(np.mean(wanted)) and row["mIoU sd"] == pytest.approx(np.std(wanted, ddof=1))
+    fig = draw_results(table, "oIoU", "title")
+    heights = [patch.get_height() for patch in fig.axes[0].patches]
+    assert table["oIoU"].iloc[0] == pytest.approx(heights[0])
+    plt.close(fig)
+
+
+@pytest.mark.slow
+def test_gates_are_counted(played: Any) -> None:
+    _, runs = played
+    run = runs["full"][0]
+    table, decisions = decisions_by_gate(run, 1), run.decisions(1)
+    assert table["sentences"].sum() == len(decisions)
+    for row in table.itertuples():
+        mine = decisions[decisions["gate"] == row.gate]
+        assert row.sentences == len(mine) and row.share == pytest.approx(100 * mine["share"].mean())
+
+
+@pytest.mark.slow
+def test_a_sentence_is_looked_at_with_what_was_decided(played: Any, tmp_path: Path) -> None:
+    data, runs = played
+    run = runs["full"][0]
+    decisions = run.decisions(1)
+    for row in decisions.itertuples():
+        found = referring.look(run, data, "train", int(row.sentence_id), round=0, device="cpu")
+        assert found.cells.mean() == pytest.approx(row.share, abs=0.02)
+        assert found.said is not None and found.said.shape == found.cells.shape == (12, 16)
+    fig = draw_look(found, "title")
+    assert [axis.get_title() for axis in fig.axes] == [
+        "image, boxes",
+        "proposal",
+        "network",
+        "fused",
+        "accepted",
+        "truth",
+    ]
+    plt.close(fig)
+    alone = referring.look(runs["prior_only"][0], data, "val", int(data.val.table["sentence_id"][0]), round=0)
+    assert alone.said is None and alone.prior is not None
+    fig = draw_look(alone, "title")
+    assert [axis.get_title() for axis in fig.axes] == ["image, boxes", "proposal", "truth"]
+    plt.close(fig)
+    with pytest.raises(KeyError, match="train: no sentence 99999"):
+        referring.look(run, data, "train", 99999, round=0)
