@@ -168,7 +168,7 @@ def test_regenerate_works_from_any_folder(cwd: str, place: Path, appeared: Calla
     ran = python("a2lc.cli", "regenerate", "--only", "table1", cwd=place / cwd)
     assert ran.returncode == 0, ran.stderr
     names = ("of_the_profile.json", "executed/" + NOTEBOOK, "minutes.json", "README.md")
-    assert appeared() == {f"project/results/{name}" for name in names}
+    assert appeared() == {f"project/results/{name}" for name in (*names, ".locks/minutes.json.lock")}
 
 
 def test_regenerate_keeps_to_the_notebooks_that_are_named(place: Path, appeared: Callable[[], set[str]]) -> None:

@@ -28,14 +28,16 @@ def check_pictures(place: Path, config: Experiment, split: Split, progress: bool
         progress: whether to show a bar.
 
     Raises:
-        ValueError: the pictures are others; or one is damaged.
+        ValueError: the pictures are others; or one, or the list of them, is damaged.
         FileNotFoundError: an image is missing.
     """
     if config.dataset != OWN_DATA:
         return
     if not (place / CONFIG).is_file():
         write_json(place / PICTURES, _fingerprints(split, progress))
-    elif not same_root(read_config(place / CONFIG), config) and (wrong := other_pictures(place, split, progress)):
+        return
+    _kept(place, split)
+    if not same_root(read_config(place / CONFIG), config) and (wrong := other_pictures(place, split, progress)):
         what = f"{config.root}: these are other data: {wrong}"
         raise ValueError(f"{what}; put the former pictures there, or begin a run of these with --runs-dir elsewhere")
 
@@ -52,15 +54,20 @@ def other_pictures(place: Path, split: Split, progress: bool = True) -> str | No
         ValueError: a picture or the list is damaged.
         FileNotFoundError: an image is missing.
     """
-    if not (place / PICTURES).is_file():
+    if not (began := _kept(place, split)):
         return None
-    began = read_json(place / PICTURES, *split.names)
     others = [name for name, found in _fingerprints(split, progress).items() if began[name] != found]
     if not others:
         return None
     return (
         f"{len(others)} of the {len(began)} pictures are not those that {place.name} began with, {others[0]!r} for one"
     )
+
+
+def _kept(place: Path, split: Split) -> dict[str, str]:
+    """Image name -> fingerprint, as kept when the run began; empty where an earlier version has kept none."""
+    path = place / PICTURES
+    return read_json(path, *split.names) if path.is_file() else {}
 
 
 def _fingerprints(split: Split, progress: bool) -> dict[str, str]:

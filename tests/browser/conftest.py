@@ -122,7 +122,8 @@ class Lab:
     kernel_id: str = ""
 
     def open(self, notebook: Path) -> None:
-        """Open a copy of a notebook without running it."""
+        """Open a copy of a notebook without running it; what a failed test left open is closed."""
+        self.close()
         name = f"{notebook.stem}_{secrets.token_hex(3)}.ipynb"
         shutil.copy(notebook, self.root / "work" / name)
         self.kernel_id = self.page.evaluate(OPEN, [name])

@@ -49,10 +49,13 @@ class Page:
 
     def after(self, act: Any) -> None:
         """Do something and wait for the view that answers it."""
-        stage = f"document.querySelector('{self.root} .a2lc-stage').dataset"
-        before = int(self.page.wait_for_function(f"() => {stage}.replies").json_value())  # JupyterLab may draw it anew
+        stage = f"document.querySelector('{self.root} .a2lc-stage')"
+        # a key is refused before its mask can be seen
+        seen = f"() => !{stage}.classList.contains('a2lc-behind') && {stage}.dataset.replies"
+        before = int(self.page.wait_for_function(seen).json_value())
         act()
-        self.page.wait_for_function(f"n => +{stage}.replies > n && {stage}.waiting === '0'", arg=before)
+        done = f"n => +{stage}.dataset.replies > n && {stage}.dataset.waiting === '0'"
+        self.page.wait_for_function(done, arg=before)
 
     def press(self, *keys: str) -> None:
         """Press keys, each after the view of the one before."""
