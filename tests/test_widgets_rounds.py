@@ -43,6 +43,16 @@ def decide_all(rounds: Rounds) -> None:
     rounds.part.refresh()
 
 
+def test_what_is_shown_stays_where_it_is_while_questions_are_answered(run: Run) -> None:
+    """Children that are set again are drawn anew: the page would lose the focus, the pictures and what it waits for."""
+    rounds = Rounds(run, live=True)
+    set_again: list[Any] = []
+    rounds.widget.observe(set_again.append, "children")
+    rounds.part.state.queue.answer(0, 1)  # type: ignore[union-attr]
+    rounds.part.refresh()  # type: ignore[union-attr]
+    assert not rounds.done and not set_again
+
+
 def test_a_run_is_played_to_its_end_in_one_place(run: Run) -> None:
     """And a second widget, as after the kernel was killed, shows the same."""
     rounds = Rounds(run, live=True)

@@ -60,6 +60,7 @@ class Rounds(WidgetOrFigure):
         self._button = ipywidgets.Button(description="Go on", tooltip="Go on with the run")
         self._bar = ipywidgets.FloatProgress(max=1.0)
         self._button.on_click(lambda _: self.go_on())
+        self._head = ipywidgets.HBox([self._button, self._bar, self._said])
         self.run = run
         self.part: Annotator | Approver | None = None
         self._take(run)
@@ -138,8 +139,9 @@ class Rounds(WidgetOrFigure):
         self._button.disabled, self._bar.layout.display = not done, "none"
         self._button.layout.display = "none" if self.run.finished else ""
         self._button.button_style = "primary" if done else ""
-        head = ipywidgets.HBox([self._button, self._bar, self._said])
-        self._box.children = (head, *([self.part.widget] if self.part is not None else []))
+        shown = (self._head, *([self.part.widget] if self.part is not None else []))
+        if shown != self._box.children:  # else the page would draw them anew, and the keys would go elsewhere
+            self._box.children = shown
         return said
 
     @contextmanager

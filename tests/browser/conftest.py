@@ -208,17 +208,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         process.wait(30)
 
 
-@pytest.fixture(autouse=True)
-def screenshot_of_failures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Keep a picture of the page where a test failed."""
-    yield
-    if getattr(request.node, "failed", False) and "lab" in request.fixturenames:
-        request.getfixturevalue("lab").screenshot(f"failed-{request.node.name}")
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Remember whether a test failed, for its fixtures."""
+    """Keep a picture of the page where a test failed, before its fixtures close it."""
     report = (yield).get_result()  # type: ignore[misc]
-    if report.when == "call":
-        item.failed = report.failed  # type: ignore[attr-defined]
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if report.failed and isinstance(lab, Lab):
+        lab.screenshot(f"failed-{item.name}")
