@@ -164,7 +164,7 @@ def damaged(path: str | os.PathLike[str], what: str, line: int = 0) -> ValueErro
         remove.append(folder / "state.json")
     elif (folder / "masks.json").is_file():
         remove.append(folder / "masks.json")
-    else:
+    elif file.name != "pictures.json":
         return ValueError(f"{where}: {what}")
     names = " and ".join(map(str, dict.fromkeys(remove)))
     return ValueError(f"{where}: {what}. Remove {names}, and start the run again: what they held is made again")

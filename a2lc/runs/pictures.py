@@ -4,6 +4,7 @@ is another one."""
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ PICTURES = "pictures.json"  # in a run's folder: image name -> fingerprint
 
 
 def check_pictures(place: Path, config: Experiment, split: Split, progress: bool = True) -> None:
-    """Compare the pictures of a run whose data lie in another folder now; of one that is not begun yet keep their
-    fingerprints, before anything else of it.
+    """Compare the pictures of a run whose data lie in another folder now; where they lie as ever, keep their
+    fingerprints before anything else, unless they are kept.
 
     Args:
         place: the run's folder.
@@ -33,11 +34,12 @@ def check_pictures(place: Path, config: Experiment, split: Split, progress: bool
     """
     if config.dataset != OWN_DATA:
         return
-    if not (place / CONFIG).is_file():
-        write_json(place / PICTURES, _fingerprints(split, progress))
-        return
-    _kept(place, split)
-    if not same_root(read_config(place / CONFIG), config) and (wrong := other_pictures(place, split, progress)):
+    here = not (place / CONFIG).is_file() or same_root(read_config(place / CONFIG), config)
+    if here and not _kept(place, split):
+        found = _fingerprints(split, progress)
+        with suppress(OSError) if (place / CONFIG).is_file() else nullcontext():  # of an earlier version, to be read only
+            write_json(place / PICTURES, found)
+    elif not here and (wrong := other_pictures(place, split, progress)):
         what = f"{config.root}: these are other data: {wrong}"
         raise ValueError(f"{what}; put the former pictures there, or begin a run of these with --runs-dir elsewhere")
 
