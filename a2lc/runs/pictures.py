@@ -37,7 +37,8 @@ def check_pictures(place: Path, config: Experiment, split: Split, progress: bool
     here = not (place / CONFIG).is_file() or same_root(read_config(place / CONFIG), config)
     if here and not _kept(place, split):
         found = _fingerprints(split, progress)
-        with suppress(OSError) if (place / CONFIG).is_file() else nullcontext():  # of an earlier version, to be read only
+        # a run of an earlier version may be for reading only
+        with suppress(OSError) if (place / CONFIG).is_file() else nullcontext():
             write_json(place / PICTURES, found)
     elif not here and (wrong := other_pictures(place, split, progress)):
         what = f"{config.root}: these are other data: {wrong}"
