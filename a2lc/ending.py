@@ -86,12 +86,14 @@ def ending(whole: bool = False) -> Iterator[None]:
     seconds to end, from the second one on none.
 
     Args:
-        whole: this process, too, which somebody has started for nothing else; SIGTERM is left alone without it. Where
-            signals go elsewhere already, as inside another `ending`, or this is no main thread, nothing is done.
+        whole: this process, too, which somebody has started for nothing else; SIGTERM is left alone without it. A
+            signal that goes elsewhere already, as inside another `ending`, or that is ignored, as Ctrl-C is by what
+            nohup or a script starts in the background, is left alone; outside the main thread nothing is done.
     """
-    kinds = [signal.SIGINT, signal.SIGTERM] if whole else [signal.SIGINT]
     plain = (signal.default_int_handler, signal.SIG_DFL)
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) not in plain:
+    kinds = [signal.SIGINT, signal.SIGTERM] if whole else [signal.SIGINT]
+    kinds = [kind for kind in kinds if signal.getsignal(kind) in plain]
+    if threading.current_thread() is not threading.main_thread() or not kinds:
         yield
         return
     end = _End(whole)

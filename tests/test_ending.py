@@ -66,6 +66,14 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C counts, also where the tests run in the background, which ignores it and hands that down."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Started:
     """A process, and all that inherit its mark."""
 
@@ -199,6 +207,13 @@ def test_signals_are_put_back() -> None:
         with ending.ending():
             assert signal.getsignal(signal.SIGINT) == outer
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_what_is_started_in_the_background_ends_by_sigterm_and_goes_on_ignoring_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with ending.ending(whole=True):
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN)
 
 
 # ------------------------------------------------------------------------------------------------------- many of them
