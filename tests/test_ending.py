@@ -53,7 +53,7 @@ class Split:
 
 
 def cut(folder):
-    partition(Split(), Classes(("x",), ((0, 0, 0),)), SuperpixelSettings(algorithm="slic", side=16), 2, False)
+    partition(Split(), Classes(("x",), np.zeros((1, 3), np.uint8)), SuperpixelSettings(algorithm="slic", side=16), 2, False)
 """
 MANY = """
 import sys

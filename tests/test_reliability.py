@@ -69,9 +69,9 @@ def test_the_second_writer_is_refused(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "out") as first:
         (first / "a").write_text("1")
         with pytest.raises(BlockingIOError, match="another process is writing there"):
-            export_png(masks, tmp_path / "out")
+            export_png(masks, tmp_path / "out", masks.label_map)
     with pytest.raises(FileExistsError, match=r"out: is there already, expected a new folder"):
-        export_png(masks, tmp_path / "out")
+        export_png(masks, tmp_path / "out", masks.label_map)
     assert (tmp_path / "out" / "a").read_text() == "1"
     with atomic_new(tmp_path / "out.json") as first:
         first.write_text("[]")
@@ -83,7 +83,7 @@ def test_the_second_writer_is_refused(tmp_path: Path) -> None:
     for name in (".out.lock", ".out.json.lock"):  # of processes that were killed when their work was done
         (tmp_path / name).touch()
     with pytest.raises(FileExistsError, match=r"out: is there already"):
-        export_png(masks, tmp_path / "out")
+        export_png(masks, tmp_path / "out", masks.label_map)
     with pytest.raises(FileExistsError, match=r"out\.json: is there already"):
         export_coco(masks, tmp_path / "out.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.json", "run"]
