@@ -53,7 +53,8 @@ class Split:
 
 
 def cut(folder):
-    partition(Split(), Classes(("x",), np.zeros((1, 3), np.uint8)), SuperpixelSettings(algorithm="slic", side=16), 2, False)
+    classes, settings = Classes(("x",), np.zeros((1, 3), np.uint8)), SuperpixelSettings(algorithm="slic", side=16)
+    partition(Split(), classes, settings, 2, False)
 """
 MANY = """
 import sys
