@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from a2lc.referring.priors.base import Located, Request
+from a2lc.referring.priors.batched import BatchedLocator
 from a2lc.referring.priors.generating import first_lines
 
 LEAST_SURE = 0.2  # boxes and cells that score less are none
 WORDINGS = ("{sentence}", "a photo of {sentence}")
+ASKED: dict[str, Any] = {"prompts": list(WORDINGS), "least": LEAST_SURE}
 
 
-class _Batched:
-    """What both have in common; see `QwenLocator` for the arguments."""
-
-    kind: str
-
-    def __init__(self, model: Any, processor: Any, name: str, device: torch.device, batch: int = 8) -> None:
-        self.model, self.processor, self.name = model.to(device).eval(), processor, name
-        self.device, self.batch = device, batch
-
-    def identity(self) -> dict[str, Any]:
-        """See `Locator.identity`."""
-        from transformers import __version__
-
-        about = {"model": self.kind, "weights": self.name, "transformers": __version__}
-        return about | {"prompts": list(WORDINGS), "least": LEAST_SURE}
-
-    def locate(self, requests: Sequence[Request]) -> list[Located]:
-        """See `Locator.locate`."""
-        found: list[Located] = []
-        for start in range(0, len(requests), self.batch):
-            found += self._batch(requests[start : start + self.batch])
-        return found
-
-    def _batch(self, requests: Sequence[Request]) -> list[Located]:
-        raise NotImplementedError
-
-
-class DinoLocator(_Batched):
+class DinoLocator(BatchedLocator):
     """Asks a ``GroundingDinoForObjectDetection`` of transformers: the boxes whose best word scores highest."""
 
     kind = "grounding-dino"
+    asked: ClassVar[dict[str, Any]] = ASKED
 
     @torch.inference_mode()
     def _batch(self, requests: Sequence[Request]) -> list[Located]:
@@ -67,10 +43,11 @@ class DinoLocator(_Batched):
         return found
 
 
-class ClipSegLocator(_Batched):
+class ClipSegLocator(BatchedLocator):
     """Asks a ``CLIPSegForImageSegmentation``: a map, and the box around its certain part."""
 
     kind = "clipseg"
+    asked: ClassVar[dict[str, Any]] = ASKED
 
     @torch.inference_mode()
     def _batch(self, requests: Sequence[Request]) -> list[Located]:

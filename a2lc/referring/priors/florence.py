@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import torch
+from typing import Any, ClassVar
 
 from a2lc.referring.priors.base import Located, Request
+from a2lc.referring.priors.batched import BatchedLocator
 from a2lc.referring.priors.generating import first_lines, generate
 from a2lc.referring.priors.reading import read_location_marks
 
@@ -16,34 +15,11 @@ WORDINGS = ("{sentence}", "{sentence} in this picture")
 NEW_TOKENS = 256
 
 
-class FlorenceLocator:
-    """Asks a Florence-2.
+class FlorenceLocator(BatchedLocator):
+    """Asks a ``Florence2ForConditionalGeneration`` with its ``Florence2Processor``."""
 
-    Args:
-        model: a ``Florence2ForConditionalGeneration``.
-        processor: its ``Florence2Processor``.
-        name: of the weights, with their revision.
-        device: where to run it.
-        batch: requests answered at once.
-    """
-
-    def __init__(self, model: Any, processor: Any, name: str, device: torch.device, batch: int = 8) -> None:
-        self.model, self.processor, self.name = model.to(device).eval(), processor, name
-        self.device, self.batch = device, batch
-
-    def identity(self) -> dict[str, Any]:
-        """See `Locator.identity`."""
-        from transformers import __version__
-
-        about = {"model": "florence-2", "weights": self.name, "transformers": __version__}
-        return about | {"prompts": [TASK + wording for wording in WORDINGS], "new_tokens": NEW_TOKENS}
-
-    def locate(self, requests: Sequence[Request]) -> list[Located]:
-        """See `Locator.locate`; what is no outline is nothing found."""
-        found: list[Located] = []
-        for start in range(0, len(requests), self.batch):
-            found += self._batch(requests[start : start + self.batch])
-        return found
+    kind = "florence-2"
+    asked: ClassVar[dict[str, Any]] = {"prompts": [TASK + wording for wording in WORDINGS], "new_tokens": NEW_TOKENS}
 
     def _batch(self, requests: Sequence[Request]) -> list[Located]:
         texts = [TASK + WORDINGS[r.asking == 2].format(sentence=first_lines(r.sentence)) for r in requests]

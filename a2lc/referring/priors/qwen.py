@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from a2lc.referring.priors.base import Located, Request
+from a2lc.referring.priors.batched import BatchedLocator
 from a2lc.referring.priors.generating import first_lines, generate
 from a2lc.referring.priors.reading import read_json_boxes
 
@@ -22,35 +23,15 @@ CHAT = (
 NEW_TOKENS = 64
 
 
-class QwenLocator:
-    """Asks a Qwen2.5-VL.
+class QwenLocator(BatchedLocator):
+    """Asks a ``Qwen2_5_VLForConditionalGeneration`` with its ``Qwen2_5_VLProcessor``."""
 
-    Args:
-        model: a ``Qwen2_5_VLForConditionalGeneration``.
-        processor: its ``Qwen2_5_VLProcessor``.
-        name: of the weights, with their revision.
-        device: where to run it.
-        batch: requests answered at once.
-    """
+    kind = "qwen2.5-vl"
+    asked: ClassVar[dict[str, Any]] = {"prompts": list(PROMPTS), "new_tokens": NEW_TOKENS}
 
     def __init__(self, model: Any, processor: Any, name: str, device: torch.device, batch: int = 8) -> None:
-        self.model, self.processor, self.name = model.to(device).eval(), processor, name
-        self.device, self.batch = device, batch
+        super().__init__(model, processor, name, device, batch)
         processor.tokenizer.padding_side = "left"  # what is generated follows the last word of every prompt
-
-    def identity(self) -> dict[str, Any]:
-        """See `Locator.identity`."""
-        from transformers import __version__
-
-        about = {"model": "qwen2.5-vl", "weights": self.name, "transformers": __version__}
-        return about | {"prompts": list(PROMPTS), "new_tokens": NEW_TOKENS}
-
-    def locate(self, requests: Sequence[Request]) -> list[Located]:
-        """See `Locator.locate`; what is no JSON of boxes is nothing found."""
-        found: list[Located] = []
-        for start in range(0, len(requests), self.batch):
-            found += self._batch(requests[start : start + self.batch])
-        return found
 
     def _batch(self, requests: Sequence[Request]) -> list[Located]:
         texts = [CHAT.format(prompt=PROMPTS[r.asking == 2].format(sentence=first_lines(r.sentence))) for r in requests]
