@@ -11,6 +11,8 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from a2lc.acceptance.regression import with_intercept
+
 NEAR, SPREAD = 0.1, 0.01  # weight of the distance from the fixed policy (KL), and of entropy
 GROUP = 8  # joint decisions that a sampled gradient compares
 STEPS, RATE = 400, 0.05  # of Adam
@@ -28,7 +30,7 @@ class ActionPolicy:
 
     def chances(self, wanted: np.ndarray) -> np.ndarray:
         """(m, A + 1) probabilities, from (m, d) states."""
-        return np.asarray(softmax(_with_intercept(wanted) @ self.weights.T, axis=1))
+        return np.asarray(softmax(with_intercept(wanted) @ self.weights.T, axis=1))
 
     def decide(self, wanted: np.ndarray) -> np.ndarray:
         """(m,) likeliest action of each state."""
@@ -52,7 +54,7 @@ def learn_actions(
         kind: by the exact gradient (L-BFGS), or by sampled ones (REINFORCE, with Adam).
         seed: of the samples.
     """
-    x = _with_intercept(seen)
+    x = with_intercept(seen)
     r = rewards / max(float(np.abs(rewards[:, 1:]).mean()) if len(rewards) else 0.0, 1e-12)
     start = np.zeros((len(fixed), x.shape[1]))
     start[:, 0] = np.log(fixed)
@@ -105,7 +107,3 @@ def sampled_actions_gradient(
     advantage = (totals - totals.mean()) * group / (group - 1)
     taken = np.eye(w.shape[0])[actions]  # (group, n, A + 1)
     return np.asarray(np.einsum("g,gna,nd->ad", advantage, taken - p, x) / group)
-
-
-def _with_intercept(covariates: np.ndarray) -> np.ndarray:
-    return np.column_stack([np.ones(len(covariates)), covariates])

@@ -13,6 +13,8 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from a2lc.acceptance.regression import with_intercept
+
 START = -1.0  # log-odds of accepting before anything is learnt
 GROUP = 8  # joint decisions that a sampled gradient compares
 STEPS, RATE = 400, 0.05  # of Adam
@@ -45,7 +47,7 @@ def learn_policy(
         kind: by the exact gradient (L-BFGS), or by sampled ones (REINFORCE, with Adam).
         seed: of the samples.
     """
-    x = np.column_stack([np.ones(len(seen)), seen])
+    x = with_intercept(seen)
     r = rewards / max(float(np.abs(rewards).mean()) if len(rewards) else 0.0, 1e-12)
     start = np.zeros(x.shape[1])
     start[0] = START

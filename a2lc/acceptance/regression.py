@@ -63,7 +63,7 @@ class BayesianLogistic:
             raise ValueError(f"covariates: expected ({len(right)}, d), a row per outcome, found {seen.shape}")
         if not np.isfinite(seen).all():
             raise ValueError("covariates: expected finite numbers, found NaN or infinity")
-        x, y = _with_intercept(seen), right.astype(float)
+        x, y = with_intercept(seen), right.astype(float)
 
         def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
             z = x @ w
@@ -76,7 +76,7 @@ class BayesianLogistic:
 
     def log_odds(self, wanted: np.ndarray) -> LogOdds:
         """What is expected of m other outcomes, from (m, d) covariates."""
-        x = _with_intercept(wanted)
+        x = with_intercept(wanted)
         return LogOdds(x @ self.weights, np.sqrt(((x @ self.covariance) * x).sum(1)))
 
     def worlds(self, wanted: np.ndarray, number: int, seed: int) -> np.ndarray:
@@ -85,9 +85,10 @@ class BayesianLogistic:
         rng = np.random.default_rng(seed)
         half = np.linalg.cholesky(self.covariance)
         weights = self.weights[:, None] + half @ rng.standard_normal((len(half), number))
-        chances = expit((_with_intercept(wanted) @ weights).astype(np.float32))
+        chances = expit((with_intercept(wanted) @ weights).astype(np.float32))
         return np.asarray(rng.random(chances.shape, dtype=np.float32) < chances)
 
 
-def _with_intercept(covariates: np.ndarray) -> np.ndarray:
+def with_intercept(covariates: np.ndarray) -> np.ndarray:
+    """(n, d + 1) float64: a column of ones before (n, d) covariates."""
     return np.column_stack([np.ones(len(covariates)), covariates])

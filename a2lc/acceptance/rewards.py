@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from a2lc.acceptance.regression import with_intercept
+
 LEAST_NOISE, MOST_NOISE = 1e-3, 10.0  # standard deviations of a reward around what its state explains
 
 
@@ -40,14 +42,14 @@ class RewardModels:
             raise ValueError(f"rewards: expected a row per state, found {seen.shape} and {rewards.shape}")
         if not (np.isfinite(seen).all() and np.isfinite(rewards).all()):
             raise ValueError("rewards: expected finite states and rewards, found NaN or infinity")
-        x = _with_intercept(seen)
+        x = with_intercept(seen)
         noise = _noise(x, rewards) if len(x) else 1.0
         covariance = np.linalg.inv(x.T @ x / noise**2 + np.eye(x.shape[1]))
         return cls((covariance @ x.T @ rewards / noise**2).T, covariance, noise)
 
     def expected(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(m, A) mean rewards of m states (m, d), and (m,) their standard deviation, alike for all actions."""
-        x = _with_intercept(wanted)
+        x = with_intercept(wanted)
         return x @ self.weights.T, np.sqrt(((x @ self.covariance) * x).sum(1))
 
     def decide(self, wanted: np.ndarray, q: float) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +68,7 @@ class RewardModels:
         """(m, A + 1) with which probability each action, 0 = reject, is the best one in a world drawn from the
         posterior (Thompson 1933), from that many draws; each row adds up to 1."""
         rng = np.random.default_rng(seed)
-        x, half = _with_intercept(wanted), np.linalg.cholesky(self.covariance)
+        x, half = with_intercept(wanted), np.linalg.cholesky(self.covariance)
         counts = np.zeros((len(x), len(self.weights) + 1))
         for _ in range(draws):
             world = self.weights + rng.standard_normal(self.weights.shape) @ half.T  # (A, d + 1)
@@ -90,7 +92,3 @@ def _noise(x: np.ndarray, y: np.ndarray) -> float:
 
     found = minimize_scalar(loss, bounds=(np.log(LEAST_NOISE), np.log(MOST_NOISE)), method="bounded")
     return float(np.exp(found.x))
-
-
-def _with_intercept(covariates: np.ndarray) -> np.ndarray:
-    return np.column_stack([np.ones(len(covariates)), covariates])
