@@ -105,6 +105,15 @@ def test_masks_that_labels_cross_equal_the_slow_version(image: tuple[np.ndarray,
     assert found == {mask_id: pytest.approx(value, rel=1e-4, abs=2e-6) for mask_id, value in wanted.items()}
 
 
+def test_as_many_parts_as_masks_and_one_are_no_proof_that_each_mask_is_one() -> None:
+    """Of three masks that cover all, one carries two labels: four parts, of which the last is a mask's."""
+    object_map, label_map = np.array([[1, 2, 3, 1, 1]]), np.array([[0, 0, 1, 1, 0]], np.uint8)
+    probs, weights = np.array([0.7, 0.3], np.float32)[:, None, None] * np.ones((2, 1, 5), np.float32), np.ones(2)
+    for name in set(NAMES) - {"random"}:
+        wanted = all_scores(name, probs, object_map, label_map, weights)
+        assert score_masks(torch.from_numpy(probs), object_map, label_map, name, weights) == pytest.approx(wanted)
+
+
 EVERYTHING = {"uncertainty", "representative", "components", "softmin"}
 
 

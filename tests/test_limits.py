@@ -33,7 +33,7 @@ from a2lc.files import (
 )
 from a2lc.files.limits import LIMITS, OPTION, check_limit, limit_of
 from a2lc.human.boxes import boxes_of
-from a2lc.human.checked_csv import read_checked, whole_number
+from a2lc.human.checked_csv import check_rows, read_rows, whole_number
 from a2lc.masks import MaskSet
 from a2lc.masks.table import areas_of, labels_of, positions_of
 from a2lc.runs import RoundFolder
@@ -100,11 +100,12 @@ def test_yaml_in_yaml_in_yaml(tmp_path: Path) -> None:
 
 def test_long_cells_and_long_numbers(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("image,answer\na,car\nb," + "x" * 131_073 + "\n")
-    with pytest.raises(ValueError, match=r"x\.csv, line 3, answer: .*at most 131,071 characters .*found 131,073"):
-        read_checked(tmp_path / "x.csv", ("image", "answer"), lambda row: row)
+    with pytest.raises(ValueError, match=r"x\.csv, line 3, answer .*: expected at most 131,071 characters .*found 131,073"):
+        read_rows(tmp_path / "x.csv", ("image", "answer"))
     (tmp_path / "y.csv").write_text("mask_id\n7\n" + "9" * 400 + "\n")
+    rows = read_rows(tmp_path / "y.csv", ("mask_id",))
     with pytest.raises(ValueError, match=r"y\.csv: 1 bad rows.*\n.*line 3: mask_id: .*found one of 400 digits"):
-        read_checked(tmp_path / "y.csv", ("mask_id",), lambda row: whole_number(row["mask_id"], "mask_id"))
+        check_rows(tmp_path / "y.csv", rows, lambda row: whole_number(row["mask_id"], "mask_id"))
 
 
 # ------------------------------------------------------------------------------------------------------------- ids
@@ -228,7 +229,7 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
         "file": [lambda: check_plain(pipe), AppendLog(pipe).read, lambda: AppendLog(pipe).append([{"a": 1}])],
         "no such file": [lambda: read_image(pipe), lambda: read_json(pipe), lambda: read_parquet(pipe)],
     }
-    tries["no such file"] += [lambda: read_yaml(pipe), lambda: read_checked(pipe, ("a",), lambda row: row)]
+    tries["no such file"] += [lambda: read_yaml(pipe), lambda: read_rows(pipe, ("a",))]
     said: list[str] = []
 
     def all_of_them() -> None:

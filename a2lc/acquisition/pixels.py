@@ -115,9 +115,14 @@ class Pixels:
         """(n,) int64 pixels of each mask."""
         return self.by_mask(self.counts.sum(1, keepdims=True))[:, 0]
 
+    @property
+    def _whole(self) -> bool:
+        """Whether each mask is one part."""
+        return np.array_equal(self.mask_of, np.arange(self.n + 1))
+
     def by_mask(self, counts: np.ndarray) -> np.ndarray:
         """Integers of parts, (r, C), added up over the parts of each mask: (n, C)."""
-        if len(counts) == self.n + 1:
+        if self._whole:
             return counts[: self.n]
         total = np.zeros((self.n + 1, counts.shape[1]), counts.dtype)
         np.add.at(total, self.mask_of, counts)
@@ -130,7 +135,7 @@ class Pixels:
         Args:
             counts: (r,) pixels of each part.
         """
-        if len(counts) == self.n + 1:
+        if self._whole:
             return self.label_of[: self.n]
         last = np.lexsort((-self.label_of, counts, self.mask_of))  # of each mask the last is the one
         found = np.zeros(self.n + 1, np.int64)
