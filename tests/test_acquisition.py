@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from a2lc.acquisition import (
     ScoringSettings,
     acquisition_function,
     class_weights,
+    compiled,
     explain_mask,
     gather_statistics,
     get_acquisition_function,
@@ -56,11 +58,13 @@ def test_exactly_the_eleven_functions_of_table_4() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(images(), st.sampled_from([name for name in NAMES if name != "random"]))
-def test_equals_the_slow_version(image: tuple[np.ndarray, ...], name: str) -> None:
+@given(images(), st.sampled_from([name for name in NAMES if name != "random"]), st.booleans())
+def test_equals_the_slow_version(image: tuple[np.ndarray, ...], name: str, loops: bool) -> None:
+    """With compiled loops and, where numba is missing, with tensors."""
     probs, object_map, label_map, weights = image
     wanted = all_scores(name, probs, object_map, label_map, weights)
-    found = score_masks(torch.from_numpy(probs), object_map, label_map, name, weights)
+    with patch.object(compiled, "available", loops and compiled.available):
+        found = score_masks(torch.from_numpy(probs), object_map, label_map, name, weights)
     assert found.keys() == wanted.keys()
     for mask_id, value in wanted.items():
         assert found[mask_id] == pytest.approx(value, rel=1e-4, abs=2e-6)
@@ -112,6 +116,22 @@ def test_as_many_parts_as_masks_and_one_are_no_proof_that_each_mask_is_one() -> 
     for name in set(NAMES) - {"random"}:
         wanted = all_scores(name, probs, object_map, label_map, weights)
         assert score_masks(torch.from_numpy(probs), object_map, label_map, name, weights) == pytest.approx(wanted)
+
+
+@settings(max_examples=20, deadline=None)
+@given(images(), st.integers(1, 300))
+def test_compiled_loops_and_tensors_agree_in_all_statistics(image: tuple[np.ndarray, ...], block: int) -> None:
+    """What the loops say of probabilities is the same bit by bit, but for the length of a pixel's vector."""
+    probs, object_map, label_map, weights = image
+    index = np.unique(object_map, return_inverse=True)[1].reshape(object_map.shape).astype(np.int32)
+    found = {}
+    with patch("a2lc.acquisition.pixels.CPU_BLOCK", block):
+        for loops in {False, compiled.available}:
+            with patch.object(compiled, "available", loops):
+                found[loops] = vars(mask_statistics(torch.from_numpy(probs), index, label_map, weights, EVERYTHING))
+    for name, column in found[False].items():
+        of_lengths = 1e-6 if name in ("sim", "abc", "sim_pixel") else 0
+        np.testing.assert_allclose(found[compiled.available][name], column, of_lengths, of_lengths, err_msg=name)
 
 
 EVERYTHING = {"uncertainty", "representative", "components", "softmin"}

@@ -58,7 +58,7 @@ def gather_statistics(
         image = split.image(name)
         native = model.predict(image)
         probs = predict_squashed(model, image) if ref_squash else native
-        if not (native.isfinite().all() and probs.isfinite().all()):
+        if not (native.sum() + probs.sum()).isfinite():  # a tenth of the time of looking at each
             what = "expected probabilities of the model, found NaN or infinity: have its weights diverged?"
             raise FloatingPointError(f"{name}: {what}")
         predicting += time.perf_counter() - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,10 +24,18 @@ class Block:
     where: torch.Tensor  # (b,) int64 flat positions y * W + x
     part: torch.Tensor  # (b,) int64 part of each pixel
     rows: torch.Tensor  # (K, b) float32 probabilities, a view
-    p: torch.Tensor  # (b, K) float32 the same, a pixel's beside each other
-    inverse_norm: torch.Tensor  # (b,) 1 / |p|
     first: torch.Tensor  # (b,) float32 largest probability
     predicted: torch.Tensor  # (b,) int64 its class; ties go to the lowest class
+
+    @cached_property
+    def p(self) -> torch.Tensor:
+        """(b, K) float32 probabilities, a pixel's beside each other."""
+        return transposed(self.rows)
+
+    @property
+    def inverse_norm(self) -> torch.Tensor:
+        """(b,) 1 / |p|."""
+        return (self.p * self.p).sum(1).clamp_min(TINY**2).rsqrt()
 
 
 @dataclass(frozen=True)
@@ -100,10 +109,8 @@ class Pixels:
         for start in range(0, len(self.part), self.block):
             part, first, predicted = (t[start : start + self.block] for t in (self.part, self.first, self.predicted))
             rows = self.probs[:, start : start + self.block]
-            p = transposed(rows)
             where = torch.arange(start, start + len(part), device=part.device)
-            inverse_norm = (p * p).sum(1).clamp_min(TINY**2).rsqrt()
-            yield Block(where, part.long(), rows, p, inverse_norm, first, predicted.long())
+            yield Block(where, part.long(), rows, first, predicted.long())
 
     @property
     def most_predicted(self) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csc_array, csr_array
 
+from a2lc.acquisition import compiled
 from a2lc.acquisition.pixels import TINY, Block, Pixels
 
 _SOFTMIN_TEMPERATURE = 0.1  # of Lad & Mueller (2023)
@@ -94,19 +95,35 @@ def segment_sums(pixels: Pixels, uncertainty: bool, softmin: bool = False) -> tu
     lookups = [torch.from_numpy(found.lookup).to(device) for found in groups]
     given = torch.from_numpy(pixels.label_of).to(device)
     sizes = [len(found.mask) + 1 for found in groups]  # the last takes what no mask covers, which is cheap
-    widths = ((0, k), (0, 3 if uncertainty else 0), (1, k), (1, 3 if softmin else 1))
+    widths = ((0, k), (0, 3 if uncertainty else 0), (1, k + 1), (1, 2 if softmin else 0))
     totals = [torch.zeros(sizes[which], width, dtype=exact, device=device) for which, width in widths]
-    for block in pixels.blocks():
+    loops = compiled.available and device.type == "cpu"
+    if loops:
+        compiled.add_pixels(
+            pixels.probs.numpy(),
+            pixels.part.numpy(),
+            pixels.predicted.numpy(),
+            pixels.label_of,
+            groups[0].lookup,
+            groups[1].lookup,
+            totals[0].numpy(),
+            totals[2].numpy(),
+            pixels.block,
+        )
+    for block in () if loops and not (uncertainty or softmin) else pixels.blocks():
         pair = block.part * k + block.predicted
         by_predicted, by_given = (lookup[pair].long() for lookup in lookups)
         label = given[block.part]
         label = torch.where(label >= k, block.predicted, label)
-        one, cil = torch.ones_like(block.first), 1 - block.p.gather(1, label[:, None])[:, 0]  # (b,)
-        _add(totals[0], by_predicted, one, block.p)
+        one, cil = torch.ones_like(block.first), 1 - block.rows.gather(0, label[None])[0]  # (b,)
+        if not loops:
+            _add(totals[0], by_predicted, one, block.p)
+            _add(totals[2][:, :k], by_given, cil * block.inverse_norm, block.p)
+            _add(totals[2][:, k:], by_given, one, cil[:, None])
         if uncertainty:
             _add(totals[1], by_predicted, one, torch.stack(_uncertainty(block), 1))
-        _add(totals[2], by_given, cil * block.inverse_norm, block.p)
-        _add(totals[3], by_given, one, _with_softmin(cil) if softmin else cil[:, None])
+        if softmin:
+            _add(totals[3], by_given, one, _softmin(cil))
     columns = [total[:-1].cpu().double().numpy() for total in totals]
     return groups[0].sums(*columns[:2]), groups[1].sums(*columns[2:])
 
@@ -143,14 +160,14 @@ def sums_of(key: torch.Tensor, weight: torch.Tensor, values: torch.Tensor, rows:
 
 def _uncertainty(block: Block) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Entropy / log K, margin and bvsb of each pixel, (b,) each."""
-    rows = block.rows.clone(memory_format=torch.contiguous_format)  # (K, b): maxima over rows are faster
-    second = rows.scatter_(0, block.predicted[None], 0.0).amax(0)
-    information = block.p.clamp_min(TINY).log_().mul_(block.p).sum(1)  # three times as fast as torch.special.entr
-    entropy = -information / max(np.log(block.p.shape[1]), TINY)
+    rows = block.rows.clone(memory_format=torch.contiguous_format)  # (K, b): sums and maxima over rows are faster
+    second = rows.scatter(0, block.predicted[None], 0.0).amax(0)
+    information = rows.clamp_min(TINY).log_().mul_(rows).sum(0)  # three times as fast as torch.special.entr
+    entropy = -information / max(np.log(len(rows)), TINY)
     return entropy, 1 - (block.first - second), second / block.first.clamp_min(TINY)
 
 
-def _with_softmin(cil: torch.Tensor) -> torch.Tensor:
-    """(b,) CIL -> (b, 3) with the softmin's weight, in [1, exp(10)], and CIL times it."""
+def _softmin(cil: torch.Tensor) -> torch.Tensor:
+    """(b,) CIL -> (b, 2) the softmin's weight, in [1, exp(10)], and CIL times it."""
     weight = (cil / _SOFTMIN_TEMPERATURE).exp()
-    return torch.stack([cil, weight, weight * cil], 1)
+    return torch.stack([weight, weight * cil], 1)
