@@ -24,6 +24,7 @@ from a2lc.segmenter.settings import PLACES
 from a2lc.settings import Deviation, Folder, Settings
 
 OWN_DATA = "folder"
+MOST_MASKS = 10**15  # of a budget: what numbers in files and tables hold
 """The dataset that is whatever lies in its root."""
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
 _NO_IDENTITY: Any = {  # places, and how long
@@ -239,6 +240,8 @@ class Experiment(Settings):
         share = isinstance(value, float) and 0 < value < 1
         if not share and not (is_whole(value) and value >= 1):
             raise ValueError(f"expected a whole number of masks >= 1 or a share in (0, 1), found {value!r}")
+        if value > MOST_MASKS:
+            raise ValueError(f"expected at most {MOST_MASKS:,} masks, found a number of {len(str(value))} digits")
         return value
 
     @property

@@ -60,6 +60,7 @@ def test_budget_is_a_number_of_masks_or_a_share() -> None:
         ({"rounds": -1}, r"rounds: .*found -1"),
         ({"segmenter": {"network": {}}}, r"segmenter\.network: "),
         ({"budget": 0}, r"budget.*expected a whole number of masks >= 1 or a share in \(0, 1\), found 0"),
+        ({"budget": 10**400}, r"budget.*expected at most 1,000,000,000,000,000 masks, found a number of 401 digits"),
         ({"budget": -3}, r"found -3"),
         ({"budget": 1.5}, r"found 1\.5"),
         ({"budget": True}, r"budget.*found True"),

@@ -274,13 +274,13 @@ def test_deeplab_has_strides_4_and_16() -> None:
     assert high.shape == (1, 512, 4, 6)
 
 
-@pytest.mark.parametrize("size", [(33, 70), (96, 128), (45, 45)])
+@pytest.mark.parametrize("size", [(33, 70), (96, 128), (45, 45), (1, 1), (3, 9)])
 def test_the_light_network_takes_any_size(size: tuple[int, int]) -> None:
     logits = LightNetwork(4)(torch.randn(2, 3, *size))
     assert logits.shape == (
         2,
         4,
-        *(-(-(side // 4) // 2) for side in size),
+        *(-(-max(1, side // 4) // 2) for side in size),
     )  # a quarter, and half of that, rounded up
     with torch.autocast("cpu", torch.bfloat16):
         assert LightNetwork(4)(torch.randn(2, 3, *size)).dtype == torch.float32
@@ -347,6 +347,24 @@ def test_images_of_several_sizes_are_padded_with_ignored_pixels() -> None:
     for images, labels in batch:
         assert images.shape == (2, 3, 48, 64)
         assert (labels == 255).sum() == 8 * 64
+
+
+@pytest.mark.parametrize(("side", "scale"), [(1, 1.0), (2, 0.5), (48, 1e-9)])
+def test_images_of_one_pixel_are_learnt_and_predicted(side: int, scale: float) -> None:
+    """PyTorch cannot resize bytes to a single pixel, and the first kernel is wider than it."""
+
+    class Single(Split):
+        def ground_truth(self, name: str) -> np.ndarray:
+            return np.full((side, side), int(name), np.uint8)
+
+        def image(self, name: str) -> np.ndarray:
+            return np.full((side, side, 3), 200 * int(name), np.uint8)
+
+    split, settings = Single("train", ["0", "1"]), TINY.model_copy(update={"iterations": 2, "scale": scale})
+    model = build_segmenter(settings, 3, device="cpu")
+    model.fit(split, split.ground_truth, seed=0, progress=False)
+    found = model.predict(split.image("0"))
+    assert found.shape == (3, side, side) and torch.allclose(found.sum(0), torch.ones(side, side))
 
 
 def test_slow_readers_change_nothing() -> None:

@@ -8,7 +8,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from a2lc.segmenter.samples import IGNORE, Sample, scaled_size
+from a2lc.segmenter.samples import IGNORE, Sample, resized, scaled_size
 from a2lc.segmenter.settings import SegmenterSettings
 
 Steps = list[tuple[v2.Transform, dict[str, Any]]]  # transforms with the random numbers drawn for them
@@ -51,7 +51,7 @@ class RandomRescale(v2.Transform):
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Bilinear for images, nearest for masks."""
-        return v2.functional.resize(inpt, params["size"])
+        return resized(inpt, params["size"])
 
 
 def augmentation(settings: SegmenterSettings, crop: tuple[int, int]) -> list[v2.Transform]:

@@ -13,6 +13,7 @@ WIDTHS = (32, 64, 128, 192)  # channels at strides 4, 8, 16, 32: multiples of 32
 BLOCKS = (1, 2, 2)  # residual blocks at strides 8, 16, 32
 DECODER_WIDTH = 64
 CONTEXT_RATES = (1, 3)
+STEM = 8  # pixels, side of the first kernel
 
 
 class LightNetwork(nn.Module):
@@ -31,7 +32,7 @@ class LightNetwork(nn.Module):
         super().__init__()
         self.backbone, channels = backbone, list(WIDTHS[1:])
         if backbone is None:
-            stem = nn.Conv2d(3, WIDTHS[0], 8, stride=4, padding=2, bias=False)
+            stem = nn.Conv2d(3, WIDTHS[0], STEM, stride=STEM // 2, padding=STEM // 4, bias=False)
             self.stem = nn.Sequential(stem, nn.BatchNorm2d(WIDTHS[0]), nn.ReLU(inplace=True))
             self.stages = nn.ModuleList(
                 nn.Sequential(Residual(before, width, stride=2), *(Residual(width, width) for _ in range(blocks - 1)))
@@ -66,7 +67,8 @@ class LightNetwork(nn.Module):
         """Maps at strides 8, 16 and 32."""
         if self.backbone is not None:
             return self.backbone(images)
-        features, x = [], self.stem(images)
+        height, width = (max(0, STEM // 2 - side) for side in images.shape[-2:])  # with its padding, one step at least
+        features, x = [], self.stem(F.pad(images, (0, width, 0, height)))
         for stage in self.stages:
             x = stage(x)
             features.append(x)

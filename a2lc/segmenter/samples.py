@@ -67,10 +67,19 @@ def scaled_pixels(image: np.ndarray, scale: float, device: torch.device) -> torc
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: expected (H, W, 3) uint8, found {image.shape} {image.dtype}")
-    from torchvision.transforms.v2.functional import resize
-
     pixels = torch.from_numpy(image.transpose(2, 0, 1).copy()).to(device)  # (3, H, W)
-    return resize(pixels, scaled_size(image.shape[:2], scale))[None]
+    return resized(pixels, scaled_size(image.shape[:2], scale))[None]
+
+
+def resized(pixels: torch.Tensor, size: list[int]) -> torch.Tensor:
+    """Bytes (..., H, W) at another size: images bilinear with antialiasing, labels (a `Mask`) nearest."""
+    from torchvision.transforms.v2.functional import resize
+    from torchvision.tv_tensors import Image, Mask, wrap
+
+    if size != [1, 1] or isinstance(pixels, Mask):
+        return resize(pixels, size)
+    mean = resize(pixels.float(), size).round().to(pixels.dtype)  # PyTorch refuses to make one pixel of bytes
+    return wrap(mean, like=pixels) if isinstance(pixels, Image) else mean
 
 
 class Samples:
@@ -128,13 +137,12 @@ class Samples:
         return self.sizes[index]
 
     def _read(self, name: str) -> Sample:
-        from torchvision.transforms.v2.functional import resize
         from torchvision.tv_tensors import Image, Mask
 
         pixels, classes = read_sample(self.split, self.labels, name, self.num_classes)
         size = scaled_size(pixels.shape[:2], self.settings.scale)
-        image = resize(Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
-        return image, resize(Mask(torch.from_numpy(classes.copy())), size)
+        image = resized(Image(torch.from_numpy(pixels.transpose(2, 0, 1).copy())), size)
+        return image, resized(Mask(torch.from_numpy(classes.copy())), size)
 
 
 def ignoring_void(labels: Labels, classes: Classes) -> Labels:
