@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import shutil
 import string
 import zlib
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scripted import lcm_of, told
 from small_runs import QUICK, hand_made_run
@@ -347,7 +350,7 @@ def test_groups_are_decided_together_and_masks_one_by_one(approver: ApproverStat
     with pytest.raises(ValueError, match="no correction from here to there"):
         approver.show_group("here", "there")
     approver.show_group(flow["old"], flow["new"])
-    assert approver.decide(APPROVED, group=True) == f"{flow['corrections']} corrections approved"
+    assert approver.decide_group(APPROVED).startswith(f"{flow['corrections']} corrections approved. Z takes")
     assert approver.view()["counts"]["approved"] == flow["corrections"]
     assert approver.decide(REJECTED) == f"{flow['old']} → {flow['new']}: rejected" and approver.at == 1
     approver.select(0)
@@ -358,8 +361,70 @@ def test_groups_are_decided_together_and_masks_one_by_one(approver: ApproverStat
     assert approver.view()["total"] == len(approver.approval.table)
 
 
+def test_one_key_decides_only_what_is_undecided_and_clears_nothing_unasked(approver: ApproverState) -> None:
+    total = len(approver.approval.table)
+    approver.decide(REJECTED)
+    assert "1 decided before stay" in approver.decide_group(APPROVED)
+    assert approver.view()["counts"] == {"undecided": 0, "approved": total - 1, "rejected": 1}
+    assert approver.decide_group(REJECTED).startswith("Nothing to do"), "they are decided"
+    assert approver.decide_group(UNDECIDED).startswith(f"{total} decisions would be taken back")
+    approver.select(0)
+    approver.decide(APPROVED)
+    assert approver.decide_group(UNDECIDED).startswith(f"{total} decisions would"), "something else came between"
+    assert approver.left == 0 and approver.decide_group(UNDECIDED).startswith(f"{total} corrections undecided")
+    assert approver.left == total and approver.decide_group(UNDECIDED).startswith("Nothing to do")
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["one", "group", "leave", "undo", "other"]), max_size=12), st.randoms())
+def test_undo_restores_exactly_what_was_before_after_any_restart(
+    approver: ApproverState, acts: list[str], draw: random.Random
+) -> None:
+    """Against a pile of all states; each act comes from a widget of its own, as after a restart."""
+    log = approver.run.folder(1).path / "approvals.jsonl"
+    log.unlink(missing_ok=True)
+    pile = [[UNDECIDED] * len(approver.approval.table)]
+    for act in acts:
+        state = ApproverState(approver.run)
+        flow = draw.choice(state.view()["groups"])
+        if act == "undo":
+            if len(pile) == 1:
+                with pytest.raises(ValueError, match="nothing is left to take back"):
+                    state.undo()
+            else:
+                state.undo()
+                pile.pop()
+        else:
+            decision = UNDECIDED if act == "leave" else draw.choice([APPROVED, REJECTED])
+            if act == "group":
+                state.show_group(flow["old"], flow["new"])
+            if act in ("group", "leave"):
+                state.decide_group(decision), state.decide_group(decision)
+            else:
+                state.select(draw.randrange(len(state.shown)))
+                state.decide(decision)
+            now = ApproverState(approver.run).approval.table["decision"].tolist()
+            if now != pile[-1]:
+                pile.append(now)
+        assert ApproverState(approver.run).approval.table["decision"].tolist() == pile[-1]
+
+
+def test_decisions_of_earlier_versions_are_taken_back_by_their_time(approver: ApproverState) -> None:
+    table, log = approver.approval.table, approver.run.folder(1).path / "approvals.jsonl"
+    said = [(0, APPROVED, "a"), (1, APPROVED, "a"), (1, REJECTED, "b"), (2, REJECTED, "b")]
+    lines = [
+        {"image": table["image"][at], "mask_id": int(table["mask_id"][at]), "decision": decision, "time": time}
+        for at, decision, time in said
+    ]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    state = ApproverState(approver.run)
+    assert state.undo().startswith("2 corrections")
+    assert state.approval.table["decision"].tolist()[:3] == [APPROVED, APPROVED, UNDECIDED]
+    assert state.undo().startswith("2 corrections") and state.left == len(table)
+
+
 def test_only_what_is_approved_is_corrected_and_rejections_hold(approver: ApproverState) -> None:
-    approver.decide(APPROVED, group=True)
+    approver.decide_group(APPROVED)
     approver.select(0)
     approver.decide(REJECTED)
     rejected = approver.approval.table.iloc[0]
@@ -390,7 +455,10 @@ def test_messages_of_the_approver(approver: ApproverState) -> None:
     assert (
         send(widget, do="group", group=[flow["old"], flow["new"]]) == "" and model.view["total"] == flow["corrections"]
     )
-    assert send(widget, do="reject_group") == f"{flow['corrections']} corrections rejected"
+    undecided = model.view["groups"][0]["undecided"]
+    assert send(widget, do="reject_group").startswith(f"{undecided} corrections rejected")
+    assert send(widget, do="undo").startswith(f"{undecided} corrections are as before")
+    assert send(widget, do="reject_group").startswith(f"{undecided} corrections rejected")
     send(widget, do="group", group=None)
     send(widget, do="select", at=5)
     assert model.view["group"] is None and model.view["at"] == 5

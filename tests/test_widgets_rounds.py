@@ -39,7 +39,7 @@ def answer_all(rounds: Rounds, said: str = "") -> None:
 
 def decide_all(rounds: Rounds) -> None:
     assert isinstance(rounds.part, Approver)
-    rounds.part.state.decide(APPROVED, group=True)
+    rounds.part.state.decide_group(APPROVED)
     rounds.part.refresh()
 
 

@@ -1,6 +1,7 @@
 """A person looks at the corrections that are proposed, before anything is corrected (`a2lc.stages.proposals`).
 
-Decisions are lines of ``approvals.jsonl``, the later one about a mask wins. `Approval.close` writes
+Decisions are lines of ``approvals.jsonl``, the later one about a mask wins; ``act`` is the number of the first line of
+what was decided at once, and ``undoes`` that of what such a line takes back. `Approval.close` writes
 ``approved.parquet``, and the round goes on with these. Corrections made can be undone at any time:
 `a2lc.human.undo_corrections`.
 """
@@ -189,6 +190,36 @@ class Approval:
         """Take decisions back, see `approve`."""
         return self._decide(UNDECIDED, old, new, masks)
 
+    def undo(self) -> int:
+        """Take back what was decided last and not taken back yet, by whomever and however long ago: all corrections
+        that one call of `approve`, `reject` or `leave` was about are decided as before it.
+
+        Returns:
+            How many corrections that were.
+
+        Raises:
+            ValueError: nothing is left to take back, or the round has gone on meanwhile.
+            PermissionError: the run's folder cannot be written.
+        """
+        count, time = 0, timestamp()
+
+        def add(records: list[Record]) -> list[Record]:
+            nonlocal count
+            self._check_open()
+            acts = _acts(records)
+            undone = {records[first].get("undoes") for first in acts}
+            left = [first for first in acts if first not in undone and "undoes" not in records[first]]
+            if not left:
+                raise ValueError("nothing is left to take back")
+            before = _last(records[: left[-1]])
+            masks = [(records[number]["image"], records[number]["mask_id"]) for number in acts[left[-1]]]
+            about: Record = {"time": time, "act": len(records), "undoes": left[-1]}
+            count = len(masks)
+            return [{"image": i, "mask_id": m, "decision": before.get((i, m), UNDECIDED), **about} for i, m in masks]
+
+        self._set(self._log.update(add))
+        return count
+
     def close(self, enough: bool = False) -> None:
         """Let the round go on with what was approved.
 
@@ -237,7 +268,8 @@ class Approval:
             self._set(records)
             new_ones = self.table[chosen & (self.table["decision"] != decision)]
             about = zip(new_ones["image"], new_ones["mask_id"], strict=True)
-            return [{"image": str(i), "mask_id": int(m), "decision": decision, "time": time} for i, m in about]
+            how: Record = {"decision": decision, "time": time, "act": len(records)}
+            return [{"image": str(i), "mask_id": int(m), **how} for i, m in about]
 
         self._set(self._log.update(add))
         return int(chosen.sum())
@@ -254,13 +286,32 @@ class Approval:
             raise ValueError(f"{self._folder.path}: this round has gone on; `a2lc undo` takes single corrections back")
 
     def _set(self, records: list[Record]) -> None:
-        last = {(record["image"], record["mask_id"]): record["decision"] for record in records}
+        last = _last(records)
         if wrong := set(last.values()) - {UNDECIDED, APPROVED, REJECTED}:
             raise ValueError(f"{self._log.path}: expected {APPROVED}, {REJECTED} or nothing, found {min(wrong)!r}")
         about = zip(self.table["image"], self.table["mask_id"], strict=True)
         self.table["decision"] = pd.Series(
             [last.get(m, UNDECIDED) for m in about], index=self.table.index, dtype=object
         )
+
+
+def _last(records: list[Record]) -> dict[tuple[str, int], str]:
+    """Image and mask -> what was decided last."""
+    return {(record["image"], record["mask_id"]): record["decision"] for record in records}
+
+
+def _acts(records: list[Record]) -> dict[int, list[int]]:
+    """First line -> the lines of what was decided at once, in their order. Earlier versions wrote no ``act``, the first
+    line of each: what they decided at once has one time."""
+    acts: dict[int, list[int]] = {}
+    first, time = 0, None
+    for number, record in enumerate(records):
+        act = record.get("act")
+        if isinstance(act, int) or time is None or record.get("time") != time:
+            first = act if isinstance(act, int) else number
+        time = None if isinstance(act, int) else record.get("time")
+        acts.setdefault(first, []).append(number)
+    return acts
 
 
 def _worlds(path: Path, order: np.ndarray) -> np.ndarray | None:

@@ -78,10 +78,10 @@ class Approver(Dialogue):
 
     def _act(self, message: dict[str, Any]) -> str:
         state = self.state
-        acts: dict[str, Callable[[], str]] = {"enough": state.enough}
+        acts: dict[str, Callable[[], str]] = {"enough": state.enough, "undo": state.undo}
         for word, decision in (("approve", APPROVED), ("reject", REJECTED), ("leave", UNDECIDED)):
             acts[word] = partial(state.decide, decision)
-            acts[f"{word}_group"] = partial(state.decide, decision, group=True)
+            acts[f"{word}_group"] = partial(state.decide_group, decision)
         for word, steps in (("back", -1), ("on", 1), ("page_back", -TILES), ("page_on", TILES)):
             acts[word] = partial(state.select, state.at + steps)
         acts["group"] = lambda: state.show_group(*(message.get("group") or ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ KEYS = {
     "approve_group": "A",
     "reject_group": "R",
     "leave_group": "U",
+    "undo": "z",
     "back": "ArrowLeft",
     "on": "ArrowRight",
     "page_back": "PageUp",
@@ -57,7 +59,7 @@ class ApproverState:
         self.group: tuple[str, str] | None = None
         self.at, self.closed = 0, False
         self.follows = "Go on with a2lc.human.next_round(run) in the next cell."
-        self._ending = False  # whether "enough" was said once
+        self._said: str | None = None  # what has to be said twice, and was said once
 
     # ---------------------------------------------------------------------------------------------- doing
     def show_group(self, old: str | None = None, new: str | None = None) -> str:
@@ -69,12 +71,11 @@ class ApproverState:
         group = None if old is None or new is None else (old, new)
         if not self._part(group).any():
             raise ValueError(f"no correction from {old} to {new} is proposed")
-        self.group, self.at, self._ending = group, 0, False
+        self.group, self.at, self._said = group, 0, None
         return ""
 
-    def decide(self, decision: str, group: bool = False) -> str:
-        """Approve or reject the selected correction and go on to the next, or all that are shown; `UNDECIDED` takes
-        decisions back.
+    def decide(self, decision: str) -> str:
+        """Approve or reject the selected correction and go on to the next; `UNDECIDED` takes its decision back.
 
         Returns:
             What was decided, in words.
@@ -83,16 +84,43 @@ class ApproverState:
             ValueError: the round has gone on.
             PermissionError: the run's folder cannot be written.
         """
-        approval = self.approval
-        act = {APPROVED: approval.approve, REJECTED: approval.reject, UNDECIDED: approval.leave}[decision]
-        self._ending = False
-        if group:
-            count = act(*(self.group or (None, None)))
-            return f"{count} corrections {decision or 'undecided'}"
         row = self.shown.iloc[self.at]
-        act(masks=[(row["image"], int(row["mask_id"]))])
+        self._act(decision, [(row["image"], int(row["mask_id"]))])
         self.at = min(self.at + (decision != UNDECIDED), len(self.shown) - 1)
         return f"{row['old']} → {row['new']}: {decision or 'undecided'}"
+
+    def decide_group(self, decision: str) -> str:
+        """Approve or reject those of the shown corrections that are undecided. `UNDECIDED` takes the decisions about
+        all that are shown back; it must be said twice.
+
+        Returns:
+            What was decided, in words.
+
+        Raises:
+            ValueError, PermissionError: as `decide`.
+        """
+        self.approval.refresh()
+        shown = self.shown
+        part = shown[(shown["decision"] == UNDECIDED) == (decision != UNDECIDED)]
+        others = len(shown) - len(part)
+        if part.empty:
+            return "Nothing to do: of those shown " + ("none is undecided." if decision else "none is decided.")
+        if not decision and self._said != "leave_group":
+            self._said = "leave_group"
+            return f"{len(part)} decisions would be taken back. Press the same again to do it."
+        self._act(decision, zip(part["image"], part["mask_id"].astype(int), strict=True))
+        stay = f"; {others} decided before stay as they are" if others and decision else ""
+        return f"{len(part)} corrections {decision or 'undecided'}{stay}. Z takes that back."
+
+    def undo(self) -> str:
+        """Take back what was decided last, one correction or many at once; also after a restart.
+
+        Raises:
+            ValueError: nothing is left to take back, or the round has gone on.
+            PermissionError: the run's folder cannot be written.
+        """
+        self._said = None
+        return f"{self.approval.undo()} corrections are as before the last decision, which is taken back."
 
     def select(self, place: int) -> str:
         """Select a correction by its place; the nearest one where there is none."""
@@ -108,8 +136,8 @@ class ApproverState:
         """
         self.approval.refresh()
         left = self.left
-        if left and not self._ending:
-            self._ending = True
+        if left and self._said != "enough":
+            self._said = "enough"
             return f"{left} corrections are undecided and would not be made. Press “Go on” again to leave them."
         self.approval.close(enough=True)
         self.closed = True
@@ -169,6 +197,11 @@ class ApproverState:
         }
 
     # ---------------------------------------------------------------------------------------------- inside
+    def _act(self, decision: str, masks: Iterable[tuple[str, int]]) -> None:
+        acts = {APPROVED: self.approval.approve, REJECTED: self.approval.reject, UNDECIDED: self.approval.leave}
+        self._said = None
+        acts[decision](masks=masks)
+
     def _part(self, group: tuple[str, str] | None) -> pd.Series:
         table = self.approval.table
         if group is None:

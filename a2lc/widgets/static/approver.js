@@ -47,7 +47,7 @@ function render({ model, el }) {
   };
   const whole = {
     approve_group: press("approve_group", "", "a2lc-confirm"), reject_group: press("reject_group", "", "a2lc-confirm"),
-    leave_group: press("leave_group", ""),
+    leave_group: press("leave_group", ""), undo: press("undo", "Take back the last decision"),
   };
   const enough = press("enough", "Go on with what is approved");
   const row = (label, buttons) => node("div", { class: "a2lc-actions", role: "group", "aria-label": label },
@@ -115,9 +115,9 @@ function render({ model, el }) {
     [notes.textContent, notes.hidden] = [view.notes.join(" "), !view.notes.length];
     showGroups(view);
     const these = view.group ? `all ${view.total}: ${view.group.join(" → ")}` : `all ${view.total}`;
-    whole.approve_group.name.textContent = `Approve ${these}`;
-    whole.reject_group.name.textContent = `Reject ${these}`;
-    whole.leave_group.name.textContent = "Leave these undecided";
+    whole.approve_group.name.textContent = `Approve the undecided of ${these}`;
+    whole.reject_group.name.textContent = `Reject the undecided of ${these}`;
+    whole.leave_group.name.textContent = "Take all these back";
     about.replaceChildren("Is it ", node("b", {}, tile.new), ` rather than ${tile.old}?`);
     const right = tile.right === null ? "" : ` Expected to be right: ${range(tile)}.`;
     sizes.textContent = `${view.at + 1} of ${view.total}, the least confident first; confidence ${tile.confidence}.${right} `
