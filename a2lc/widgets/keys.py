@@ -13,10 +13,15 @@ KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", SKIP: "s"} | {
     "tint": "t",
     "neighbours": "n",
     "alike": "g",
+    "find": "/",
+    "best 1": ",",
+    "best 2": ".",
+    "best 3": "-",
     "back": "ArrowLeft",
     "on": "ArrowRight",
 }
-"""What can be done, beside naming a class -> its key. The looks outline, tint and neighbours are the page's alone."""
+"""What can be done, beside naming a class -> its key. The looks outline, tint and neighbours, and find, are the page's
+alone; best 1 to 3 are the classes that the model finds likeliest."""
 
 ALSO = {" ": CONFIRM, "z": "undo", "Backspace": "undo"}
 """Other keys for some of it."""

@@ -27,6 +27,12 @@ expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (ex
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 ROOT = ".a2lc-annotator"
+SEEN = ":is(.a2lc-class-key, .a2lc-confirm, .a2lc-find, .a2lc-question, canvas)"
+OUT_OF_SIGHT = f"""() => [...document.querySelectorAll('{ROOT} {SEEN}')]
+  .filter(e => e.getClientRects().length && !e.closest('.a2lc-grid')).filter(e => {{
+    const box = e.getBoundingClientRect(), stage = e.closest('.a2lc-stage')?.getBoundingClientRect();
+    return box.top < 0 || box.bottom > innerHeight || box.right > (stage?.right ?? innerWidth); }})
+  .map(e => e.className + e.textContent)"""
 
 
 def save_animation(frames: list[Image.Image], path: Path) -> None:
@@ -42,7 +48,8 @@ def save_animation(frames: list[Image.Image], path: Path) -> None:
 
 
 def test_a_short_animation(lab: Lab, data_root: Path, tmp_path: Path) -> None:
-    """Nine answers, the truth each, then look-alikes; the picture of every question is another one."""
+    """At 1280 x 720 all is in sight; a class is found by name; then nine answers, the truth each, and look-alikes: the
+    picture of every question is another one."""
     camvid = load_dataset("camvid", data_root / "CamVid")
     some = camvid.train.subset(camvid.train.names[::30][:10])
     export_folder(simulate_pseudo_labels(some, camvid.classes, progress=False), some, tmp_path / "data")
@@ -68,7 +75,18 @@ def test_a_short_animation(lab: Lab, data_root: Path, tmp_path: Path) -> None:
         expect(page.locator(f"{ROOT} .a2lc-behind")).to_have_count(0, timeout=60_000)
         frames.append(Image.open(io.BytesIO(page.locator(ROOT).screenshot())))
 
+    frame()
     lab.screenshot("annotator_1280x720")
+    assert page.evaluate(OUT_OF_SIGHT) == [], "pictures and all keys are in one view"
+    shown = stage.get_attribute("data-shown")
+    for keys_of_one in (["/", *"bicyc", "Enter"], [","]):  # a class by its name, the model's first choice
+        for key in keys_of_one:
+            page.keyboard.press(key)
+        expect(page.locator(f"{ROOT} .a2lc-counts")).to_contain_text("1 answered")
+        page.keyboard.press("u")
+        expect(page.locator(f"{ROOT} .a2lc-counts")).to_contain_text("0 answered")
+        expect(stage).to_have_attribute("data-shown", shown or "")
+    frames.clear()
     for _ in range(9):
         frame()
         mask, _, image = (stage.get_attribute("data-shown") or "").partition(" ")

@@ -209,7 +209,7 @@ def test_text_is_readable_named_and_not_clipped(widget: Page) -> None:
 @pytest.mark.parametrize("widget", ["annotator"], indirect=True)
 def test_a_mouse_answers_and_keys_go_on(widget: Page) -> None:
     page = widget.page
-    widget.after(lambda: page.get_by_role("button", name="sky").click())
+    widget.after(lambda: page.locator(".a2lc-class-key", has_text="sky").click())
     expect(widget.status).to_contain_text("Mask 1: sky")
     widget.press("Enter")  # confirms the second mask, and does not press the button again
     assert "confirmed" in widget.lab.ask("widget.state._said(widget.state.queue.queries[1])")

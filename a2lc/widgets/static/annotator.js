@@ -47,16 +47,20 @@ function render({ model, el }) {
     words.before(swatch);
     const mark = node("span", { class: "a2lc-mark" });
     made.append(mark);
+    made.title = name; // of long ones two lines are shown
     return { made, mark };
   });
+  const best = [1, 2, 3].map((place) => button(`best ${place}`, keys[`best ${place}`], "", "a2lc-best"));
+  const find = node("input", { type: "search", class: "a2lc-find", "aria-label": "Find a class by name", placeholder: `${keys.find} find a class` });
   const enough = button("enough", "", "Enough for this round");
   const row = (label, buttons) => node("div", { class: "a2lc-actions", role: "group", "aria-label": label },
     ...buttons.map(({ made }) => made));
   el.classList.add("a2lc-widget", "a2lc-annotator");
   el.append(
-    node("div", { class: "a2lc-head" }, title, bar, counts, asleep), outlook, stage, status, refused, notes,
-    row("Answers", answers),
-    node("div", { class: "a2lc-classes", role: "group", "aria-label": "It is" }, ...ofClass.map(({ made }) => made)),
+    node("div", { class: "a2lc-head" }, title, bar, counts, asleep), outlook,
+    node("div", { class: "a2lc-desk" }, node("div", {}, stage, status, refused, notes), node("div", {},
+      row("Answers", answers), row("What the model sees", best), find,
+      node("div", { class: "a2lc-classes", role: "group", "aria-label": "It is" }, ...ofClass.map(({ made }) => made)))),
     row("Other questions and looks", [...moves, alike, ...looks, enough]),
   );
   keepKeys(el);
@@ -185,13 +189,16 @@ function render({ model, el }) {
     title.textContent = shown ? `Round ${round}: mask ${shown.position + 1} of ${total}` : `Round ${round}`;
     notes.textContent = [...view.notes, (shown && cards.get(idOf(shown)).note) || ""].filter(Boolean).slice(0, 1).join(" ");
     notes.hidden = !notes.textContent;
-    for (const { made } of [...answers, alike, ...looks, ...ofClass]) made.disabled = !shown;
+    for (const { made } of [...answers, alike, ...looks, ...ofClass, ...best]) made.disabled = !shown;
+    best.forEach(({ made, name }, i) => {
+      const [label, share] = shown?.model[i] ?? [];
+      made.hidden = label === undefined;
+      name.textContent = label === undefined ? "" : `${classes[label].name} ${Math.round(100 * share)} %`;
+    });
     answers.at(-2).made.disabled ||= group.length > 0;
     for (const { made } of [...answers, ...moves, enough]) made.disabled ||= closed;
     ofClass.forEach(({ made, mark }, at) => {
-      const seen = shown?.model.find(([label]) => label === at);
-      const texts = [shown?.label === at ? "now" : "", seen ? `${Math.round(100 * seen[1])} %` : ""];
-      mark.textContent = texts.filter(Boolean).join(" ");
+      mark.textContent = shown?.label === at ? "now" : "";
       made.classList.toggle("a2lc-now", shown?.label === at);
     });
     if (shown) {
@@ -224,7 +231,12 @@ function render({ model, el }) {
 
   // ---- keys
   function act(what) {
-    if (LOOKS.includes(what)) {
+    if (what === "find") find.focus();
+    else if (String(what).startsWith("best ")) {
+      const [label] = (!behind && !talk.turning() && !talk.holds() && shown?.model[what.at(-1) - 1]) || [];
+      if (label === undefined) talk.refuse("Not taken: the model names no such class, or the next mask was not there yet.");
+      else act(label);
+    } else if (LOOKS.includes(what)) {
       if (shown && !behind) { look[what] = !look[what]; paintAll(); }
     } else if (talk.turning() || talk.holds()) {
       if (what === "enough") talk.refuse("Not yet: keys pressed before are still on their way.");
@@ -252,7 +264,24 @@ function render({ model, el }) {
   }
   const acts = new Map([...Object.entries(keys).map(([what, key]) => [key, what]), ...Object.entries(model.get("also"))]);
   classes.forEach(({ key }, at) => { if (key) acts.set(key, at); });
+  const filter = () => {
+    const wanted = find.value.trim().toLowerCase();
+    ofClass.forEach(({ made }, at) => { made.hidden = !classes[at].name.toLowerCase().includes(wanted); });
+  };
+  const leaveFind = () => { find.value = ""; filter(); stage.focus({ preventScroll: true }); };
+  find.addEventListener("input", filter);
+  find.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") leaveFind();
+    if (event.key !== "Enter") return;
+    const names = classes.map(({ name }) => name.toLowerCase()), wanted = find.value.trim().toLowerCase();
+    const fitting = names.flatMap((name, at) => (name.includes(wanted) ? [at] : [])), exact = names.indexOf(wanted);
+    if (wanted && (exact >= 0 || fitting.length === 1)) {
+      leaveFind();
+      act(exact >= 0 ? exact : fitting[0]);
+    } else talk.refuse(`${fitting.length} classes have “${find.value}” in their names: type on until it is one.`);
+  });
   el.addEventListener("keydown", (event) => {
+    if (event.target === find) return;
     if (event.ctrlKey || event.altKey || event.metaKey || event.key === "Tab") return;
     if (event.target.closest("button:not(.a2lc-like)") && ["Enter", " "].includes(event.key)) return; // presses the button
     const key = meant(event), what = acts.get(key) ?? acts.get(key.toLowerCase());
