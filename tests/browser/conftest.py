@@ -148,7 +148,7 @@ class Lab:
 
         client = BlockingKernelClient()
         client.load_connection_file(str(self.root / "RUNTIME" / f"kernel-{self.kernel_id}.json"))
-        client.start_channels()
+        client.start_channels(hb=False)  # whose thread may open its socket too late
         try:
             reply = client.execute("", silent=True, user_expressions={"v": expression}, reply=True, timeout=60)
         finally:
