@@ -25,13 +25,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup constraints lint audit test test-quickstart test-notebooks docs notebooks reproduce clean
+.PHONY: help setup constraints lint audit test test-long test-quickstart test-notebooks docs notebooks reproduce clean
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
 	@echo "                in the versions of constraints.txt; LATEST=1: in the newest ones"
 	@echo "make reproduce  set up, then every table and figure on the embedded data, in $(REPRODUCED)/toy/, beside the committed ones"
 	@echo "make test       set up, then lint, types, unit tests, the documentation and the notebooks"
+	@echo "make test-long  the tests that take minutes each, which CI runs, too"
 	@echo "make docs       the documentation as a site: open site/index.html"
 	@echo "make lint       ruff and mypy only"
 	@echo "make audit      ask a database of advisories about the versions of constraints.txt"
@@ -69,8 +70,12 @@ audit:
 
 test: lint
 	@# in the order of tests/conftest.py, not the files with the most tests first
-	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 	$(MAKE) --no-print-directory --jobs 2 test-quickstart test-notebooks
+
+# Ends of processes by any signal, keys at any speed, the film of the documentation.
+test-long: $(STAMP)
+	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m long
 
 # Side by side: runs that both need are played by one, and the other waits for them.
 test-quickstart:

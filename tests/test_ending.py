@@ -218,7 +218,7 @@ def test_what_is_started_in_the_background_ends_by_sigterm_and_goes_on_ignoring_
 
 
 # ------------------------------------------------------------------------------------------------------- many of them
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("signals", SIGNALS, ids=str)
 def test_run_many(tmp_path: Path, start: Callable[[list[str]], Started], signals: list[signal.Signals]) -> None:
     runs, fields = tmp_path / "runs", fields_of(tmp_path)
@@ -231,7 +231,7 @@ def test_run_many(tmp_path: Path, start: Callable[[list[str]], Started], signals
         assert a2lc.run(Experiment(**fields | {"method": method}), runs, device="cpu", progress=False).finished
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("signals", SIGNALS, ids=str)
 def test_regenerate(tmp_path: Path, start: Callable[[list[str]], Started], signals: list[signal.Signals]) -> None:
     """A notebook that has a cluster of its own, and at the same time processes of loky that cut images."""

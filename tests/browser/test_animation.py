@@ -24,7 +24,7 @@ from a2lc.widgets.keys import class_keys
 from conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)").expect
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 ROOT = ".a2lc-annotator"
 SEEN = ":is(.a2lc-class-key, .a2lc-confirm, .a2lc-find, .a2lc-question, canvas)"

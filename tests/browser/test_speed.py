@@ -25,7 +25,7 @@ from a2lc.runs import Run
 from conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra dev)").expect
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 KEYS = int(os.environ.get("A2LC_TEST_KEYS") or 40)
 SIZES = (os.environ.get("A2LC_TEST_SIZES") or "480x360").split(",")
