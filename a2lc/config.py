@@ -24,8 +24,8 @@ from a2lc.segmenter.settings import PLACES
 from a2lc.settings import Deviation, Folder, Settings
 
 OWN_DATA = "folder"
-MOST_MASKS = 10**15  # of a budget: what numbers in files and tables hold
 """The dataset that is whatever lies in its root."""
+MOST_MASKS = 10**15  # of a budget: what numbers in files and tables hold
 LABEL_FREE = ("random", "entropy", "margin", "bvsb", "clsbal", "merspx")  # functions that read no label
 _NO_IDENTITY: Any = {  # places, and how long
     "root": True,

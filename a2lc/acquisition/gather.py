@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from a2lc.acquisition.one_pass import statistics_of_masks
@@ -58,7 +59,7 @@ def gather_statistics(
         image = split.image(name)
         native = model.predict(image)
         probs = predict_squashed(model, image) if ref_squash else native
-        if not (native.sum() + probs.sum()).isfinite():  # a tenth of the time of looking at each
+        if not all(p.sum(dtype=torch.float32).isfinite() for p in {native, probs}):  # faster than of each pixel
             what = "expected probabilities of the model, found NaN or infinity: have its weights diverged?"
             raise FloatingPointError(f"{name}: {what}")
         predicting += time.perf_counter() - start

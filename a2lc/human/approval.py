@@ -207,12 +207,13 @@ class Approval:
             nonlocal count
             self._check_open()
             acts = _acts(records)
-            undone = {records[first].get("undoes") for first in acts}
-            left = [first for first in acts if first not in undone and "undoes" not in records[first]]
+            undone = [records[lines[0]].get("undoes") for lines in acts.values()]
+            left = [first for first, what in zip(acts, undone, strict=True) if what is None and first not in undone]
             if not left:
                 raise ValueError("nothing is left to take back")
-            before = _last(records[: left[-1]])
-            masks = [(records[number]["image"], records[number]["mask_id"]) for number in acts[left[-1]]]
+            lines = acts[left[-1]]
+            before = _last(records[: lines[0]])
+            masks = [(records[number]["image"], records[number]["mask_id"]) for number in lines]
             about: Record = {"time": time, "act": len(records), "undoes": left[-1]}
             count = len(masks)
             return [{"image": i, "mask_id": m, "decision": before.get((i, m), UNDECIDED), **about} for i, m in masks]
