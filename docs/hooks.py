@@ -15,7 +15,8 @@ from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/README.md", "paper_figures/*/README.md")
-ASSETS = ("LICENSE", "docs/site.css", "docs/iframe-worker.js", "paper_figures/**/*.png", "paper_figures/**/*.jpg")
+PICTURES = tuple(f"paper_figures/**/*.{kind}" for kind in ("png", "jpg", "webp"))
+ASSETS = ("LICENSE", "docs/site.css", "docs/iframe-worker.js", *PICTURES)
 SOURCES = (
     "a2lc/rounds.py",
     "a2lc/referring/rounds.py",
