@@ -1,11 +1,13 @@
 """The loops over pixels that `sums` and `pixels` take on a CPU, compiled by numba: a third of the tensors' time.
 
 Where numba is missing, for one because it does not know this Python yet, `available` is False and tensors do the same.
-numba keeps what it compiled beside the package's byte code, where it may write there, else in the user's cache.
+numba keeps what it compiled beside the package's byte code, or in the user's cache where it may not write there; where
+Python is told to write no byte code, each process compiles anew, which takes seconds.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -28,7 +30,7 @@ def _compiled(loop: Loop) -> Loop:
     if not available:
         return loop
     try:
-        return cast(Loop, njit(cache=True, nogil=True)(loop))
+        return cast(Loop, njit(cache=not sys.dont_write_bytecode, nogil=True)(loop))
     except RuntimeError:  # nowhere to keep it
         return cast(Loop, njit(nogil=True)(loop))
 
