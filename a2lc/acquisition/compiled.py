@@ -1,4 +1,4 @@
-"""The loops over pixels that `sums` and `pixels` take on a CPU, compiled by numba: a third of the tensors' time.
+"""The loop over pixels under `sums` on a CPU, compiled by numba: a third of the tensors' time.
 
 Where numba is missing, for one because it does not know this Python yet, `available` is False and tensors do the same.
 numba keeps what it compiled beside the package's byte code, or in the user's cache where it may not write there; where

@@ -20,7 +20,7 @@ from a2lc.correction.confidence import confidence_intervals
 from a2lc.files import Record, damaged, read_arrays, read_json, read_parquet, timestamp
 from a2lc.masks import VOID, label_names
 from a2lc.runs import Run
-from a2lc.runs.decisions import DECISIONS, decisions_log
+from a2lc.runs.decisions import DECISIONS, acts_of, decisions_log, last_decisions
 
 UNDECIDED, APPROVED, REJECTED = "", "approved", "rejected"
 CAVEAT = (
@@ -206,13 +206,13 @@ class Approval:
         def add(records: list[Record]) -> list[Record]:
             nonlocal count
             self._check_open()
-            acts = _acts(records)
+            acts = acts_of(records)
             undone = [records[lines[0]].get("undoes") for lines in acts.values()]
             left = [first for first, what in zip(acts, undone, strict=True) if what is None and first not in undone]
             if not left:
                 raise ValueError("nothing is left to take back")
             lines = acts[left[-1]]
-            before = _last(records[: lines[0]])
+            before = last_decisions(records[: lines[0]])
             masks = [(records[number]["image"], records[number]["mask_id"]) for number in lines]
             about: Record = {"time": time, "act": len(records), "undoes": left[-1]}
             count = len(masks)
@@ -287,32 +287,13 @@ class Approval:
             raise ValueError(f"{self._folder.path}: this round has gone on; `a2lc undo` takes single corrections back")
 
     def _set(self, records: list[Record]) -> None:
-        last = _last(records)
+        last = last_decisions(records)
         if wrong := set(last.values()) - {UNDECIDED, APPROVED, REJECTED}:
             raise ValueError(f"{self._log.path}: expected {APPROVED}, {REJECTED} or nothing, found {min(wrong)!r}")
         about = zip(self.table["image"], self.table["mask_id"], strict=True)
         self.table["decision"] = pd.Series(
             [last.get(m, UNDECIDED) for m in about], index=self.table.index, dtype=object
         )
-
-
-def _last(records: list[Record]) -> dict[tuple[str, int], str]:
-    """Image and mask -> what was decided last."""
-    return {(record["image"], record["mask_id"]): record["decision"] for record in records}
-
-
-def _acts(records: list[Record]) -> dict[int, list[int]]:
-    """First line -> the lines of what was decided at once, in their order. Earlier versions wrote no ``act``, the first
-    line of each: what they decided at once has one time."""
-    acts: dict[int, list[int]] = {}
-    first, time = 0, None
-    for number, record in enumerate(records):
-        act = record.get("act")
-        if isinstance(act, int) or time is None or record.get("time") != time:
-            first = act if isinstance(act, int) else number
-        time = None if isinstance(act, int) else record.get("time")
-        acts.setdefault(first, []).append(number)
-    return acts
 
 
 def _worlds(path: Path, order: np.ndarray) -> np.ndarray | None:

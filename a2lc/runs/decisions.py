@@ -71,6 +71,25 @@ def decisions_log(path: Path) -> AppendLog:
     return AppendLog(path, image=str, mask_id=int, decision=str)
 
 
+def last_decisions(records: list[Record]) -> dict[tuple[str, int], str]:
+    """Image and mask -> what was decided last."""
+    return {(record["image"], record["mask_id"]): record["decision"] for record in records}
+
+
+def acts_of(records: list[Record]) -> dict[int, list[int]]:
+    """First line -> the lines of what was decided at once, in their order. Earlier versions wrote no ``act``, the first
+    line of each: what they decided at once has one time."""
+    acts: dict[int, list[int]] = {}
+    first, time = 0, None
+    for number, record in enumerate(records):
+        act = record.get("act")
+        if isinstance(act, int) or time is None or record.get("time") != time:
+            first = act if isinstance(act, int) else number
+        time = None if isinstance(act, int) else record.get("time")
+        acts.setdefault(first, []).append(number)
+    return acts
+
+
 def undone_log(run_folder: Path) -> AppendLog:
     """What was undone in a run: ``undone.jsonl``."""
     return AppendLog(run_folder / "undone.jsonl", **_FIELDS)

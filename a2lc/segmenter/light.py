@@ -67,8 +67,10 @@ class LightNetwork(nn.Module):
         """Maps at strides 8, 16 and 32."""
         if self.backbone is not None:
             return self.backbone(images)
-        height, width = (max(0, STEM // 2 - side) for side in images.shape[-2:])  # with its padding, one step at least
-        features, x = [], self.stem(F.pad(images, (0, width, 0, height)))
+        if min(images.shape[-2:]) < STEM // 2:  # smaller than a step of the first kernel, with its padding
+            height, width = (max(0, STEM // 2 - side) for side in images.shape[-2:])
+            images = F.pad(images, (0, width, 0, height))
+        features, x = [], self.stem(images)
         for stage in self.stages:
             x = stage(x)
             features.append(x)
