@@ -8,7 +8,13 @@ ROOT := $(CURDIR)
 STAMP := .venv/.installed
 # Which versions .venv holds is kept in the stamp: a plain `make setup` asks for the pinned ones, other targets for what is there.
 VERSIONS := $(or $(if $(LATEST),latest),$(if $(filter setup,$(MAKECMDGOALS)),pinned),$(shell cat $(STAMP) 2>/dev/null),pinned)
-INSTALL := .venv/bin/python -m pip install --quiet $(if $(filter latest,$(VERSIONS)),--upgrade --upgrade-strategy eager,--constraint constraints.txt)
+PIP := .venv/bin/python -m pip install --quiet
+# groundingdino-py brings opencv-python, which overwrites the contrib modules where it is unpacked after them.
+AGAIN := $(PIP) --force-reinstall --no-deps
+INSTALL_latest := $(PIP) --upgrade --upgrade-strategy eager --editable '.[dev]' && $(AGAIN) opencv-contrib-python-headless
+# Pinned, every file is compared with its SHA-256; the checkout itself has none, so it comes without its dependencies.
+INSTALL_pinned := $(PIP) --require-hashes --requirement hashes.txt && $(PIP) --no-deps --editable . && \
+  awk '/^[^ ]/ {on = /^opencv-contrib-python-headless=/} on' hashes.txt >.venv/again.txt && $(AGAIN) --require-hashes --requirement .venv/again.txt
 REPRODUCED := reproduced
 # Kernels are started as plain `python`, so .venv comes first on PATH.
 RUN := PATH="$(ROOT)/.venv/bin:$$PATH"
@@ -29,14 +35,14 @@ export PYTHONNOUSERSITE := 1
 
 help:
 	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
-	@echo "                in the versions of constraints.txt; LATEST=1: in the newest ones"
+	@echo "                in the versions of constraints.txt, files compared with hashes.txt; LATEST=1: in the newest ones"
 	@echo "make reproduce  set up, then every table and figure on the embedded data, in $(REPRODUCED)/toy/, beside the committed ones"
 	@echo "make test       set up, then lint, types, unit tests, the documentation and the notebooks"
 	@echo "make test-long  the tests that take minutes each, which CI runs, too"
 	@echo "make docs       the documentation as a site: open site/index.html"
 	@echo "make lint       ruff and mypy only"
 	@echo "make audit      ask a database of advisories about the versions of constraints.txt"
-	@echo "make constraints  write the versions that .venv holds into constraints.txt"
+	@echo "make constraints  write the versions that .venv holds into constraints.txt, and hashes.txt"
 	@echo "make notebooks  execute all notebooks in place with their defaults, as they are committed"
 	@echo "make clean      remove .venv, caches and builds; runs and results stay"
 
@@ -44,20 +50,23 @@ setup:
 	@test "$$(cat $(STAMP) 2>/dev/null)" = $(VERSIONS) || rm -f $(STAMP)
 	@$(MAKE) --no-print-directory $(STAMP) VERSIONS=$(VERSIONS)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml hashes.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"a2lc needs Python 3.11 or later, and $(PYTHON) is {v[0]}.{v[1]}; name another: make setup PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu: sudo apt-get install -y $$(basename $(PYTHON))-venv" >&2; exit 1; }
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	@echo "Installing a2lc with its tests' tools into .venv, about 6 GB: three to five minutes, in which pip says nothing."
-	$(INSTALL) --editable '.[dev]'
-	@# groundingdino-py brings opencv-python, which overwrites the contrib modules where it is unpacked after them
-	$(INSTALL) --force-reinstall --no-deps opencv-contrib-python-headless
+	$(INSTALL_$(VERSIONS))
 	@echo $(VERSIONS) >$@
 
 constraints: $(STAMP)
 	@{ echo "# Versions that the committed results of profile toy are made with; \`make setup LATEST=1 constraints\` renews them."; \
 	  .venv/bin/python -m pip freeze --exclude-editable; } >constraints.new
 	@mv constraints.new constraints.txt
+	@$(PYTHON) -m venv .venv/uv && .venv/uv/bin/python -m pip install --quiet uv
+	@{ echo "# The versions of constraints.txt with the SHA-256 of their files, for every system: \`make constraints\` renews it, \`make setup\` compares."; \
+	  .venv/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --constraint constraints.txt --universal --python-version 3.11 \
+	    --generate-hashes --no-annotate --no-header; } >hashes.new
+	@mv hashes.new hashes.txt
 	@echo pinned >$(STAMP)
 
 lint: $(STAMP)

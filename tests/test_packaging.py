@@ -133,6 +133,19 @@ def test_constraints_hold_what_is_needed_and_nothing_else(project: dict) -> None
         assert pinned.keys() <= every
 
 
+def test_every_file_that_is_installed_has_its_hash() -> None:
+    """hashes.txt holds constraints.txt, what other systems need besides, and a SHA-256 of each file."""
+    text = (ROOT / "hashes.txt").read_text(encoding="utf-8").replace("\\\n", "")
+    entries = [line.partition("--hash=") for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"(sha256:[0-9a-f]{64}( +--hash=)?)+", hashes.strip()) for _, _, hashes in entries)
+    found = {canonicalize_name(each.name): each for each in (Requirement(line) for line, _, _ in entries)}
+    pinned = pins()
+    assert {name: str(found[name].specifier) for name in pinned} == {name: f"=={pinned[name]}" for name in pinned}
+    for name in found.keys() - pinned.keys() - {"setuptools"}:  # pip freeze leaves setuptools out
+        marker = found[name].marker
+        assert marker is not None and not marker.evaluate({"sys_platform": "linux", "os_name": "posix"}), name
+
+
 def test_committed_results_were_made_with_the_constraints() -> None:
     pinned, proofs = pins(), sorted((ROOT / "paper_figures" / "toy").glob("*_provenance.json"))
     for path in proofs:
@@ -143,12 +156,12 @@ def test_committed_results_were_made_with_the_constraints() -> None:
 @pytest.mark.parametrize(
     ("arguments", "stamp", "expected"),
     [
-        (["setup"], None, "--constraint constraints.txt"),
-        (["setup"], "latest", "--constraint constraints.txt"),
+        (["setup"], None, "--require-hashes"),
+        (["setup"], "latest", "--require-hashes"),
         (["setup", "LATEST=1"], "pinned", "--upgrade --upgrade-strategy eager"),
         (["lint"], "latest", "--upgrade --upgrade-strategy eager"),  # what is there stays
-        (["lint"], "pinned", "--constraint constraints.txt"),
-        (["lint"], None, "--constraint constraints.txt"),
+        (["lint"], "pinned", "--require-hashes"),
+        (["lint"], None, "--require-hashes"),
         (["setup"], "pinned", None),
         (["setup", "LATEST=1"], "latest", None),
     ],
@@ -156,7 +169,7 @@ def test_committed_results_were_made_with_the_constraints() -> None:
 def test_make_installs_the_versions_that_are_asked_for(
     arguments: list[str], stamp: str | None, expected: str | None, tmp_path: Path
 ) -> None:
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "hashes.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     for tool in ("python", "pip", "ruff", "mypy"):  # they say what they were asked to do
@@ -173,7 +186,20 @@ def test_make_installs_the_versions_that_are_asked_for(
     if expected is None:
         assert not installed
     else:
-        assert f"python -m pip install --quiet {expected} --editable .[dev]" in installed
+        what, again = (
+            (["--editable .[dev]"], "opencv-contrib-python-headless")
+            if "upgrade" in expected
+            else (
+                ["--requirement hashes.txt", "--no-deps --editable ."],
+                "--require-hashes --requirement .venv/again.txt",
+            )
+        )
+        first, *then = (f"python -m pip install --quiet {words}" for words in what)
+        assert installed[:-1] == [first.replace("--quiet", f"--quiet {expected}"), *then]
+        assert installed[-1] == f"python -m pip install --quiet --force-reinstall --no-deps {again}"
+        if "upgrade" not in expected:
+            only = (tmp_path / ".venv" / "again.txt").read_text(encoding="utf-8")
+            assert only.startswith("opencv-contrib-python-headless==") and only.count("==") == 1 and "sha256:" in only
         assert (tmp_path / ".venv" / ".installed").read_text().strip() == (
             "latest" if "upgrade" in expected else "pinned"
         )
