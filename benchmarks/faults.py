@@ -4,7 +4,7 @@ typed again, and its files are compared with those of an undisturbed one. Linux,
 `python benchmarks/faults.py --out paper_figures`, in the background: thousands of commands.
 
 Writes faults.csv and faults.md, a row per command and fault: *calls* of the kind in the command's folder, *tries* (all
-n, or as many as --most says, evenly spread), and what became of them:
+n; of long commands, or with --most, so many of them, evenly spread), and what became of them:
 
 - same result: all files are those of an undisturbed command, at once or after the command was typed again;
 - refused by name: the command typed again ends with a sentence that names what is wrong, and every file that was there
@@ -37,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from faults_commands import COMMANDS, STATES, Command, fill_in, make_data, run_in
+from faults_commands import COMMANDS, STATES, Command, fill_in, make_data, mask_in, run_in
 
 import a2lc.cli
 from a2lc.files import write_text
@@ -90,9 +90,10 @@ class Commands:
 
     def here(self, words: tuple[str, ...]) -> int:
         """Type a command in this process, so that what it imports is here afterwards; its exit status."""
-        run, before = run_in(self.place), Path.cwd()
+        meant = {"RUN": run_in(self.place), "MASK": mask_in(self.place) if "MASK" in words else ""}
+        before = Path.cwd()
         os.chdir(self.place)
-        sys.argv = ["a2lc", *(run if word == "RUN" else word for word in words)]
+        sys.argv = ["a2lc", *(meant.get(word, word) for word in words)]
         try:
             a2lc.cli.main()
         except SystemExit as end:
@@ -177,7 +178,7 @@ class Bench:
             self.put(before)
             if self.commands.here(words):
                 raise RuntimeError(f"{' '.join(words)} fails without any fault")
-            if state == "asked":
+            if state.startswith("asked"):
                 fill_in(self.place)
             shutil.copytree(self.place, self.folder / "states" / state, symlinks=True)
 
@@ -192,7 +193,7 @@ class Bench:
 
         Args:
             command: what is typed.
-            most: of each kind and fault so many calls; None: all.
+            most: of each kind and fault so many calls; None: all, or the command's sample.
             faults: of `FAULTS`.
         """
         self.put(command.state)
@@ -202,6 +203,7 @@ class Bench:
         if undisturbed.status or len(undisturbed.counts) != len(KINDS):
             raise RuntimeError(f"{command.name}: {undisturbed.said}")
         wanted = contents(self.place)
+        most = command.sample if most is None else most
         for kind, calls in zip(KINDS, undisturbed.counts, strict=True):
             numbers = range(1, calls + 1)
             if most == 1 and calls:
@@ -254,7 +256,7 @@ def tables_of(
     Args:
         folder: an empty one.
         commands: what is typed.
-        most: of each kind of call and fault so many tries; None: all.
+        most: of each kind of call and fault so many tries; None: all, or the command's sample.
         faults: of `FAULTS`.
         keep: whether to keep the folders of what was lost.
     """

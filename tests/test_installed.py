@@ -137,6 +137,17 @@ def test_notebooks_are_copied_once_and_never_over_changed_ones(tmp_path: Path) -
     assert (copied / "params" / "toy.yaml").read_bytes() == b"rounds: 1\n"
 
 
+def test_what_a_killed_copy_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    copied = tmp_path / "notebooks"
+    copied.mkdir()
+    left = copied / ".04_one_round.117980f9.ipynb"
+    for hidden in (left, copied / ".mine.117980f9.ipynb"):
+        hidden.write_text("{", encoding="utf-8")
+    copy_notebooks(tmp_path)
+    assert not left.exists() and (copied / ".mine.117980f9.ipynb").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["notebooks"]
+
+
 def test_the_command_says_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

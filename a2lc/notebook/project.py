@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2lc.files import atomic, check_writable
+from a2lc.files import atomic, check_writable, only_writer
 from a2lc.notebook.parameters import INJECTED, PROFILE, declared, parameters_by_item, settle
 from a2lc.notebook.runner import lies_at, papermill_process
 
@@ -58,6 +58,7 @@ def copy_notebooks(dest: Path) -> int:
 
     Raises:
         FileExistsError: files are there already and have another content; each is named, and nothing is copied.
+        BlockingIOError: another process is copying them.
     """
     target, files = dest / "notebooks", [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("params/*.yaml")]
     contents = {path.relative_to(NOTEBOOKS): path.read_bytes() for path in files}
@@ -65,9 +66,10 @@ def copy_notebooks(dest: Path) -> int:
     if changed := sorted(str(target / name) for name, found in there.items() if found != contents[name]):
         raise FileExistsError(f"{', '.join(changed)}: changed since; move them away or name another folder")
     new = contents.keys() - there.keys()
-    for name in new:
-        with atomic(target / name) as temporary:
-            temporary.write_bytes(contents[name])
+    with only_writer(target, *(target / name for name in contents)):
+        for name in sorted(new):
+            with atomic(target / name) as temporary:
+                temporary.write_bytes(contents[name])
     return len(new)
 
 
