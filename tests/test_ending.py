@@ -119,7 +119,9 @@ class Started:
         while left := self.alive():
             assert time.monotonic() - start < ENDS, f"{len(left)} live on: {left}; {self.log.read_text()[-3000:]}"
             time.sleep(0.1)
-        return time.monotonic() - start
+        seconds = time.monotonic() - start
+        print(f"\n{' '.join(number.name for number in signals)}: nothing is left after {seconds:.1f} s")
+        return seconds
 
     def kill(self) -> None:
         for pid in self.alive():
