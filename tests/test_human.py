@@ -782,3 +782,49 @@ def test_a_damaged_line_about_a_whole_image_is_named(run: Run, line: dict[str, o
     log_of(run).write_text(json.dumps(record | line) + "\n" + json.dumps(record) + "\n")
     with pytest.raises(ValueError, match="line 1: expected an answer of a person"):
         Queue(run)
+
+
+@pytest.mark.parametrize("method", ["a2lc", "instant"])
+def test_a_mask_that_nobody_asked_about_is_named_while_browsing(method: str, tmp_path: Path) -> None:
+    more = {"method": method, "approval": False, "instant": {"features": "colour"}} if method == "instant" else {}
+    run = a2lc.run(Experiment(**CONFIG | {"approval": False} | more), tmp_path, device="cpu", progress=False)
+    queue, looking = Queue(run), Queue(run, source="browser")
+    asked = {query.row for query in queue.queries}
+    one, two, three = [row for row in range(len(queue.masks)) if row not in asked][:3]
+    place = {row: tuple(queue.masks.table.iloc[row][["image", "mask_id"]]) for row in (one, two, three)}
+    for row, said in ((one, "road"), (two, "void"), (three, "road")):
+        seen = looking.relabel(*place[row], said)
+        assert (seen.row, seen.image, seen.mask_id) == (row, *place[row])
+    assert looking.undo() is not None and three not in looking.labels  # the last one, by who said it
+    first = queue.queries[0]
+    looking.relabel(first.image, first.mask_id, "sky")  # is asked about: an answer like any other
+    queue.refresh()
+    assert (queue.answered, queue.clicks_left, len(queue)) == (1, len(asked) - 1, len(asked))
+    assert queue.found == {place[one]: queue.classes.index("road"), place[two]: 255}
+    assert {one, two, first.row} == queue.labels.keys() and queue.pending
+    assert queue.undo() is None, "it takes back its own alone"
+    for said in ("skip", "void image", "raod"):
+        with pytest.raises(ValueError, match="expected a class|did you mean 'road'"):
+            looking.relabel(*place[three], said)
+    with pytest.raises(ValueError, match="mask 999999"):
+        looking.relabel(first.image, 999999, "road")
+    closed = Queue(run)
+    run = next_round(run, enough=True, progress=False)
+    assert "1 answers counted, 0 skipped, 2 more that nobody asked about" in what_came_of(closed, run)[0]
+    masks = run.masks(1)
+    assert set(masks.table["source"].iloc[[one, two, first.row]]) == {"annotator"} and masks.queried[[one, two]].all()
+    assert masks.table["label"].iloc[[one, two]].tolist() == [queue.classes.index("road"), 255]
+    assert run.folder(1).queried_rows().tolist() == [first.row, one, two] and run.metrics(1)["clicks"] == 3
+    again = Queue(run)
+    assert not {one, two, first.row} & {query.row for query in again.queries} and len(again) == len(asked)
+    with pytest.raises(ValueError, match="was answered in an earlier round"):
+        again.relabel(*place[one], "sky")
+
+
+@pytest.mark.parametrize("line", [{"found": 1}, {"found": True, "label": None}, {"found": True, "mask_id": 999999}])
+def test_a_damaged_line_about_a_mask_that_was_found_is_named(run: Run, line: dict[str, object]) -> None:
+    Queue(run).answer("road")
+    record = json.loads(log_of(run).read_text())
+    log_of(run).write_text(json.dumps(record | line) + "\n" + json.dumps(record) + "\n")
+    with pytest.raises(ValueError, match="line 1: (expected an answer of a person|image .* is not asked about)"):
+        Queue(run)

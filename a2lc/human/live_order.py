@@ -31,7 +31,7 @@ class LiveOrder:
         config = queue.run.config
         check_features(queue.run, queue.run.initial, config.instant.features)
         self._queue = queue
-        self._answers = self._given()
+        self._answers = self._queue.labels
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)
         self.outlook: Outlook | None = None
         masks = self._answered()
@@ -44,17 +44,12 @@ class LiveOrder:
     def renew(self) -> None:
         """Put what is left into a new order, where at least `InstantSettings.reorder_every` answers are others than
         last time: new, changed or taken back."""
-        now = self._given()
+        now = self._queue.labels
         if len(now.items() ^ self._answers.items()) >= self._queue.run.config.instant.reorder_every:
             self._answers = now
             self._renew()
 
     # ------------------------------------------------------------------------------------------------ inside
-    def _given(self) -> dict[int, int]:
-        """Row of the mask table -> answer, without skips."""
-        said = {query.row: answer.label for query in self._queue.queries if (answer := self._queue.answer_to(query))}
-        return {row: label for row, label in said.items() if label is not None}
-
     def _answered(self) -> MaskSet:
         """All masks with the answers so far."""
         rows, labels = (np.array([*part], np.int64) for part in (self._answers.keys(), self._answers.values()))

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from a2lc.files import AppendLog, Record, timestamp
-from a2lc.human.query import VOID_IMAGE, Query, label_meant
+from a2lc.human.query import SKIP, VOID_IMAGE, Query, label_meant
 from a2lc.masks import VOID, label_names
 from a2lc.runs.answers import Answer, answers_table, kept, standing
 from a2lc.runs.stage_folder import AUDITED
@@ -90,13 +90,23 @@ class Queue:
 
     @property
     def answered(self) -> int:
-        """Number of masks answered: the clicks of this round."""
-        return sum(answer.label is not None for answer in self._standing.values())
+        """Number of masks answered of those asked about: the clicks of this round."""
+        return sum(answer.label is not None for answer in self._asked.values())
 
     @property
     def skipped(self) -> int:
         """Number of masks skipped; they cost no click and stay in the pool."""
-        return len(self._standing) - self.answered
+        return len(self._asked) - self.answered
+
+    @property
+    def found(self) -> dict[tuple[str, int], int]:
+        """Image and mask id -> label of the masks that nobody asked about (`relabel`)."""
+        return {mask: a.label for mask, a in self._standing.items() if mask not in self._asked and a.label is not None}
+
+    @property
+    def labels(self) -> dict[int, int]:
+        """Row of the mask table -> label of all masks answered, `found` ones included."""
+        return {self.masks.row(*mask): a.label for mask, a in self._standing.items() if a.label is not None}
 
     @property
     def discarded_rows(self) -> np.ndarray:
@@ -117,7 +127,7 @@ class Queue:
     @property
     def seconds_per_answer(self) -> float:
         """Median over the answers whose time was measured, skips left out; NaN where there is none."""
-        seconds = [a.seconds for a in self._standing.values() if a.label is not None and a.seconds is not None]
+        seconds = [a.seconds for a in self._asked.values() if a.label is not None and a.seconds is not None]
         return float(np.median(seconds)) if seconds else float("nan")
 
     @property
@@ -246,6 +256,42 @@ class Queue:
 
         self._set(self._log.update(add))
 
+    def relabel(self, image: str, mask_id: int, said: str | int) -> Query:
+        """Say what a mask is that one happens to see, whether it is asked about or not. If not, it costs nothing of the
+        budget; the label counts when the round goes on, the LCM learns from it, and nobody is asked about the mask.
+
+        Args:
+            image, mask_id: the mask.
+            said: a class (name or number), ``confirm`` or ``void``.
+
+        Returns:
+            The mask.
+
+        Raises:
+            ValueError: no such mask, or it was answered in an earlier round; an unknown class; corrections are
+                audited, and it is not asked about; or the round has gone on.
+            PermissionError, OSError: as `answer`.
+        """
+        if (asked := self._query_of.get((image, mask_id))) is not None:
+            self.answer_many([(asked, said)])
+            return asked
+        if self._stage == AUDITED:
+            what = "corrections are audited now, and only what is asked about can be answered"
+            raise ValueError(f"round {self.round}: {what}")
+        if self._asked_before[row := self.masks.row(image, mask_id)]:
+            raise ValueError(f"image {image!r}, mask {mask_id}: was answered in an earlier round")
+        if said in (SKIP, VOID_IMAGE):
+            raise ValueError(f"image {image!r}, mask {mask_id}: expected a class, confirm or void, found {said}")
+        query = self._queries(np.array([row]), first=len(self.found))[0]
+        answer = self._answer(query, self.label_of(said, query), None, found=True)
+
+        def add(_: list[Record]) -> list[Record]:
+            self._check_open()
+            return [answer.record()]
+
+        self._set(self._log.update(add))
+        return query
+
     def undo(self) -> Query | None:
         """Take back the last answer or skip of this source, or all that it gave together with it; what was said of the
         masks before, by whomever, then counts.
@@ -256,23 +302,23 @@ class Queue:
         Raises:
             ValueError, PermissionError, OSError: as `answer`.
         """
-        taken: list[Query] = []
+        taken: list[tuple[Query, bool]] = []
 
         def last(records: list[Record]) -> list[Record]:
             self._check_open()
             left = kept(map(Answer.of, records))
-            mine = [answer for answer in left if answer.source == self.source and self.find(*answer.mask)]
+            mine = [answer for answer in left if answer.source == self.source and self._about(answer)]
             if not mine:
                 return []
             together = [answer for answer in mine if answer.batch and answer.batch == mine[-1].batch] or mine[-1:]
-            taken.extend(query for answer in together if (query := self.find(*answer.mask)))
-            return [self._answer(query, None, None, undo=True).record() for query in taken]
+            taken.extend((query, answer.found) for answer in together if (query := self._about(answer)))
+            return [self._answer(query, None, None, undo=True, found=found).record() for query, found in taken]
 
         records = self._log.update(last)
-        self._waiting = [*(query.row for query in taken), *self._waiting]
+        self._waiting = [*(query.row for query, found in taken if not found), *self._waiting]
         self._set(records)
         self._since = time.monotonic()
-        return self.find(taken[0].image, taken[0].mask_id) if taken else None
+        return next((self.find(query.image, query.mask_id) or query for query, _ in taken), None)
 
     def label_of(self, said: str | int, query: Query) -> int | None:
         """The label that an answer to `query` means: 0..K-1, the ignore index = void, or None = skip.
@@ -337,8 +383,9 @@ class Queue:
 
     def _arrange(self) -> None:
         """Put what was answered or skipped before what waits, and leave out what the budget does not reach."""
-        said = [self.masks.row(*mask) for mask in sorted(self._standing, key=lambda m: self._standing[m].position)]
-        settled = set(said)
+        asked = [mask for mask, answer in self._standing.items() if not answer.found]
+        said = [self.masks.row(*mask) for mask in sorted(asked, key=lambda mask: self._standing[mask].position)]
+        settled = {self.masks.row(*mask) for mask in self._standing}
         waiting = np.array([row for row in dict.fromkeys(self._waiting) if row not in settled], dtype=np.int64)
         left = waiting[~self.masks.table["image"].iloc[waiting].isin(self._discarded).to_numpy()].tolist()
         self._set_order(np.array([*said, *left[: max(0, self._budget - len(said))]], dtype=np.int64))
@@ -352,6 +399,15 @@ class Queue:
         if not 0 <= position < len(self):
             raise ValueError(f"round {self.round}: expected a position in 0..{len(self) - 1}, found {position}")
         return self.queries[position]
+
+    def _about(self, answer: Answer) -> Query | None:
+        """The mask of an answer; None: this one may not be answered."""
+        if not answer.found or answer.mask in self._query_of:
+            return self.find(*answer.mask)
+        with suppress(ValueError):  # no such mask
+            if not self._asked_before[row := self.masks.row(*answer.mask)]:
+                return self._queries(np.array([row]), first=answer.position)[0]
+        return None
 
     def _answer(self, query: Query, label: int | None, seconds: float | None, **more: Any) -> Answer:
         return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **more)
@@ -370,7 +426,7 @@ class Queue:
                 raise ValueError(f"{where}: expected an answer of a person, found {record} ({error})") from error
             if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
                 raise ValueError(f"{where}: label {answer.label} is no class")
-            known = self.find(*answer.mask) is not None
+            known = self._about(answer) is not None
             if answer.label is not None and not known:
                 raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")
             if known:
@@ -379,3 +435,4 @@ class Queue:
         self._discarded = {answer.image for answer in self._standing.values() if answer.whole_image}
         if self.run.config.is_instant:
             self._arrange()
+        self._asked = {mask: answer for mask, answer in self._standing.items() if mask in self._query_of}

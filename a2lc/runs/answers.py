@@ -7,7 +7,8 @@ hold more:
 
 ``label`` is null where the mask was skipped, and in a line with ``"undo": true``, which takes back the latest answer
 that the same source gave about this mask. A line with ``"whole_image": true`` says void, and that no label of the image
-is of use. The later answer about a mask wins, whoever gave it.
+is of use; one with ``"found": true`` is about a mask that nobody asked about. The later answer about a mask wins,
+whoever gave it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pandas as pd
 
 from a2lc.files import Record
 
-_FLAGS = ("undo", "whole_image")
+_FLAGS = ("undo", "whole_image", "found")
 _SELDOM = (*_FLAGS, "batch")  # left out of a line where they are false or empty
 
 
@@ -63,6 +64,7 @@ class Answer:
         source: who answered.
         undo: whether this takes an answer back.
         whole_image: whether the image's other masks that are not answered are void, too; the label is the ignore index.
+        found: whether nobody asked about the mask: somebody saw it while looking around.
         batch: what answers that were given at once have in common; empty: this one was given alone.
     """
 
@@ -75,6 +77,7 @@ class Answer:
     source: str
     undo: bool = False
     whole_image: bool = False
+    found: bool = False
     batch: str = ""
 
     @property
@@ -94,12 +97,14 @@ class Answer:
             ValueError, KeyError, TypeError: a field is missing or wrong.
         """
         label, seconds = record["label"], seconds_in(record["seconds"])
-        undo, whole_image = (record.get(name, False) for name in _FLAGS)
+        undo, whole_image, found = (record.get(name, False) for name in _FLAGS)
         label = None if label is None else label_in(label)
         if not isinstance(undo, bool) or (undo and label is not None):
             raise ValueError(f"undo: expected true, without a label, found {undo!r} and label {label!r}")
         if not isinstance(whole_image, bool) or (whole_image and label is None):
             raise ValueError(f"whole_image: expected true, with a label, found {whole_image!r} and label {label!r}")
+        if not isinstance(found, bool) or (found and label is None and not undo):
+            raise ValueError(f"found: expected true, with a label, found {found!r} and label {label!r}")
         return cls(
             image=str(record["image"]),
             mask_id=whole_in(record["mask_id"], "mask_id"),
@@ -110,6 +115,7 @@ class Answer:
             source=str(record["source"]),
             undo=undo,
             whole_image=whole_image,
+            found=found,
             batch=str(record.get("batch", "")),
         )
 
@@ -134,7 +140,8 @@ def standing(answers: Iterable[Answer]) -> dict[tuple[str, int], Answer]:
 
 def answers_table(answers: Iterable[Answer]) -> pd.DataFrame:
     """What a person's answers come to: image, mask_id, label and whole_image of each mask answered, in the queue's
-    order."""
-    final = sorted((a for a in standing(answers).values() if a.label is not None), key=lambda a: a.position)
+    order, and then those that nobody asked about."""
+    given = (answer for answer in standing(answers).values() if answer.label is not None)
+    final = sorted(given, key=lambda answer: (answer.found, answer.position))
     columns = ["image", "mask_id", "label", "whole_image"]
     return pd.DataFrame([(a.image, a.mask_id, a.label, a.whole_image) for a in final], columns=columns)

@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 
 from a2lc.datasets import Dataset
 from a2lc.figures import save_figure
+from a2lc.masks import VOID
 from a2lc.runs import Run
 from a2lc.widgets.browser_view import BrowserView
 from a2lc.widgets.controls import ANY, LAYER_KEYS, Controls
 from a2lc.widgets.front_end import WidgetOrFigure
+from a2lc.widgets.naming import meant
 from a2lc.widgets.panels import history_html, legend_html, message_html, why_html
 from a2lc.widgets.pictures import encode
 from a2lc.widgets.view_figure import view_figure
@@ -110,6 +112,7 @@ class MaskBrowser(WidgetOrFigure):
             controls = self._controls = Controls(self.state)
             controls.picture.on_msg(lambda _, message, __: self._on_message(message))
             controls.layers.observe(lambda change: self._on_layers(change["new"]), "layers")
+            controls.name.observe(lambda change: self._on_name(change["new"]), "value")
             controls.images.observe(lambda change: self._do(lambda: self._go_to(change["new"])), "value")
             for name, control in controls.filters.items():
                 control.observe(lambda change, name=name: self._on_filter(name, change["new"]), "value")
@@ -147,6 +150,8 @@ class MaskBrowser(WidgetOrFigure):
             self._do(lambda: self.state.show_round(int(message["round"])))
         elif kind == "key":
             self._do(lambda: self._on_key(str(message["key"])))
+        elif kind == "name":
+            self._do(lambda: self.state.name(meant(str(message["key"]), self.state.classes.names)))
 
     def _on_key(self, key: str) -> str | None:
         state = self.state
@@ -162,11 +167,24 @@ class MaskBrowser(WidgetOrFigure):
                 return "No mask of this image fits the filters" if state.filters.active else "No mask here"
         elif key == "w":
             return self._on_why()
+        elif key in "cu":
+            return self.state.name(None) if key == "u" else self._why_no_name()
         elif key == "Escape":
             state.select(None)
         else:
             return self._step(1 if key in ("ArrowRight", "n") else -1)
         return None
+
+    def _on_name(self, value: Any) -> None:
+        if value != ANY:
+            said = VOID if value == self.state.classes.ignore_index else value
+            self._do(lambda: self.state.name(said))
+
+    def _why_no_name(self) -> str:
+        """What C has to say where it cannot ask for a class."""
+        return (
+            "Select a mask first" if self.state.naming.possible else "Labels can be said while a run waits for answers"
+        )
 
     def _step(self, steps: int) -> str | None:
         if self.state.step(steps):

@@ -17,6 +17,7 @@ from a2lc.human.undo import undo_corrections
 from a2lc.masks import AUTOMATIC, MaskSet
 from a2lc.runs import Run
 from a2lc.widgets.history import Event, Filters, RunHistory, fitting
+from a2lc.widgets.naming import Naming
 from a2lc.widgets.panels import class_name
 from a2lc.widgets.pictures import LAYERS, Scene, compose, differences, load_scene
 from a2lc.widgets.truth import Truth
@@ -45,10 +46,11 @@ class BrowserState:
         opacity: layer -> share in [0, 1].
         shown: the layers that are switched on.
         selected: id of the selected mask, or None.
+        naming: what is said of masks, where the run waits for answers.
         notes: what is missing, in words.
 
     Raises:
-        ValueError: not even round 0 of the run is there.
+        ValueError: not even round 0 of the run is there, or the answers of a round are damaged.
     """
 
     def __init__(self, run: Run, dataset: Dataset | None = None, *, device: str = "auto") -> None:
@@ -59,7 +61,7 @@ class BrowserState:
         self.rounds, self.classes = self.history.rounds, first.classes
         self.layers = tuple(layer for layer in LAYERS if layer != "truth" or self.truth.available)
         self.opacity = dict.fromkeys(self.layers, 0.5) | {"image": 1.0, "difference": 0.8}
-        self.shown = {"image", "now"}
+        self.shown, self.naming = {"image", "now"}, Naming(run)
         self.round, self.filters = self.rounds[-1], Filters()
         self.selected: int | None = None
         self._scenes: OrderedDict[str, Scene] = OrderedDict()
@@ -169,10 +171,8 @@ class BrowserState:
         return str(masks.table["source"].array[masks.row(self.image, self.selected)]) in AUTOMATIC
 
     def undo_correction(self) -> str:
-        """Undo the LCM's latest correction of the selected mask, which the LCM never touches again.
-
-        Returns:
-            What was done, in words.
+        """Undo the LCM's latest correction of the selected mask, which the LCM never touches again; what was done, in
+        words.
 
         Raises:
             ValueError: no mask is selected, its label was not set by the LCM, or the run has gone on meanwhile.
@@ -182,12 +182,20 @@ class BrowserState:
             raise ValueError("select a mask first")
         undo_corrections(self.run, [(self.image, self.selected)])
         self.history.refresh()
-        self._codes = ("", -1), {}
-        self._fits = self._fitting(self.filters)
-        self.images = self._count()
+        self._relabelled()
         masks = self.history.masks(self.rounds[-1])
         label = class_name(self.classes, masks.table["label"].array[masks.row(self.image, self.selected)])
         return f"Mask {self.selected} is {label} again; the LCM will not touch it any more"
+
+    def name(self, said: str | int | None) -> str:
+        """Say what the selected mask is (`Naming.say`) or, None, take back what was said last (`Naming.undo`), and show
+        the labels after the last round with it; what was done, in words. Raises `ValueError` as these."""
+        if said is not None and self.selected is None:
+            raise ValueError("select a mask first")
+        told = self.naming.undo() if said is None else self.naming.say(self.image, self.selected or 0, said)
+        self.round = self.rounds[-1]
+        self._relabelled()
+        return told
 
     # ---------------------------------------------------------------------------------------------- looking
     def scene(self) -> Scene:
@@ -201,8 +209,9 @@ class BrowserState:
 
     @property
     def masks(self) -> MaskSet:
-        """All masks with the labels of the round that is shown."""
-        return self.history.masks(self.round)
+        """All masks with the labels of the round that is shown; after the last one, with the answers since."""
+        masks = self.history.masks(self.round)
+        return self.naming.masks(masks) if self.round == self.rounds[-1] else masks
 
     @property
     def table(self) -> pd.DataFrame:
@@ -244,7 +253,11 @@ class BrowserState:
 
     def events(self) -> list[Event]:
         """What happened to the selected mask; nothing where none is selected."""
-        return [] if self.selected is None else self.history.events(self.masks.row(self.image, self.selected))
+        if self.selected is None:
+            return []
+        last = self.history.masks(self.rounds[-1])
+        row = last.row(self.image, self.selected)
+        return [*self.history.events(row), *self.naming.event(last, row)]
 
     def why_round(self) -> int:
         """The round whose score `why` explains: the last one up to the round shown that asked about the selected mask
@@ -263,6 +276,11 @@ class BrowserState:
         return self.explainer.explain(self.image, self.selected, self.why_round())
 
     # ---------------------------------------------------------------------------------------------- inside
+    def _relabelled(self) -> None:
+        self._codes = ("", -1), {}
+        self._fits = self._fitting(self.filters)
+        self.images = self._count()
+
     def _fitting(self, filters: Filters, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         truth = self.truth.of_all(progress) if filters.verdict and self.truth.available else None
         return fitting(self.masks, filters, truth)

@@ -11,6 +11,7 @@ import traitlets
 from a2lc.widgets.browser_state import BrowserState
 from a2lc.widgets.front_end import script, style
 from a2lc.widgets.history import SET_BY, VERDICTS
+from a2lc.widgets.naming import keys_told
 from a2lc.widgets.pictures import LAYERS
 
 LAYER_KEYS = {"image": "i", "first": "f", "now": "l", "truth": "g", "difference": "d", "borders": "b"}
@@ -35,6 +36,7 @@ class Picture(anywidget.AnyWidget):
     status = traitlets.Unicode().tag(sync=True)
     round = traitlets.Int().tag(sync=True)
     rounds = traitlets.Int().tag(sync=True)
+    naming = traitlets.Unicode().tag(sync=True)  # the keys of what the selected mask may be; empty: nothing can be said
     answered = traitlets.Int().tag(sync=True)  # views so far
 
 
@@ -51,6 +53,7 @@ class Controls:
     Attributes:
         box: all of them, laid out.
         filters: field of `Filters` -> its Dropdown.
+        name: what the selected mask is.
     """
 
     def __init__(self, state: BrowserState) -> None:
@@ -60,6 +63,7 @@ class Controls:
         self.everything = _button("Clear filters", "Show all images again")
         self.previous = _button("← Previous", "Previous image (key: left arrow or P)")
         self.next = _button("Next →", "Next image (key: right arrow or N)")
+        self.name = _dropdown("This mask is", _labels(state), "…")
         self.why = _button("Why this mask?", "Take its score apart (key: W)")
         self.undo = _button("Undo this correction", "Put back the label that the LCM has changed, for good")
         self.save = _button("Save this view", "As PNG, PDF and JSON")
@@ -80,6 +84,9 @@ class Controls:
         self.layers.layers = _rows(state)
         self.everything.disabled = not state.filters.active
         self.why.disabled = state.selected is None
+        can_name = state.naming.possible and state.selected is not None
+        self.name.value, self.name.disabled = ANY, not can_name
+        self.picture.naming = keys_told(state.classes.names) if can_name else ""
         self.undo.disabled = not state.can_undo
         self.legend.value, self.history.value, self.notes.value = legend, history, notes
 
@@ -89,7 +96,7 @@ class Controls:
         top = _box("row", find, *self.filters.values(), self.everything)
         steps, reasons = (
             _box("row", self.previous, self.next),
-            _box("reasons", _box("row", self.why, self.undo), self.reasons),
+            _box("reasons", _box("row", self.name), _box("row", self.why, self.undo), self.reasons),
         )
         main = _box("main", self.picture, self.notes, _box("below", self.history, reasons))
         groups = (self.images, steps), (layers, self.layers), (legend, self.legend, self.save)
@@ -108,14 +115,18 @@ def _button(text: str, hint: str) -> ipywidgets.Button:
     return ipywidgets.Button(description=text, tooltip=hint)
 
 
-def _dropdown(description: str, options: list[tuple[str, Any]]) -> ipywidgets.Dropdown:
+def _dropdown(description: str, options: list[tuple[str, Any]], none: str = ANY) -> ipywidgets.Dropdown:
     return ipywidgets.Dropdown(
-        description=description, options=[(ANY, ANY), *options], style={"description_width": "initial"}
+        description=description, options=[(none, ANY), *options], style={"description_width": "initial"}
     )
 
 
+def _labels(state: BrowserState) -> list[tuple[str, Any]]:
+    return [*((name, c) for c, name in enumerate(state.classes.names)), ("void", state.classes.ignore_index)]
+
+
 def _choices(state: BrowserState) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
-    names = [*((name, c) for c, name in enumerate(state.classes.names)), ("void", state.classes.ignore_index)]
+    names = _labels(state)
     choices: dict[str, tuple[str, list[tuple[str, Any]]]] = {
         "before": ("First label", names),
         "after": ("Label now", names),

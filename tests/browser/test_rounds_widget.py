@@ -1,4 +1,5 @@
-"""`Rounds` in a real JupyterLab: from the questions to the next ones in one place; the kernel is killed meanwhile."""
+"""`Rounds` in a real JupyterLab: from the questions to the next ones in one place; the kernel is killed meanwhile. And
+a `MaskBrowser` of a run that waits for answers."""
 
 from __future__ import annotations
 
@@ -59,4 +60,35 @@ def test_rounds_go_on_in_one_place(lab: Lab, tmp_path: Path) -> None:
     lab.run_all()
     page.wait_for_function(READY)
     assert lab.ask("repr(widget.part)") == kept and len(Run.open(run.path).queries(1)) == 8
+    lab.close()
+
+
+def test_what_a_mask_is_can_be_said_while_browsing(lab: Lab, tmp_path: Path) -> None:
+    folder = drawn_dataset(tmp_path / "data", 480, 360, images=6)
+    config = own_experiment(folder, method="instant", instant={"features": "colour"}, budget=2, rounds=1)
+    run = a2lc.run(config, tmp_path / "runs", progress=False)
+    lines = ["from a2lc.human import Queue", "from a2lc.runs import Run", "from a2lc.widgets import MaskBrowser"]
+    lines += [f"run = Run.open({str(run.path)!r})", "browser = MaskBrowser(run)", "browser"]
+    page, stage, status = lab.page, lab.page.locator(".a2lc-stage"), lab.page.locator(".a2lc-status")
+    lab.open(write_notebook(tmp_path / "browse.ipynb", "\n".join(lines)))
+    lab.run_all()
+    page.wait_for_function("() => +document.querySelector('.a2lc-stage')?.dataset.answered > 0")
+    stage.focus()
+    page.keyboard.press("c")
+    expect(status).to_have_text("Select a mask first")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".a2lc-mask h3").first).to_be_visible()
+    page.keyboard.press("c")
+    expect(status).to_contain_text("What is it? 1 ")
+    page.keyboard.press("Escape")
+    expect(status).not_to_contain_text("What is it?")
+    page.keyboard.press("c")
+    page.keyboard.press("2")  # of layers and rounds, that is a round
+    expect(status).to_contain_text("this counts when round 1 goes on")
+    lab.screenshot("naming", of=".a2lc-browser")
+    one = "[*Queue(run).labels.values()], browser.state.round"
+    assert lab.ask(f"({one})") == ([1], 0)
+    page.keyboard.press("u")
+    expect(status).to_contain_text("undone")
+    assert lab.ask(f"({one})") == ([], 0)
     lab.close()

@@ -3,7 +3,7 @@
 
 const KEYS = new Set([
   "ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp", "Escape", "+", "-",
-  ..."0123456789npiflgdbw",
+  ..."0123456789npiflgdbwu",
 ]);
 
 function render({ model, el }) {
@@ -23,11 +23,12 @@ function render({ model, el }) {
   const status = node("p", { class: "a2lc-status", role: "status", "aria-live": "polite" });
   help.append(
     "On the picture:  ", key("←"), key("→"), " image   ", key("↓"), key("↑"), " mask   ", key("0"), "…", key("9"),
-    " round   ", key("W"), " why   ", key("Z"), " or wheel: zoom, drag: pan   ", key("Esc"), " no mask",
+    " round   ", key("W"), " why   ", key("C"), " say what it is   ", key("U"), " take that back   ", key("Z"), " or wheel: zoom, drag: pan   ", key("Esc"), " no mask",
   );
   el.classList.add("a2lc-picture");
   el.append(roundRow, node("div", { class: "a2lc-frame" }, stage, tip), status, help);
 
+  let naming = false; // whether the next key says what the selected mask is
   let map = null, under = -1, waiting = false, url = null, shown = null, hovered = null;
   const send = (message) => { waiting = true; model.send(message); };
 
@@ -56,7 +57,7 @@ function render({ model, el }) {
   function showWords() {
     stage.setAttribute("aria-label", model.get("alt"));
     image.alt = model.get("alt");
-    status.textContent = model.get("status");
+    status.textContent = naming && model.get("naming") ? `What is it? ${model.get("naming")}` : model.get("status");
     round.max = model.get("rounds");
     round.value = model.get("round");
     round.disabled = model.get("rounds") < 1;
@@ -68,6 +69,7 @@ function render({ model, el }) {
     showWords();
     showPicture();
     showHover();
+    if (naming) askName();
   }
 
   // ---- zoom: by wheel, or twice the size around the selected mask or the pointer
@@ -113,8 +115,28 @@ function render({ model, el }) {
   });
 
   // ---- keys
+  function askName() {
+    naming = model.get("naming") !== "";
+    if (naming) showWords();
+    else send({ type: "key", key: "c" }); // the kernel says why not
+  }
+  function name(key) {
+    naming = false;
+    if (key === "Escape") showWords();
+    else send({ type: "name", key });
+  }
   stage.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.key === "Tab") return;
+    if (naming && (event.key.length === 1 || event.key === "Enter" || event.key === "Escape")) {
+      event.preventDefault();
+      return name(event.key);
+    }
+    if (event.key.toLowerCase() === "c") {
+      event.preventDefault();
+      naming = true;
+      if (!waiting) askName(); // else when the view has come
+      return;
+    }
     const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (pressed === "z") toggleZoom();
     if (pressed === "z" || KEYS.has(pressed)) event.preventDefault();

@@ -1,0 +1,111 @@
+"""Saying what a mask is while one browses: answers of the round that a run waits in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from a2lc.human import CONFIRM, Queue
+from a2lc.masks import VOID, MaskSet
+from a2lc.runs import Run
+from a2lc.widgets.history import Event
+from a2lc.widgets.keys import KEYS, class_keys
+from a2lc.widgets.panels import class_name
+
+SOURCE = "browser"
+"""Who answers: `undo` takes back what was said here, and no answer of an Annotator."""
+
+
+class Naming:
+    """The answers of the round that a run waits in, those of an Annotator among them.
+
+    Args:
+        run: of another run than one that waits for answers nothing can be said.
+
+    Attributes:
+        labels: row of the mask table -> label of every mask answered in this round.
+
+    Raises:
+        ValueError: the answers are damaged.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._queue: Queue | None = None
+        self.refresh()
+
+    @property
+    def possible(self) -> bool:
+        """Whether the run waits for answers."""
+        return self._queue is not None
+
+    def refresh(self) -> None:
+        """Read the answers again. Raises `ValueError` where they are damaged."""
+        if self._run.waits_for != "answers":
+            self._queue = None
+        elif self._queue is None or self._queue.round != self._run.finished_rounds + 1:
+            self._queue = Queue(self._run, SOURCE)
+        else:
+            self._queue.refresh()
+        self.labels = {} if self._queue is None else self._queue.labels
+
+    def say(self, image: str, mask_id: int, said: str | int) -> str:
+        """Answer; `Queue.relabel` has arguments and errors.
+
+        Returns:
+            What was recorded, in words.
+
+        Raises:
+            ValueError: the run does not wait for answers; or as `Queue.relabel`.
+        """
+        queue = self._open()
+        query = queue.relabel(image, mask_id, said)
+        self.labels = queue.labels
+        name = class_name(queue.classes, self.labels[query.row])
+        return f"Mask {mask_id} is {name}: this counts when round {queue.round} goes on. U takes it back"
+
+    def undo(self) -> str:
+        """Take back the last answer given here; what was done, in words. Raises as `Queue.undo`."""
+        queue = self._open()
+        query = queue.undo()
+        self.labels = queue.labels
+        return (
+            "Nothing was said here that is left" if query is None else f"Mask {query.mask_id} of {query.image}: undone"
+        )
+
+    def masks(self, masks: MaskSet) -> MaskSet:
+        """The masks after the last round with these answers."""
+        if self._queue is None or not self.labels:
+            return masks
+        rows, labels = (np.array([*part], np.int64) for part in (self.labels.keys(), self.labels.values()))
+        return masks.relabel(rows, labels, source="annotator", round=self._queue.round)
+
+    def event(self, masks: MaskSet, row: int) -> list[Event]:
+        """What was said of a mask, as the last of its events; nothing where nothing was."""
+        if self._queue is None or row not in self.labels:
+            return []
+        before, label = int(masks.table["label"].array[row]), self.labels[row]
+        return [Event(self._queue.round, "annotator", before, label, asked=True, answer=(label,))]
+
+    def _open(self) -> Queue:
+        self.refresh()
+        if self._queue is None:
+            raise ValueError(f"labels can be said while a run waits for answers; this one: {self._run.status}")
+        return self._queue
+
+
+def meant(key: str, names: tuple[str, ...]) -> str:
+    """The answer that a key means; a class by its name.
+
+    Raises:
+        ValueError: no answer has this key.
+    """
+    keys = dict(zip(class_keys(len(names)), names, strict=True)) | {KEYS[CONFIRM]: CONFIRM, KEYS[VOID]: VOID}
+    if key not in keys:
+        raise ValueError(f"{key}: no class has this key; the list beside the history has all classes")
+    return keys[key]
+
+
+def keys_told(names: tuple[str, ...]) -> str:
+    """The keys of all answers, in words."""
+    classes = [f"{key} {name}" for key, name in zip(class_keys(len(names)), names, strict=True) if key]
+    return ", ".join([*classes, f"{KEYS[VOID]} void", f"{KEYS[CONFIRM]} as it is", "Esc nothing"])
