@@ -141,10 +141,13 @@ def test_new_settings_leave_the_names_of_runs_alone() -> None:
 TWO = """
 import sys
 from pathlib import Path
+import numpy as np
 import pytest
 import torch
 sys.path.insert(0, {tests!r})
 import a2lc
+from a2lc.acquisition import gather_statistics
+from a2lc.datasets import load_dataset
 from small_runs import seeded
 from test_pipeline import DATA, K, RUN, TINY
 from a2lc.segmenter import build_segmenter
@@ -164,6 +167,20 @@ run = a2lc.run(a2lc.Experiment(**RUN), out / "runs", device="cpu", progress=Fals
 @first_process_plays
 def fails():
     raise KeyError("by design")
+
+class Failing(type(model)):
+    def predict(self, image):
+        raise FloatingPointError("by design")
+
+@first_process_plays
+def score(model):
+    data, masks = load_dataset("toy"), run.masks(0)
+    return gather_statistics(model, data.train, masks, np.ones(len(data.classes)), progress=False)[0]
+
+np.savez(out / f"scores{{rank}}.npz", **vars(score(model)))
+broken = Failing(model.settings, K, torch.device("cpu"))
+with pytest.raises(RuntimeError if rank else FloatingPointError):
+    score(broken)
 
 error, message = (RuntimeError, "first process stopped") if rank else (KeyError, "by design")
 with pytest.raises(error, match=message):
@@ -202,6 +219,13 @@ def test_a_run_of_two_processes_is_one_run(two: Path) -> None:
     run = Run.open(folder)
     assert run.finished
     assert (two / "run0").read_text() == (two / "run1").read_text() == repr(run.summary["model_miou"].tolist())
+
+
+def test_two_processes_score_as_one_does(two: Path) -> None:
+    """The first has the shares of both, the second has scored all images by itself."""
+    shared, alone = (dict(np.load(two / f"scores{rank}.npz")) for rank in (0, 1))
+    assert shared.keys() == alone.keys() and len(shared["abc"]) > 100
+    assert all(np.array_equal(shared[name], alone[name], equal_nan=True) for name in alone)
 
 
 # --- the LCM ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -101,6 +101,23 @@ class TorchSegmenter:
         self.validate = validate
         self.network: Network | None = None
         self.weights: BackboneWeights | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process of ``torchrun`` needs to predict the same, on a device of its own."""
+        weights = None if self.network is None else {name: x.cpu() for name, x in self.network.state_dict().items()}
+        return {
+            "settings": self.settings,
+            "num_classes": self.num_classes,
+            "type": self.device.type,
+            "weights": weights,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        TorchSegmenter.__init__(self, state["settings"], state["num_classes"], torch.device(state["type"]))
+        if (weights := state["weights"]) is not None:
+            self.network = self._new_network(pretrained=False, saved=weights)
+            self.network.load_state_dict(weights)
+            self.network.eval()
 
     @property
     def pretrained_from(self) -> dict[str, object]:

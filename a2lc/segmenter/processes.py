@@ -1,8 +1,9 @@
 """Where a network runs: on one device, or on one per process where ``torchrun`` started several.
 
 Lightning Fabric moves networks, sets the precision and averages gradients; this module decides which processes there
-are. Under ``torchrun`` every process trains on its share of each batch. A whole run is played by the first process
-alone, which also writes all files (`first_process_plays`): the others wait for its trainings and join in.
+are. Under ``torchrun`` every process trains on its share of each batch, and scores its share of the images. A whole run
+is played by the first process alone, which also writes all files (`first_process_plays`): the others wait for its
+trainings and scorings and join in.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -129,8 +130,8 @@ def kernels(deterministic: bool, benchmark: bool = False) -> Iterator[None]:
 
 
 def first_process_plays(play: Callable[P, R]) -> Callable[P, R]:
-    """Let the first process of ``torchrun`` alone call `play`, while the others join in its trainings; then they call
-    it too, which has to find everything finished.
+    """Let the first process of ``torchrun`` alone call `play`, while the others join in its trainings and scorings;
+    then they call it too, which has to find everything finished.
 
     Raises:
         RuntimeError: in the others, where `play` raised in the first.
@@ -171,6 +172,39 @@ def call_in_others(task: Callable[[], Any]) -> None:
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"torchrun: this training cannot be shared between processes ({error})") from error
         _shared(task)
+
+
+def in_all_processes(task: Callable[[int, int], R]) -> list[R]:
+    """Call ``task(number, count)`` in each process that waits in `first_process_plays`, the first included, and bring
+    what they return here, in order. Where none waits, or `task` cannot be sent to another process (a model of one's own
+    that cannot be pickled), it is ``[task(0, 1)]``.
+
+    Raises:
+        Exception: what `task` raised in any of them.
+    """
+    try:
+        call_in_others(partial(_in_one_of, task))
+    except ValueError:
+        return [task(0, 1)]
+    return _in_one_of(task) if _leading else [task(0, 1)]
+
+
+def _in_one_of(task: Callable[[int, int], R]) -> list[R]:
+    """What `task` returns in each process, in the first one; elsewhere nothing. Nobody waits for one that raised."""
+    number, count = dist.get_rank(), world_size()
+    mine: R | Exception
+    try:
+        mine = task(number, count)
+    except Exception as error:
+        mine = error
+    found: list[R | Exception | None] | None = None if number else [None] * count
+    dist.gather_object(mine, found)
+    results: list[R] = []
+    for result in found or ():
+        if isinstance(result, Exception):
+            raise result
+        results.append(cast(R, result))
+    return results
 
 
 def _shared(task: Callable[[], Any] | None) -> Callable[[], Any] | None:
