@@ -160,7 +160,7 @@ def test_two_tabs_see_each_other_and_the_later_answer_wins(run: Run) -> None:
     ("said", "message"),
     [
         ("raod", "unknown class 'raod'; did you mean 'road'"),
-        (K, r"unknown class 14 \(expected a name, 0..13 or confirm, void, void image, skip\)"),
+        (K, r"unknown class 14 \(expected a name, 0..13 or confirm, void, void image, mixed mask, skip\)"),
         (-1, "unknown class -1"),
         (2.5, "unknown class 2.5"),
         (True, "unknown class True"),
@@ -754,7 +754,7 @@ def test_one_answer_makes_a_whole_image_void(method: str, tmp_path: Path) -> Non
     said, rest = here.loc[second.mask_id], here.drop(second.mask_id)
     assert (said["label"], said["source"]) == (masks.classes.index("road"), "annotator")
     assert len(rest) > 1 and set(rest["label"]) == {255} and set(rest["source"]) == {"discarded"}
-    assert masks.queried[masks.rows(image)].all() and masks.discarded.sum() == len(rest)
+    assert masks.queried[masks.rows(image)].all() and masks.silent.sum() == len(rest)
     again = Queue(run)
     assert again.queries and image not in {query.image for query in again.queries}
 
@@ -821,7 +821,50 @@ def test_a_mask_that_nobody_asked_about_is_named_while_browsing(method: str, tmp
         again.relabel(*place[one], "sky")
 
 
-@pytest.mark.parametrize("line", [{"found": 1}, {"found": True, "label": None}, {"found": True, "mask_id": 999999}])
+@pytest.mark.parametrize("method", ["a2lc", "instant"])
+def test_a_mixed_mask_keeps_its_label_teaches_nothing_and_is_not_asked_about_again(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from a2lc.correction import learning
+
+    taught, train = [], learning.train_lcm
+    monkeypatch.setattr(learning, "train_lcm", lambda x, *more: taught.append(len(x)) or train(x, *more))
+    more = {"method": method, "instant": {"features": "colour"}} if method == "instant" else {}
+    run = a2lc.run(Experiment(**CONFIG | {"approval": False} | more), tmp_path, device="cpu", progress=False)
+    queue = Queue(run)
+    first, second = queue.queries[:2]
+    queue.answer("mixed mask", first)
+    assert queue.stands(queue.find(first.image, first.mask_id), "mixed mask")
+    assert not queue.stands(queue.find(first.image, first.mask_id), "confirm")
+    assert queue.undo() is not None and not len(queue.mixed_rows)
+    queue.answer("mixed mask", first)
+    queue.answer("road", second)
+    said = queue.table.set_index("row")["answer"]
+    assert (said[first.row], said[second.row]) == ("mixed mask", "road") and queue.answered == 2
+    write_queue(queue, tmp_path / "q.csv")
+    assert read_queue(Queue(run), tmp_path / "q.csv") == 0
+    closed = Queue(run)
+    run = next_round(run, enough=True, progress=False)
+    assert "2 answers counted, 0 skipped, 1 masks of several classes" in what_came_of(closed, run)[0]
+    masks = run.masks(1)
+    here = masks.table.iloc[first.row]
+    assert (here["label"], here["source"], here["round"]) == (first.label, "mixed", 1)
+    assert masks.silent.sum() == 1 and masks.queried.sum() == 2
+    assert first.row not in {query.row for query in Queue(run).queries}
+    assert taught == ([1] if method == "a2lc" else [])
+    assert run.folder(1).mixed_rows().tolist() == [first.row]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"found": 1},
+        {"mixed": "yes"},
+        {"mixed": True, "label": None},
+        {"found": True, "label": None},
+        {"found": True, "mask_id": 999999},
+    ],
+)
 def test_a_damaged_line_about_a_mask_that_was_found_is_named(run: Run, line: dict[str, object]) -> None:
     Queue(run).answer("road")
     record = json.loads(log_of(run).read_text())

@@ -65,18 +65,18 @@ def test_nothing_is_learnt_from_a_discarded_image() -> None:
     image = answered.table["image"] == "image0"
     first = int(np.flatnonzero(image & ~answered.queried)[0])
     masks = answered.discard(np.array([first]), 1)
-    assert (masks.discarded == image & ~answered.queried).all()
-    assert (masks.table["label"][masks.discarded] == VOID).all()
+    assert (masks.silent == image & ~answered.queried).all()
+    assert (masks.table["label"][masks.silent] == VOID).all()
 
     instant, labels = world.instant(), masks.table["label"].to_numpy().copy()
-    present = instant.suspicion(labels, masks.queried, masks.discarded)
+    present = instant.suspicion(labels, masks.queried, masks.silent)
     proposed = instant.corrections(masks, present)
     assert not proposed.accepted[masks.queried].any()
-    labels[masks.discarded] = 0
+    labels[masks.silent] = 0
     instant.forget()
-    assert (instant.suspicion(labels, masks.queried, masks.discarded).probabilities == present.probabilities).all()
+    assert (instant.suspicion(labels, masks.queried, masks.silent).probabilities == present.probabilities).all()
     instant.forget()
-    given, said = np.flatnonzero(masks.queried & ~masks.discarded), world.truth[masks.queried & ~masks.discarded]
+    given, said = np.flatnonzero(masks.queried & ~masks.silent), world.truth[masks.queried & ~masks.silent]
     sure = instant.predictions(given, said)[np.arange(240), instant.classes(proposed.predicted)]
     assert (given == rows).all() and (proposed.confidence == sure).all()
 

@@ -212,7 +212,7 @@ def test_a_page_shows_every_question_and_holds_the_table(tmp_path: Path) -> None
     page, lines = Page(tmp_path / "my #1.html"), path.read_text().splitlines()
     assert [f"{row}," for row in page.rows] == lines[1:] and len(page.rows) == len(queue)
     assert len(page.pictures) == 2 * len(queue) and all((tmp_path / name).is_file() for name in page.pictures)
-    assert page.answers[:8] == ["", "confirm", "void", "void image", "skip", *queue.classes.names]
+    assert page.answers[:9] == ["", "confirm", "void", "void image", "mixed mask", "skip", *queue.classes.names]
     path.write_text("\n".join([lines[0], *(f"{row},void" for row in page.rows)]), encoding="utf-8-sig")
     assert read_queue(queue, path) == len(queue)
     write_queue(queue, path, pictures=True)  # its own page is replaced, that of somebody else is not

@@ -16,7 +16,7 @@ from a2lc.files import FORMATS, is_whole, nearest, read_image, read_label_png
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
 VOID = "void"
 """What people read and write where a label is no class."""
-RESERVED = ("confirm", VOID, "void image", "skip")  # answers that name no class: see `a2lc.human.Queue`
+RESERVED = ("confirm", VOID, "void image", "mixed mask", "skip")  # answers that name no class (`a2lc.human.Queue`)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from .approval import Approval as Approval
 from .going_on import next_round as next_round
 from .moving import move_dataset as move_dataset
 from .query import CONFIRM as CONFIRM
+from .query import MIXED_MASK as MIXED_MASK
 from .query import SKIP as SKIP
 from .query import VOID_IMAGE as VOID_IMAGE
 from .query import WORDS as WORDS

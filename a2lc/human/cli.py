@@ -78,10 +78,10 @@ def queue(
     """Say how far the queue is that a run waits for, write it as a table, or read the answers of one.
 
     An answer is a class; confirm: the label is right; void: these pixels are no class, and get no label; void image:
-    no label of the whole image is of use; skip: asked again in a later round. A mask of several classes takes the one
-    that most of it is.
+    no label of the whole image is of use; mixed mask: several classes are in it, its label stays; skip: asked again in
+    a later round.
     """
-    from a2lc.human import Queue
+    from a2lc.human import WORDS, Queue
     from a2lc.human.live_order import LiveOrder
     from a2lc.human.queue_csv import read_queue, write_queue
 
@@ -97,9 +97,7 @@ def queue(
     if export_to is not None:
         page = write_queue(found, export_to, pictures=True)
         shown = "" if page is None else f"; {page} shows them, needs no network, and fills in the table"
-        typer.echo(
-            f"{len(found)} masks in {export_to}: fill in answer (a class, confirm, void, void image or skip){shown}"
-        )
+        typer.echo(f"{len(found)} masks in {export_to}: fill in answer (a class, {', '.join(WORDS)}){shown}")
     left = f"{found.answered} answered, {found.skipped} skipped, {len(found.pending)} left"
     typer.echo(f"round {found.round}: {len(found)} masks, {left}")
     if not found.pending:

@@ -196,7 +196,8 @@ def export_coco(
 
     The run lengths are those that COCO calls uncompressed, ``{"size": [H, W], "counts": [...]}``: pycocotools reads
     them (`COCO.annToMask`), and writing them needs numpy only. Beside COCO's fields an annotation holds mask_id,
-    source (initial, annotator, lcm, overruled, discarded), round and confidence. Category ids are class ids plus 1.
+    source (initial, annotator, lcm, overruled, discarded, mixed), round and confidence. Category ids are class ids plus
+    1.
 
     Args:
         masks: what to write.

@@ -75,6 +75,7 @@ def what_came_of(closed: Queue | Approval | None, run: Run) -> list[str]:
     told = [f"{head} {closed.answered} answers counted, {closed.skipped} skipped"]
     if void := closed.masks.table["image"].iloc[closed.discarded_rows].nunique():
         told[0] += f", {void} images void as a whole"
+    told[0] += f", {mixed} masks of several classes" if (mixed := len(closed.mixed_rows)) else ""
     told[0] += f", {len(closed.found)} more that nobody asked about" if closed.found else ""
     told[0] += f", {back} of {len(closed)} masks had no answer and are back in the pool" if back else ""
     if run.waits_for == "approval" and (approval := Approval(run)).round == closed.round:

@@ -35,7 +35,7 @@ class LiveOrder:
         self._instant = Instant(kept_features(queue.run.initial, config.instant.features), queue.masks, config.seed)
         self.outlook: Outlook | None = None
         masks = self._answered()
-        self._found = self._instant.suspicion(masks.table["label"].to_numpy(), masks.queried, masks.discarded)
+        self._found = self._instant.suspicion(masks.table["label"].to_numpy(), masks.queried, masks.silent)
         for _ in range(2 if self._answers else 0):  # corrections need what is suspicious by earlier corrections
             self._renew()
         if not self._answers:
@@ -54,7 +54,9 @@ class LiveOrder:
         """All masks with the answers so far."""
         rows, labels = (np.array([*part], np.int64) for part in (self._answers.keys(), self._answers.values()))
         answered = self._queue.masks.relabel(rows, labels, source="annotator", round=self._queue.round)
-        return answered.discard(self._queue.discarded_rows, self._queue.round)
+        return answered.discard(self._queue.discarded_rows, self._queue.round).mix(
+            self._queue.mixed_rows, self._queue.round
+        )
 
     def _renew(self) -> None:
         from a2lc.stages.instant import most_suspicious, next_suspicion  # as above

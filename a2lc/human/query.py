@@ -14,9 +14,11 @@ SKIP = "skip"
 """Answer: ask somebody else, or later. It costs no click."""
 VOID_IMAGE = "void image"
 """Answer: no label of this image is of use. One click makes all its masks void that were not answered."""
-WORDS = (CONFIRM, VOID, VOID_IMAGE, SKIP)
-"""What one may answer beside a class: the current label is right; no class is; no label of the image is of use; ask
-somebody else, or later."""
+MIXED_MASK = "mixed mask"
+"""Answer: there are several classes in it. Its label stays, and tells nothing of other masks."""
+WORDS = (CONFIRM, VOID, VOID_IMAGE, MIXED_MASK, SKIP)
+"""What one may answer beside a class: the current label is right; no class is; no label of the image is of use; there
+are several classes in the mask; ask somebody else, or later."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def label_meant(said: str | int, query: Query, classes: Classes) -> int | None:
             return int(said)
         known = f"a name, 0..{len(classes) - 1} or {', '.join(WORDS)}"
         raise ValueError(f"unknown class {said} (expected {known})")
-    words = {CONFIRM: query.label, VOID: classes.ignore_index, VOID_IMAGE: classes.ignore_index, SKIP: None}
+    words = {CONFIRM: query.label, MIXED_MASK: query.label, SKIP: None}
+    words |= dict.fromkeys((VOID, VOID_IMAGE), classes.ignore_index)
     if said in words:
         return words[said]
     if said in classes.names:

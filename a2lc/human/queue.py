@@ -12,7 +12,6 @@ import math
 import secrets
 import time
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from a2lc.files import AppendLog, Record, timestamp
-from a2lc.human.query import SKIP, VOID_IMAGE, Query, label_meant
+from a2lc.human.query import MIXED_MASK, SKIP, VOID_IMAGE, Query, label_meant
+from a2lc.human.queue_order import QueueOrder
 from a2lc.masks import VOID, label_names
 from a2lc.runs.answers import Answer, answers_table, kept, standing
 from a2lc.runs.stage_folder import AUDITED
@@ -40,7 +40,6 @@ class Queue:
         round: the round.
         masks: all masks with the labels before this round.
         classes: the class list.
-        queries: all queries, in order.
 
     Raises:
         ValueError: the run does not wait for answers; or ``answers.jsonl`` holds a line that is damaged (but for the
@@ -58,11 +57,15 @@ class Queue:
         self._folder = run.folder(self.round)
         self._stage = AUDITED if self._folder.done("answered") else "answered"
         self._log = AppendLog(self._folder.path / "answers.jsonl")
-        self._scores = self._folder.scores()
-        self._set_order(rows := self._folder.queried_rows())
-        self._waiting, self._budget = rows.tolist(), len(rows)
+        rows, scores = self._folder.queried_rows(), self._folder.scores()
+        self._order = QueueOrder(self.masks, scores, rows, moves=run.config.is_instant)
         self._since = time.monotonic()
         self.refresh()
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """All queries, in order."""
+        return self._order.queries
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -115,6 +118,12 @@ class Queue:
         return np.array(said, dtype=np.int64)
 
     @property
+    def mixed_rows(self) -> np.ndarray:
+        """(n,) int64 row numbers of the masks in which several classes were found."""
+        said = [self.masks.row(*answer.mask) for answer in self._standing.values() if answer.mixed]
+        return np.array(said, dtype=np.int64)
+
+    @property
     def audits(self) -> int:
         """Number of masks that are asked about because the LCM wants to change them (`LCMSettings.audit`)."""
         return len(self._folder.audits()[0])
@@ -132,14 +141,15 @@ class Queue:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row per query: position, image, mask_id, row, area, score, label and answer (class names, void or
-        void image; empty where there is none), state (pending, answered, skipped; void: its image is), source and
-        seconds of the answer."""
+        """A row per query: position, image, mask_id, row, area, score, label and answer (class names, void,
+        void image or mixed mask; empty where there is none), state (pending, answered, skipped; void: its image is),
+        source and seconds of the answer."""
         names, rows = label_names(self.classes), []
         for query in self.queries:
             answer = self.answer_to(query)
             said = "" if answer is None or answer.label is None else names[answer.label]
-            said = VOID_IMAGE if answer is not None and answer.whole_image else said
+            if answer is not None and (answer.whole_image or answer.mixed):
+                said = VOID_IMAGE if answer.whole_image else MIXED_MASK
             waits = VOID if query.image in self._discarded else "pending"
             state = waits if answer is None else "skipped" if answer.label is None else "answered"
             about = (answer.source, answer.seconds) if answer else ("", None)
@@ -155,18 +165,15 @@ class Queue:
     def stands(self, query: Query, said: str | int) -> bool:
         """Whether this answer to a query stands already. Raises `ValueError` where it is none."""
         label, answer = self.label_of(said, query), self.answer_to(query)
-        return answer is not None and (answer.label, answer.whole_image) == (label, said == VOID_IMAGE)
+        if answer is None:
+            return False
+        return answer.label == label and all(getattr(answer, name) == flag for name, flag in _flags(said).items())
 
     def find(self, image: str, mask_id: int) -> Query | None:
         """The query about a mask. Where the order changes, every mask that was not asked about in an earlier round may
         be answered, one that is not in the queue as if it came last; None: this one may not.
         """
-        if (query := self._query_of.get((image, mask_id))) is not None or not self.run.config.is_instant:
-            return query
-        with suppress(ValueError):  # no such mask
-            if not self._asked_before[row := self.masks.row(image, mask_id)]:
-                return self._queries(np.array([row]), first=len(self))[0]
-        return None
+        return self._order.find(image, mask_id)
 
     def top_classes(self, query: Query, most: int = 3) -> list[tuple[str, float]]:
         """The `most` classes that the model of the last round finds likeliest, with its mean probability over the mask,
@@ -204,7 +211,7 @@ class Queue:
         """
         if not self.run.config.is_instant:
             raise ValueError(f"{self.run.path}: its queue has one order, only `method: instant` changes it")
-        self._waiting = list(dict.fromkeys([*rows.tolist(), *self._waiting]))
+        self._order.put_first(rows.tolist())
         self._arrange()
 
     # ---------------------------------------------------------------------------------------------- answering
@@ -212,7 +219,7 @@ class Queue:
         """Record an answer; it is on disk when this returns.
 
         Args:
-            said: a class (name or number), ``confirm``, ``void``, ``void image`` or ``skip``.
+            said: a class (name or number), ``confirm``, ``void``, ``void image``, ``mixed mask`` or ``skip``.
             position: which query, or its position; the current one by default. One answered or skipped before gets a
                 new answer. Where the order changes, a position may be another mask's by now: give the query.
             seconds: how long it took; by default the time since the last answer, or since this queue was opened.
@@ -245,10 +252,7 @@ class Queue:
         took = None if seconds is None else round(seconds, 3)
         given = [(query := self._at(position), self.label_of(word, query), word) for position, word in said]
         batch = f"{timestamp()} {secrets.token_hex(3)}" if together else ""
-        answers = [
-            self._answer(query, label, took, whole_image=word == VOID_IMAGE, batch=batch)
-            for query, label, word in given
-        ]
+        answers = [self._answer(query, label, took, **_flags(word), batch=batch) for query, label, word in given]
 
         def add(_: list[Record]) -> list[Record]:
             self._check_open()
@@ -262,7 +266,7 @@ class Queue:
 
         Args:
             image, mask_id: the mask.
-            said: a class (name or number), ``confirm`` or ``void``.
+            said: a class (name or number), ``confirm``, ``void`` or ``mixed mask``.
 
         Returns:
             The mask.
@@ -272,18 +276,20 @@ class Queue:
                 audited, and it is not asked about; or the round has gone on.
             PermissionError, OSError: as `answer`.
         """
-        if (asked := self._query_of.get((image, mask_id))) is not None:
+        if (asked := self._order.asked(image, mask_id)) is not None:
             self.answer_many([(asked, said)])
             return asked
         if self._stage == AUDITED:
             what = "corrections are audited now, and only what is asked about can be answered"
             raise ValueError(f"round {self.round}: {what}")
-        if self._asked_before[row := self.masks.row(image, mask_id)]:
+        self.masks.row(image, mask_id)  # raises where there is none
+        if (query := self._order.free(image, mask_id, position=len(self.found))) is None:
             raise ValueError(f"image {image!r}, mask {mask_id}: was answered in an earlier round")
         if said in (SKIP, VOID_IMAGE):
-            raise ValueError(f"image {image!r}, mask {mask_id}: expected a class, confirm or void, found {said}")
-        query = self._queries(np.array([row]), first=len(self.found))[0]
-        answer = self._answer(query, self.label_of(said, query), None, found=True)
+            raise ValueError(
+                f"image {image!r}, mask {mask_id}: expected a class, confirm, void or mixed mask, found {said}"
+            )
+        answer = self._answer(query, self.label_of(said, query), None, **_flags(said), found=True)
 
         def add(_: list[Record]) -> list[Record]:
             self._check_open()
@@ -315,7 +321,7 @@ class Queue:
             return [self._answer(query, None, None, undo=True, found=found).record() for query, found in taken]
 
         records = self._log.update(last)
-        self._waiting = [*(query.row for query, found in taken if not found), *self._waiting]
+        self._order.put_first([query.row for query, found in taken if not found])
         self._set(records)
         self._since = time.monotonic()
         return next((self.find(query.image, query.mask_id) or query for query, _ in taken), None)
@@ -358,37 +364,13 @@ class Queue:
 
     # ---------------------------------------------------------------------------------------------- inside
     @cached_property
-    def _asked_before(self) -> np.ndarray:
-        """(M,) bool: masks answered in earlier rounds."""
-        return self.masks.queried
-
-    @cached_property
     def _features(self) -> np.ndarray:
         """(M, K) float32 mean probabilities of all masks."""
         return self._folder.working("feature")
 
-    def _queries(self, rows: np.ndarray, first: int = 0) -> tuple[Query, ...]:
-        """Queries about these masks, in positions from `first` on."""
-        table = self.masks.table.iloc[rows]
-        columns = (table[name].tolist() for name in ("image", "mask_id", "label", "area"))
-        return tuple(
-            Query(position, int(row), image, mask_id, label, float(self._scores[row]), area)
-            for position, (row, image, mask_id, label, area) in enumerate(zip(rows, *columns, strict=True), first)
-        )
-
-    def _set_order(self, rows: np.ndarray) -> None:
-        """Let the queue be about these masks, in this order."""
-        self.queries = self._queries(rows)
-        self._query_of = {(query.image, query.mask_id): query for query in self.queries}
-
     def _arrange(self) -> None:
-        """Put what was answered or skipped before what waits, and leave out what the budget does not reach."""
-        asked = [mask for mask, answer in self._standing.items() if not answer.found]
-        said = [self.masks.row(*mask) for mask in sorted(asked, key=lambda mask: self._standing[mask].position)]
-        settled = {self.masks.row(*mask) for mask in self._standing}
-        waiting = np.array([row for row in dict.fromkeys(self._waiting) if row not in settled], dtype=np.int64)
-        left = waiting[~self.masks.table["image"].iloc[waiting].isin(self._discarded).to_numpy()].tolist()
-        self._set_order(np.array([*said, *left[: max(0, self._budget - len(said))]], dtype=np.int64))
+        self._order.arrange(self._standing, self._discarded)
+        self._asked = {mask: answer for mask, answer in self._standing.items() if self._order.asked(*mask)}
 
     def _at(self, position: Query | int) -> Query:
         if isinstance(position, Query):
@@ -402,12 +384,8 @@ class Queue:
 
     def _about(self, answer: Answer) -> Query | None:
         """The mask of an answer; None: this one may not be answered."""
-        if not answer.found or answer.mask in self._query_of:
-            return self.find(*answer.mask)
-        with suppress(ValueError):  # no such mask
-            if not self._asked_before[row := self.masks.row(*answer.mask)]:
-                return self._queries(np.array([row]), first=answer.position)[0]
-        return None
+        asked = self.find(*answer.mask)
+        return asked if asked is not None or not answer.found else self._order.free(*answer.mask, answer.position)
 
     def _answer(self, query: Query, label: int | None, seconds: float | None, **more: Any) -> Answer:
         return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **more)
@@ -433,6 +411,9 @@ class Queue:
                 answers.append(answer)
         self._standing = standing(answers)
         self._discarded = {answer.image for answer in self._standing.values() if answer.whole_image}
-        if self.run.config.is_instant:
-            self._arrange()
-        self._asked = {mask: answer for mask, answer in self._standing.items() if mask in self._query_of}
+        self._arrange()
+
+
+def _flags(said: str | int) -> dict[str, bool]:
+    """What an answer says beside its label."""
+    return {"whole_image": said == VOID_IMAGE, "mixed": said == MIXED_MASK}

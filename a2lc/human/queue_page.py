@@ -22,7 +22,7 @@ from a2lc.human.query import WORDS
 from a2lc.human.queue import Queue
 
 _MARK = '<meta name="generator" content="a2lc">'
-_KEYS = dict(zip(WORDS, "cvis", strict=True))
+_KEYS = dict(zip(WORDS, "cvims", strict=True))
 _WORDS = """Row by row of {table}. Look at the pictures and fill in the table, or answer here: by mouse, or with
 <kbd>c</kbd> the label is right, <kbd>1</kbd> to <kbd>3</kbd> a likely class, <kbd>v</kbd> no class, <kbd>i</kbd> no
 label of this image is of use, <kbd>s</kbd> ask again later. Then <button id="save">save {table}</button> and

@@ -70,7 +70,7 @@ def write_changes(run: Run, out: PathLike, round: int | None = None) -> pd.DataF
 
     Returns:
         ``changes.csv``: image, mask_id, box (left top right bottom), area (pixels), before and after (class names or
-        void), source (annotator, lcm, overruled, discarded), round and confidence (of the LCM) of the change,
+        void), source (annotator, lcm, overruled, discarded, mixed), round and confidence (of the LCM) of the change,
         sha256 of the label file.
 
     Raises:

@@ -111,7 +111,7 @@ class Instant:
         Args:
             labels: (M,) uint8 present labels, the ignore index = void.
             answered: (M,) bool, whose label an annotator has given.
-            discarded: (M,) bool, whose label nothing is learnt from (`MaskSet.discarded`); None: none.
+            discarded: (M,) bool, whose label nothing is learnt from (`MaskSet.silent`); None: none.
         """
         labels = self.classes(labels)
         usable = np.ones(len(labels), bool) if discarded is None or discarded.all() else ~discarded
@@ -138,7 +138,7 @@ class Instant:
             tail.
         """
         asked, labels = masks.queried, masks.table["label"].to_numpy()
-        rows = np.flatnonzero(asked & ~masks.discarded)
+        rows = np.flatnonzero(asked & ~masks.silent)
         found = self.predictions(rows, labels[rows])
         best, every = found.argmax(1), np.arange(len(found))
         sure = found[every, best] >= self._enough(rows, labels[rows], present)

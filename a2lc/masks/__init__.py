@@ -2,6 +2,6 @@
 
 from a2lc.datasets.base import VOID
 from a2lc.masks.mask_set import MaskSet
-from a2lc.masks.table import ANSWERED, AUTOMATIC, SOURCES, label_names
+from a2lc.masks.table import ANSWERED, AUTOMATIC, MIXED, SOURCES, label_names
 
-__all__ = ["ANSWERED", "AUTOMATIC", "SOURCES", "VOID", "MaskSet", "label_names"]
+__all__ = ["ANSWERED", "AUTOMATIC", "MIXED", "SOURCES", "VOID", "MaskSet", "label_names", "MIXED"]

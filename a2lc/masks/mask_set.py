@@ -19,6 +19,8 @@ from a2lc.files import below, read_label_png, write_label_png, write_parquet
 from a2lc.masks.table import (
     ANSWERED,
     DISCARDED,
+    MIXED,
+    SILENT,
     SOURCES,
     STATE,
     areas_of,
@@ -188,10 +190,10 @@ class MaskSet:
         return self.table["source"].isin(ANSWERED).to_numpy()
 
     @property
-    def discarded(self) -> np.ndarray:
-        """(M,) bool: the masks that are void because an annotator found no label of their image of use. They are among
-        those `queried`, but tell nothing of other masks."""
-        return (self.table["source"] == DISCARDED).to_numpy()
+    def silent(self) -> np.ndarray:
+        """(M,) bool: the masks that are among those `queried`, but tell nothing of others: void because an annotator
+        found no label of their image of use, or of several classes."""
+        return self.table["source"].isin(SILENT).to_numpy()
 
     @property
     def canonical_order(self) -> np.ndarray:
@@ -281,6 +283,18 @@ class MaskSet:
         useless[rows] = True
         values = {"label": self.classes.ignore_index, "source": SOURCES.index(DISCARDED), "confidence": np.nan}
         return self._with(np.flatnonzero(useless), round=round, **values)
+
+    def mix(self, rows: np.ndarray, round: int) -> MaskSet:
+        """A new MaskSet in which an annotator has found several classes in each of the given masks: their labels stay,
+        nothing is learnt from them, and nobody is asked about them again. Arguments and errors are those of `discard`.
+        """
+        return self._with(
+            rows,
+            label=self.table["label"].to_numpy()[rows],
+            source=SOURCES.index(MIXED),
+            round=round,
+            confidence=np.nan,
+        )
 
     def restored(self, rows: np.ndarray, earlier: pd.DataFrame) -> MaskSet:
         """A new MaskSet in which the given masks are as they were: (n,) row numbers, and a table with their label,

@@ -12,12 +12,16 @@ import pandas as pd
 from a2lc.datasets.base import VOID, Classes
 from a2lc.files import below, damaged, is_whole, missing, read_json, read_parquet, write_json
 
-SOURCES = ("initial", "annotator", "lcm", "overruled", DISCARDED := "discarded")
+SOURCES = ("initial", "annotator", "lcm", "overruled", DISCARDED := "discarded", MIXED := "mixed")
 """Who set a mask's label. Tables keep positions in this list, so new names come last. ``overruled``: the LCM, after an
-annotator had answered in an earlier round. ``discarded``: an annotator, who found no label of the image of use."""
+annotator had answered in an earlier round. ``discarded``: an annotator, who found no label of the image of use.
+``mixed``: an annotator, who found several classes in the mask, so that its label stays as it was."""
 
-ANSWERED = ("annotator", "overruled", DISCARDED)
+ANSWERED = ("annotator", "overruled", DISCARDED, MIXED)
 """Sources of masks that an annotator has answered at some time, be it with their whole image."""
+
+SILENT = (DISCARDED, MIXED)
+"""Sources of masks whose answer tells nothing of other masks."""
 
 AUTOMATIC = ("lcm", "overruled")
 """Sources of labels that the LCM has set."""

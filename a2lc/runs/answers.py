@@ -7,8 +7,8 @@ hold more:
 
 ``label`` is null where the mask was skipped, and in a line with ``"undo": true``, which takes back the latest answer
 that the same source gave about this mask. A line with ``"whole_image": true`` says void, and that no label of the image
-is of use; one with ``"found": true`` is about a mask that nobody asked about. The later answer about a mask wins,
-whoever gave it.
+is of use; with ``"mixed": true`` it repeats the label that the mask has, and says that there are several classes in it;
+with ``"found": true`` it is about a mask that nobody asked about. The later answer about a mask wins, whoever gave it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from a2lc.files import Record
 
-_FLAGS = ("undo", "whole_image", "found")
+_FLAGS = ("undo", "whole_image", "mixed", "found")
 _SELDOM = (*_FLAGS, "batch")  # left out of a line where they are false or empty
 
 
@@ -64,6 +64,7 @@ class Answer:
         source: who answered.
         undo: whether this takes an answer back.
         whole_image: whether the image's other masks that are not answered are void, too; the label is the ignore index.
+        mixed: whether there are several classes in the mask; the label is the one that it has.
         found: whether nobody asked about the mask: somebody saw it while looking around.
         batch: what answers that were given at once have in common; empty: this one was given alone.
     """
@@ -77,6 +78,7 @@ class Answer:
     source: str
     undo: bool = False
     whole_image: bool = False
+    mixed: bool = False
     found: bool = False
     batch: str = ""
 
@@ -97,12 +99,13 @@ class Answer:
             ValueError, KeyError, TypeError: a field is missing or wrong.
         """
         label, seconds = record["label"], seconds_in(record["seconds"])
-        undo, whole_image, found = (record.get(name, False) for name in _FLAGS)
+        undo, whole_image, mixed, found = (record.get(name, False) for name in _FLAGS)
         label = None if label is None else label_in(label)
         if not isinstance(undo, bool) or (undo and label is not None):
             raise ValueError(f"undo: expected true, without a label, found {undo!r} and label {label!r}")
-        if not isinstance(whole_image, bool) or (whole_image and label is None):
-            raise ValueError(f"whole_image: expected true, with a label, found {whole_image!r} and label {label!r}")
+        for name, flag in (("whole_image", whole_image), ("mixed", mixed)):
+            if not isinstance(flag, bool) or (flag and label is None):
+                raise ValueError(f"{name}: expected true, with a label, found {flag!r} and label {label!r}")
         if not isinstance(found, bool) or (found and label is None and not undo):
             raise ValueError(f"found: expected true, with a label, found {found!r} and label {label!r}")
         return cls(
@@ -115,6 +118,7 @@ class Answer:
             source=str(record["source"]),
             undo=undo,
             whole_image=whole_image,
+            mixed=mixed,
             found=found,
             batch=str(record.get("batch", "")),
         )
@@ -139,9 +143,9 @@ def standing(answers: Iterable[Answer]) -> dict[tuple[str, int], Answer]:
 
 
 def answers_table(answers: Iterable[Answer]) -> pd.DataFrame:
-    """What a person's answers come to: image, mask_id, label and whole_image of each mask answered, in the queue's
-    order, and then those that nobody asked about."""
+    """What a person's answers come to: image, mask_id, label, whole_image and mixed of each mask answered, in the
+    queue's order, and then those that nobody asked about."""
     given = (answer for answer in standing(answers).values() if answer.label is not None)
     final = sorted(given, key=lambda answer: (answer.found, answer.position))
-    columns = ["image", "mask_id", "label", "whole_image"]
-    return pd.DataFrame([(a.image, a.mask_id, a.label, a.whole_image) for a in final], columns=columns)
+    columns = ["image", "mask_id", "label", "whole_image", "mixed"]
+    return pd.DataFrame([[getattr(answer, name) for name in columns] for answer in final], columns=columns)

@@ -114,9 +114,11 @@ class RoundFolder(StageFolder):
 
     def discarded_rows(self) -> np.ndarray:
         """(n,) row numbers of the queries of which a person said that no label of their image is of use."""
-        answers = self.read_answers()
-        said = answers["whole_image"].to_numpy(bool) if "whole_image" in answers else np.zeros(len(answers), bool)
-        return self.queried_rows()[said]
+        return self._rows_said("whole_image")
+
+    def mixed_rows(self) -> np.ndarray:
+        """(n,) row numbers of the queries in which a person found several classes."""
+        return self._rows_said("mixed")
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a Parquet file of this round."""
@@ -144,7 +146,8 @@ class RoundFolder(StageFolder):
 
     def read_answers(self) -> pd.DataFrame:
         """Read the answers: image, mask_id, label (the ignore index = void), and classes where all classes were asked
-        for. Of a person's answers (`a2lc.runs.answers`) those that stand, in the order of the queue, with whole_image.
+        for. Of a person's answers (`a2lc.runs.answers`) those that stand, in the order of the queue, with
+        whole_image and mixed.
 
         Raises:
             FileNotFoundError: no answers yet.
@@ -174,3 +177,8 @@ class RoundFolder(StageFolder):
             return answers_table(from_person)
         columns = ["image", "mask_id", "label", "classes"]
         return pd.DataFrame(records, columns=columns[: len(records[0]) if records else 3])
+
+    def _rows_said(self, flag: str) -> np.ndarray:
+        answers = self.read_answers()
+        said = answers[flag].to_numpy(bool) if flag in answers else np.zeros(len(answers), bool)
+        return self.queried_rows()[said]

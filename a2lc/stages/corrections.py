@@ -47,7 +47,7 @@ def propose(
         folder.working("feature"),
         before,
         masks,
-        rows[~masks.discarded[rows]],
+        rows[~masks.silent[rows]],
         config.correction,
         seed,
         round=folder.number,
@@ -94,7 +94,7 @@ def audit(context: Context, masks: MaskSet, folder: RoundFolder, seeds: dict[str
     rows, said = folder.queried_rows(), folder.read_answers()
     if len(rows) == len(said):  # nothing is chosen yet
         answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=folder.number)
-        answered = answered.discard(folder.discarded_rows(), folder.number)
+        answered = answered.discard(folder.discarded_rows(), folder.number).mix(folder.mixed_rows(), folder.number)
         some = (answered.table["label"].to_numpy()[rows] < len(masks.classes)).any()
         found = propose(context, masks, answered, folder, seeds["lcm"]) if some else None
         choose_what_to_audit(context, answered, found, folder, seeds["ties"])

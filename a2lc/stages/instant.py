@@ -91,7 +91,7 @@ def check_features(run: Run, shared: Path, features: str) -> None:
 def score_instantly(instant: Instant, masks: MaskSet, folder: RoundFolder) -> None:
     """Write how suspicious every label is, and the probabilities behind it."""
     instant.forget()
-    found = instant.suspicion(masks.table["label"].to_numpy(), masks.queried, masks.discarded)
+    found = instant.suspicion(masks.table["label"].to_numpy(), masks.queried, masks.silent)
     folder.write_table("scores.parquet", pd.DataFrame({"score": found.scores.astype(np.float32)}))
     folder.write_working(feature=found.probabilities[:, : len(masks.classes)])
 
@@ -118,7 +118,7 @@ def ask_instantly(
     budget, every, nowhere = len(rows), context.config.instant.reorder_every, np.full(len(masks), -1)
     asked, answers = (np.empty(0, np.int64) for _ in range(2))
     instant.forget()
-    found = instant.suspicion(masks.table["label"].to_numpy(), masks.queried, masks.discarded)
+    found = instant.suspicion(masks.table["label"].to_numpy(), masks.queried, masks.silent)
     while len(asked) < budget:
         some = rows[: min(every, budget - len(asked))]
         asked, answers = np.r_[asked, some], np.r_[answers, context.annotator.answer(some, masks, nowhere)]
@@ -149,7 +149,7 @@ def next_suspicion(
     if config.lcm:
         proposed = instant.corrections(masks, last)
         labels = np.where(proposed.accepted & ~protected, proposed.predicted, labels)
-    return instant.suspicion(labels, masks.queried, masks.discarded), labels
+    return instant.suspicion(labels, masks.queried, masks.silent), labels
 
 
 def most_suspicious(found: Suspicion, masks: MaskSet, config: Experiment, number: int) -> np.ndarray:
@@ -183,8 +183,8 @@ def propose_instantly(
         folder: of the round.
     """
     instant.forget()
-    labels, asked = masks.table["label"].to_numpy(), np.flatnonzero(masks.queried & ~masks.discarded)
-    present = instant.suspicion(labels, masks.queried, masks.discarded)
+    labels, asked = masks.table["label"].to_numpy(), np.flatnonzero(masks.queried & ~masks.silent)
+    present = instant.suspicion(labels, masks.queried, masks.silent)
     proposed = instant.corrections(masks, present)
     proposed = replace(proposed, accepted=proposed.accepted & ~vetoed(folder.run, masks))
     known, held_out = rows[labels[rows] < len(masks.classes)], None

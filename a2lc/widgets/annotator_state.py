@@ -290,5 +290,7 @@ class AnnotatorState:
             return "skipped"
         if answer.whole_image:
             return "no label of this image is of use"
+        if answer.mixed:
+            return "several classes in it"
         name = class_name(self.queue.classes, answer.label)
         return f"{name}, confirmed" if answer.label == query.label else name

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import string
 
-from a2lc.human import CONFIRM, SKIP, VOID_IMAGE
+from a2lc.human import CONFIRM, MIXED_MASK, SKIP, VOID_IMAGE
 from a2lc.masks import VOID
 
-KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", SKIP: "s"} | {
+KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", MIXED_MASK: "m", SKIP: "s"} | {
     "undo": "u",
     "outline": "h",
     "tint": "t",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from a2lc.human import CONFIRM, Queue
+from a2lc.human import CONFIRM, MIXED_MASK, Queue
 from a2lc.masks import VOID, MaskSet
 from a2lc.runs import Run
 from a2lc.widgets.history import Event
@@ -60,7 +60,8 @@ class Naming:
         queue = self._open()
         query = queue.relabel(image, mask_id, said)
         self.labels = queue.labels
-        name = class_name(queue.classes, self.labels[query.row])
+        mixed = query.row in queue.mixed_rows
+        name = "of several classes" if mixed else class_name(queue.classes, self.labels[query.row])
         return f"Mask {mask_id} is {name}: this counts when round {queue.round} goes on. U takes it back"
 
     def undo(self) -> str:
@@ -100,6 +101,7 @@ def meant(key: str, names: tuple[str, ...]) -> str:
         ValueError: no answer has this key.
     """
     keys = dict(zip(class_keys(len(names)), names, strict=True)) | {KEYS[CONFIRM]: CONFIRM, KEYS[VOID]: VOID}
+    keys[KEYS[MIXED_MASK]] = MIXED_MASK
     if key not in keys:
         raise ValueError(f"{key}: no class has this key; the list beside the history has all classes")
     return keys[key]
@@ -108,4 +110,12 @@ def meant(key: str, names: tuple[str, ...]) -> str:
 def keys_told(names: tuple[str, ...]) -> str:
     """The keys of all answers, in words."""
     classes = [f"{key} {name}" for key, name in zip(class_keys(len(names)), names, strict=True) if key]
-    return ", ".join([*classes, f"{KEYS[VOID]} void", f"{KEYS[CONFIRM]} as it is", "Esc nothing"])
+    return ", ".join(
+        [
+            *classes,
+            f"{KEYS[VOID]} void",
+            f"{KEYS[MIXED_MASK]} several classes",
+            f"{KEYS[CONFIRM]} as it is",
+            "Esc nothing",
+        ]
+    )

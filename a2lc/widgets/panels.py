@@ -25,6 +25,7 @@ WHO = {
     "lcm": "LCM",
     "overruled": "LCM, over the annotator",
     "discarded": "annotator, who found no label of the image of use",
+    "mixed": "annotator, who found several classes in it",
     "undone": "a person, who undid it",
 }
 """Sources of labels in words."""

@@ -32,7 +32,8 @@ function render({ model, el }) {
   const confirm = button("confirm", keys.confirm, "Yes", "a2lc-confirm");
   const answers = [
     confirm, button("void", keys.void, "No class, or cannot tell"),
-    button("void image", keys["void image"], "No label of this image is of use"), button("skip", keys.skip, "Skip"),
+    button("void image", keys["void image"], "No label of this image is of use"),
+    button("mixed mask", keys["mixed mask"], "Several classes in it"), button("skip", keys.skip, "Skip"),
   ];
   const moves = [button("undo", keys.undo, "Undo"), button("back", keys.back, "Previous"), button("on", keys.on, "Next")];
   const looks = [
