@@ -34,7 +34,7 @@ export PYTHONNOUSERSITE := 1
 .PHONY: help setup constraints lint audit test test-long test-quickstart test-notebooks docs notebooks reproduce clean
 
 help:
-	@echo "make setup      create .venv and install a2lc with its tests' tools (about 6 GB on Linux: PyTorch with CUDA),"
+	@echo "make setup      create .venv and install a2lc with its tests' tools (about 7 GB on Linux: PyTorch with CUDA),"
 	@echo "                in the versions of constraints.txt, files compared with hashes.txt; LATEST=1: in the newest ones"
 	@echo "make reproduce  set up, then every table and figure on the embedded data, in $(REPRODUCED)/toy/, beside the committed ones"
 	@echo "make test       set up, then lint, types, unit tests, the documentation and the notebooks"
@@ -54,7 +54,7 @@ $(STAMP): pyproject.toml hashes.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"a2lc needs Python 3.11 or later, and $(PYTHON) is {v[0]}.{v[1]}; name another: make setup PYTHON=python3.12")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) cannot create virtual environments. On Debian and Ubuntu: sudo apt-get install -y $$(basename $(PYTHON))-venv" >&2; exit 1; }
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
-	@echo "Installing a2lc with its tests' tools into .venv, about 6 GB: three to five minutes, in which pip says nothing."
+	@echo "Installing a2lc with its tests' tools into .venv, about 7 GB: five to twenty minutes, in which pip says nothing."
 	$(INSTALL_$(VERSIONS))
 	@echo $(VERSIONS) >$@
 

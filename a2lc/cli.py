@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from a2lc.runs import Run
 
+LONGEST = 4000  # characters of an error that are printed
 SLOW_CPU = "`segmenter: {network: light, iterations: 50}` helps a slow CPU"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -322,6 +323,7 @@ def main() -> None:
         told = str(error)
         if isinstance(error, OSError) and error.filename is not None:  # the system's own words
             told = f"{error.filename}: cannot be read or written ({error.strerror})"
+        told = told if len(told) <= LONGEST else f"{told[:LONGEST]} … ({len(told):,} characters)"
         typer.echo(f"a2lc: {told}", err=True)
         raise SystemExit(2) from None
 

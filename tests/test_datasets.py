@@ -475,6 +475,8 @@ def test_a_folder_inside_a_dataset_is_told_from_it(tmp_path: Path) -> None:
             ValueError,
             "a class a line, .* found 'cat 1 2 3 255'",
         ),
+        ("classes.txt", "cat 1\ndog 2\n", ValueError, "ids from 0 on, without them, found 'cat 1' as number 0"),
+        ("classes.txt", "c\0a\0t\0\n\0", ValueError, "found zero bytes: is it in UTF-16"),
         ("classes.txt", "cat 1\ndog 0\n", ValueError, "in the order of the ids behind them, found 'cat 1' as number 0"),
         ("classes.txt", "2 wheeler\n4 wheeler\n", ValueError, r"part of the name, .* in classes\.json as \["),
         ("classes.txt", "a:300,0,0::\n", ValueError, r"classes.txt: expected a colour .*found \[300, 0, 0\]"),
@@ -735,3 +737,15 @@ def test_real_voc_ground_truth_alone(data_root: Path) -> None:
     assert len(labels) == 752 and len({*labels.names, *with_picture.names}) == 957
     with pytest.raises(FileNotFoundError, match="JPEGImages"):
         load_dataset("voc2012", root, train_list="train_labels_only")
+
+
+def test_a_class_list_is_read_as_it_stands(tmp_path: Path) -> None:
+    """Signs that end a line elsewhere may stand in a name; names of one kind may count from 1; no name twice."""
+    write_text(tmp_path / "classes.txt", "garden\u2028chair\nro\x85ad\n")
+    assert len(read_classes(tmp_path)[0]) == 2
+    write_text(tmp_path / "classes.txt", "zone 1\nzone 2\n")
+    assert read_classes(tmp_path)[0].names == ("zone 1", "zone 2")
+    (tmp_path / "classes.txt").unlink()
+    write_text(tmp_path / "classes.json", '{"cat": [1, 2, 3], "dog": [3, 2, 1], "cat": [4, 5, 6]}')
+    with pytest.raises(ValueError, match=r"classes\.json: .*names once each, found 'cat' twice"):
+        read_classes(tmp_path)

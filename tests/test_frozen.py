@@ -15,6 +15,7 @@ from tiny_backbones import NAME, save_weights
 
 import a2lc
 from a2lc.datasets import Split
+from a2lc.files import read_arrays, write_arrays
 from a2lc.segmenter import FeatureSegmenter, SegmenterSettings, build_segmenter, feature_store
 from a2lc.segmenter.backbones import Backbone
 from a2lc.segmenter.feature_store import FeatureStore, Maps
@@ -306,6 +307,19 @@ def test_what_does_not_fit_is_computed_whenever_it_is_needed(tmp_path: Path) -> 
     assert compute.calls == 1 + 3 and len(kept(store)) == 1
     assert FeatureStore(tmp_path, "b", ("w",), limit_bytes=200).get(np.full((4, 6, 3), 2, np.uint8), compute)
     assert compute.calls == 5 and len(kept(store)) == 1
+
+
+def test_a_file_of_the_right_key_with_other_arrays_is_made_anew(tmp_path: Path) -> None:
+    compute, store = Counted(), FeatureStore(tmp_path, "b", ("w",))
+    wanted = store.get(IMAGE, compute)[0]
+    (file,) = kept(store)
+    whole = read_arrays(file)
+    nan = whole["range0"] * np.float32(np.nan)
+    for wrong in ({"range0": nan}, {"range0": whole["range0"][:1]}, {"stage0": whole["stage0"][0]}, {"range0": None}):
+        arrays = {name: array for name, array in (whole | wrong).items() if array is not None}
+        write_arrays(file, arrays)
+        assert (FeatureStore(tmp_path, "b", ("w",)).get(IMAGE, compute)[0] == wanted).all(), wrong.keys()
+    assert compute.calls == 5
 
 
 def _use(folder: Path, count: int) -> None:

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ from a2lc.human.cli import app
 from a2lc.human.going_on import state_of, what_came_of
 from a2lc.human.mask_pictures import MaskPictures
 from a2lc.human.queue_csv import read_queue, write_queue
+from a2lc.runs.answers import Answer, kept
 
 CONFIG = {
     "annotator": "human",
@@ -79,7 +82,7 @@ def test_the_run_stops_for_answers(run: Run) -> None:
     again = a2lc.run(Experiment(**CONFIG), run.path.parent, device="cpu", progress=False)
     assert again.waits_for == "answers" and not log_of(run).exists()
     Queue(run).answer_many([(0, "road"), (3, "skip")])
-    assert state_of(again) == "answers of round 1: 2 of 12"
+    assert state_of(again) == "answers of round 1: 1 of 12, 1 skipped"
     log_of(run).unlink()
     with pytest.raises(FileNotFoundError, match="round_01: the queries of this round have no answers yet"):
         run.queries(1)
@@ -409,7 +412,7 @@ def test_closing_gives_the_rest_back_to_the_pool(run: Run) -> None:
     queue.answer("road", position=4, seconds=1.5)
     queue.answer("skip", seconds=0.5)
     queue.answer("void", position=2, seconds=3.0)
-    said = r"round 1: 9 of 12 masks are not answered; enough=True \(--enough\) gives them back"
+    said = "round 1: 9 of 12 masks are not answered: answer or skip them, or give them back to the pool with --enough"
     with pytest.raises(ValueError, match=said):
         queue.close()
     queue.close(enough=True)
@@ -871,3 +874,20 @@ def test_a_damaged_line_about_a_mask_that_was_found_is_named(run: Run, line: dic
     log_of(run).write_text(json.dumps(record | line) + "\n" + json.dumps(record) + "\n")
     with pytest.raises(ValueError, match="line 1: (expected an answer of a person|image .* is not asked about)"):
         Queue(run)
+
+
+def test_many_undos_of_nothing_take_no_time() -> None:
+    line = Answer("a", 1, 0, 0, "2026-01-01T00:00:00", 1.0, "me")
+    lines = [replace(line, mask_id=number) for number in range(20_000)]
+    lines += [replace(line, source="you", label=None, undo=True)] * 20_000
+    start = time.monotonic()
+    assert len(kept(lines)) == 20_000
+    assert time.monotonic() - start < 10  # one by one this would be 400 million steps
+
+
+def test_a_long_damaged_line_is_told_in_short(run: Run) -> None:
+    Queue(run).answer("road")
+    log_of(run).write_text(f'{{"image": "{"a" * 100_000}"}}\n' * 2)
+    with pytest.raises(ValueError, match="line 1: expected an answer of a person") as refused:
+        Queue(run)
+    assert len(str(refused.value)) < 1000

@@ -93,7 +93,9 @@ def test_a_clean_dataset(tmp_path: Path) -> None:
     root = dataset(tmp_path / "d", [label(0, 1, 1, 255), label(0, 1)])
     found = look(root)
     assert found.suspicions == () and found.left_out == () and not proposed_files(found)
-    assert str(found).endswith("nothing suspicious") and "2 pictures, 2 with labels" in str(found)
+    assert "nothing suspicious in files and classes; which labels look wrong says: a2lc find" in str(
+        found
+    ) and "2 pictures, 2 with labels" in str(found)
     rows = found.classes.set_index("class")
     assert rows["pixels"].to_dict() == pytest.approx({"grass": 0.375, "rock": 0.5, "void": 0.125})
     assert rows["images"].to_dict() == {"grass": 2, "rock": 2, "void": 1}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from a2lc.files import LabelFile, remove_leftovers_of
+from a2lc.files.bmp import check_bmp
 from a2lc.files.png import png_chunks
 
 SIZE = (21, 17)
@@ -153,12 +154,31 @@ def test_a_palette_gets_a_colour_that_it_lacks() -> None:
         ("WEBP", "RGB", {"lossless": False}, "found a WEBP picture, which blurs them"),
         ("TIFF", "RGB", {"compression": "jpeg"}, "compression none, LZW, .* found JPEG"),
         ("TIFF", "L", {"save_all": True, "append_images": [picture("L")]}, "one picture in the TIFF, found 2"),
+        ("TIFF", "L", {"tiffinfo": {339: 2}}, "found 8 bits with a sign"),
         ("PNG", "L", {"save_all": True, "append_images": [picture("L").rotate(180)]}, "one picture, found 2"),
     ],
 )
 def test_what_cannot_be_exact_is_refused(kind: str, mode: str, options: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=f"^mask: .*{told}"):
         LabelFile(encoded(picture(mode), kind, **options), "mask")
+
+
+def test_what_could_be_read_and_not_written_is_refused() -> None:
+    white = io.BytesIO()
+    tifffile.imwrite(white, IDS.astype(np.uint16), photometric="miniswhite")
+    with pytest.raises(ValueError, match="^mask: expected a TIFF in which 0 is black"):
+        LabelFile(white.getvalue(), "mask")
+    packed = bytearray(encoded(picture("P"), "BMP"))
+    packed[30] = 1  # of the kind RLE8, whatever its pixels are
+    with pytest.raises(ValueError, match="expected an uncompressed BMP, found a compressed one"):
+        check_bmp(bytes(packed))
+
+
+def test_what_stands_behind_the_end_of_a_png_stays() -> None:
+    for rest in (b"\0" * 50, encoded(picture("L"), "PNG"), b"\n"):
+        file = LabelFile(encoded(picture("P"), "PNG") + rest, "mask")
+        new = file.with_ids(np.where(IDS == 1, 2, IDS))
+        assert new.endswith(rest) and (LabelFile(new, "mask").ids() == np.where(IDS == 1, 2, IDS)).all()
 
 
 def test_values_that_do_not_fit_are_refused() -> None:

@@ -297,3 +297,31 @@ def test_a_read_only_dataset(tmp_path: Path) -> None:
     assert os.stat(tmp_path / "out" / "labels").st_mode & 0o200, "files in the copy can be replaced"
     assert os.stat(tmp_path / "out" / "labels" / "s0.png").st_mode & 0o777 == 0o400
     assert os.stat(tmp_path / "out" / "changes" / "before" / "s0.png").st_mode & 0o777 == 0o400
+
+
+@pytest.mark.parametrize("kind", ["dataset.yml", "Dataset.yaml", "link", "folder", "val.txt"])
+def test_what_would_not_be_read_is_named(kind: str, tmp_path: Path) -> None:
+    """Nearly the name, or the name of something that is no file: nothing is passed over without a word."""
+    root = dataset(tmp_path / "data")
+    name = "val.txt" if kind == "val.txt" else "dataset.yaml"
+    if kind == "folder":
+        (root / name).mkdir()
+    elif kind in ("link", "val.txt"):
+        (root / name).symlink_to("nowhere")
+    else:
+        write_text(root / (name := kind), "ids: {0: car, 1: road}\n")
+    with pytest.raises(ValueError, match=f"{name}: expected "):
+        load_dataset("folder", root)
+
+
+def test_a_label_file_that_cannot_take_an_answer_is_left_alone_and_the_others_are_written(tmp_path: Path) -> None:
+    root = dataset(tmp_path / "data")
+    save(root / "labels" / "s0.png", places() % 2)
+    save(root / "labels" / "s1.tif", Image.fromarray(places() == 1))  # of one bit: no room for void
+    run = answered(root, car="void")
+    with pytest.raises(
+        ValueError, match=r"1 label files cannot take the changes.* left alone.*s1\.tif: id 255 does not"
+    ):
+        write_back(run, tmp_path / "out")
+    assert (tmp_path / "out/labels/s1.tif").read_bytes() == (root / "labels/s1.tif").read_bytes()
+    assert (np.asarray(Image.open(tmp_path / "out/labels/s0.png"))[:, 40:] == 255).all()

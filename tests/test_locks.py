@@ -6,14 +6,16 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from small_runs import network, seeded
 
 import a2lc
 from a2lc.config import Experiment
-from a2lc.files import locked
+from a2lc.files import alone, locked
 from a2lc.segmenter.model import TorchSegmenter
 
 HOLD = """
@@ -81,3 +83,23 @@ def test_two_at_one_run_play_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         thread.join(120)
     assert [run.finished for run in found] == [True, True]
     assert len(trained) == 2, "once in round 0 and once in round 1, not twice each"
+
+
+def test_the_end_of_one_writer_lets_one_other_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next begins while the one before is still being released; a third is refused."""
+    file, release, second = tmp_path / ".x.lock", FileLock.release, ExitStack()
+
+    def late(self: FileLock, *args: object, **more: object) -> None:
+        release(self, *args, **more)
+        if not begun:
+            begun.append(True)
+            second.enter_context(alone(file))
+
+    begun: list[bool] = []
+    with alone(file):
+        monkeypatch.setattr(FileLock, "release", late)
+    with second:
+        with pytest.raises(BlockingIOError, match="another process is writing there"), alone(file):
+            pass
+        assert begun == [True] and file.exists()
+    assert not file.exists()

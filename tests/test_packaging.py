@@ -308,3 +308,12 @@ def test_the_public_address_is_the_same_everywhere() -> None:
     assert f"mybinder.org/v2/gh/{place}/HEAD?urlpath=lab/tree/notebooks/00_quickstart.ipynb" in text
     assert f"colab.research.google.com/github/{place}/blob/HEAD/notebooks/00_quickstart.ipynb" in text
     assert f"%pip install git+{address}" in "".join(quickstart["cells"][0]["source"])
+
+
+def test_the_package_is_found_in_the_folder_that_holds_a_clone(tmp_path: Path) -> None:
+    """A folder ``a2lc`` without code, as the clone itself is one, does not hide what is installed."""
+    (tmp_path / "a2lc" / "notebooks").mkdir(parents=True)
+    command = [sys.executable, "-c", "import a2lc; print(a2lc.Experiment.__name__)"]
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True)
+    assert done.stdout == "Experiment\n", done.stderr

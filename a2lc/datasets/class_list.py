@@ -100,6 +100,10 @@ def _from_text(path: Path) -> list[tuple[str, Colour | None]]:
     if len(numbers) == len(lines) > 1 and sorted(numbers) == [*range(len(lines))] != numbers:
         wrong = f"found {lines[0]!r} as number 0"
         raise ValueError(f"{path}: expected the classes in the order of the ids behind them, {wrong}: sort the lines")
+    stems = {line.rpartition(" ")[0] for line in lines}
+    if numbers == [*range(1, len(lines) + 1)] and len(stems) == len(lines) > 1:
+        wrong = f"found {lines[0]!r} as number 0; say in {DATASET} what the values in the files mean"
+        raise ValueError(f"{path}: expected the classes in the order of their ids from 0 on, without them, {wrong}")
     return [_plain(line, path) for line in lines]
 
 
@@ -127,7 +131,7 @@ def _plain(line: str, path: Path) -> tuple[str, Colour | None]:
 
 def _from_json(path: Path) -> tuple[list[tuple[str, Colour | None]], int]:
     """Names and colours, and the value of void."""
-    value, ignore_index = read_json(path), 255
+    value, ignore_index = read_json(path, distinct=True), 255
     if isinstance(value, dict) and any(name in value and not _is_colour(value[name]) for name in WITH_VOID):
         if value.keys() != set(WITH_VOID):
             raise ValueError(f"{path}: expected the fields {' and '.join(WITH_VOID)}, found {', '.join(value)}")

@@ -29,7 +29,7 @@ from a2lc.datasets.base import Dataset, FileSplit
 from a2lc.datasets.class_list import read_classes
 from a2lc.datasets.label_values import LabelValues
 from a2lc.datasets.layout import DATASET, Layout, read_layout
-from a2lc.datasets.listing import IMAGE_SUFFIXES, Root, check_listed, check_root, read_names, some_of
+from a2lc.datasets.listing import IMAGE_SUFFIXES, Root, check_listed, check_root, is_there, read_names, some_of
 from a2lc.datasets.own_files import OwnFiles, own_files
 from a2lc.files import LabelFile, file_bytes, read_image
 
@@ -120,7 +120,7 @@ def _splits(root: Path, layout: Layout, files: OwnFiles, whole: bool) -> tuple[t
 
 def _listed(root: Path, split: str, layout: Layout, files: OwnFiles, whole: bool) -> tuple[str, ...] | None:
     path = root / f"{split}.txt"
-    if not path.exists():
+    if not is_there(path):
         return None
     names = read_names(path)
     if whole:

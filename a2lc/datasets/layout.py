@@ -25,11 +25,12 @@ from typing import Any
 import yaml
 
 from a2lc.datasets.base import VOID
-from a2lc.datasets.listing import IMAGE_SUFFIXES, LABEL_SUFFIXES
+from a2lc.datasets.listing import IMAGE_SUFFIXES, LABEL_SUFFIXES, is_there
 from a2lc.files import nearest, read_yaml
 from a2lc.files.label_file import Colour
 
 DATASET = "dataset.yaml"
+MISSPELT = ("dataset.yml", "Dataset.yaml", "Dataset.yml", "DATASET.YAML", "DATASET.YML")
 NAME = "{name}"
 LARGEST = 65535  # id that a label file may hold
 
@@ -82,10 +83,13 @@ def read_layout(root: Path, classes: Sequence[str] | None = None) -> Layout:
         classes: names of its classes; None: names in the file are not looked at.
 
     Raises:
-        ValueError: the file is damaged, or a key or value is wrong: says which, in which line, and what was expected.
+        ValueError: the file is damaged or no file, or has nearly its name; or a key or value is wrong: says which, in
+            which line, and what was expected.
     """
     path = root / DATASET
-    if not path.is_file():
+    if not is_there(path):
+        if misspelt := next((root / name for name in MISSPELT if (root / name).exists()), None):
+            raise ValueError(f"{misspelt}: expected the name {DATASET}; nothing is read from a file of another name")
         return Layout()
     try:
         tree = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)

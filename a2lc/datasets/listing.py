@@ -91,6 +91,19 @@ def some_of(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file of this name; where a link leads nowhere, or a folder or pipe has the name, nothing would
+    be read without a word.
+
+    Raises:
+        ValueError: it is no file.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        kind = "a link that leads nowhere" if path.is_symlink() and not path.exists() else "something else"
+        raise ValueError(f"{path}: expected a file, found {kind}")
+    return path.is_file()
+
+
 def read_lines(path: Path, what: str) -> list[str]:
     """The lines of a text file, stripped, without the blank ones.
 
@@ -101,9 +114,12 @@ def read_lines(path: Path, what: str) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a list of {what}, one per line")
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected a text file of {what}, found bytes that are no text") from error
+    if "\0" in text:
+        raise ValueError(f"{path}: expected a text file of {what} in UTF-8, found zero bytes: is it in UTF-16?")
+    lines = [line.strip() for line in text.split("\n")]  # other signs that end a line may stand in a name
     return [line for line in lines if line]
 
 

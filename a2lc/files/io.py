@@ -51,8 +51,13 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:8]
 
 
-def read_json(path: str | os.PathLike[str], *fields: str) -> Any:
+def read_json(path: str | os.PathLike[str], *fields: str, distinct: bool = False) -> Any:
     """Read JSON; with `fields` an object that has these.
+
+    Args:
+        path: the file.
+        fields: what an object has to have.
+        distinct: whether to refuse names that stand in an object twice, of which the later one would count alone.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -60,7 +65,7 @@ def read_json(path: str | os.PathLike[str], *fields: str) -> Any:
     """
     check_size(path)
     try:
-        value = json_value(Path(path).read_bytes())
+        value = json_value(Path(path).read_bytes(), distinct)
     except (ValueError, RecursionError) as error:  # damaged text, no UTF-8, endless digits, endless brackets
         raise damaged(path, f"damaged JSON ({error})") from error
     if fields and not (isinstance(value, dict) and set(fields) <= value.keys()):
@@ -68,14 +73,23 @@ def read_json(path: str | os.PathLike[str], *fields: str) -> Any:
     return value
 
 
-def json_value(text: str | bytes) -> Any:
-    """A JSON value, whose numbers are finite.
+def json_value(text: str | bytes, distinct: bool = False) -> Any:
+    """A JSON value, whose numbers are finite and, if they are to be `distinct`, whose objects' names differ.
 
     Raises:
         ValueError: damaged, no UTF-8, or a number that is none, such as NaN or 1e999.
         RecursionError: brackets without end.
     """
-    return json.loads(text, parse_float=_finite_float, parse_constant=_finite_float)
+    hook = _distinct if distinct else None
+    return json.loads(text, parse_float=_finite_float, parse_constant=_finite_float, object_pairs_hook=hook)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"expected names once each, found {next(n for n in names if names.count(n) > 1)!r} twice")
+    return found
 
 
 def _finite_float(text: str) -> float:

@@ -71,6 +71,8 @@ class LabelFile:
             raise ValueError(f"expected ids, found a {kind} picture, which blurs them: save labels as PNG")
         if kind == "TIFF":
             tiff.check_tiff(self.data)
+        elif kind == "BMP":
+            bmp.check_bmp(self.data)
         elif (pictures := getattr(image, "n_frames", 1)) != 1:
             raise ValueError(f"expected one picture, found {pictures} in one file: save labels as PNG")
         elif (turn := orientation_of(image)) != UPRIGHT:

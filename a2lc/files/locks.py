@@ -89,8 +89,12 @@ def alone(file: str | os.PathLike[str]) -> Iterator[None]:
     try:
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        lock.acquire(timeout=0)
+        while True:
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+            if _stands_at(path):
+                break
+            lock.release()  # the one before removed this file just after it was opened
     except Timeout:
         raise BlockingIOError(f"{path.parent}: another process is writing there; begin again when it is done") from None
     except OSError as error:
@@ -98,8 +102,19 @@ def alone(file: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes what is open only later
-            path.unlink(missing_ok=True)
-        lock.release()
+        if os.name == "nt":  # what is open cannot be removed
+            lock.release()
         with suppress(OSError):
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # while it is locked: afterwards it may be the next one's
+        lock.release()
+
+
+def _stands_at(path: Path) -> bool:
+    """Whether the file that this process has locked is the one of that name, so that nobody else can lock it."""
+    other = FileLock(path)
+    try:
+        other.acquire(timeout=0)
+    except Timeout:
+        return True
+    other.release()
+    return False

@@ -52,7 +52,8 @@ def with_pixels(data: bytes, pixels: np.ndarray, colours: np.ndarray | None = No
             new.append((kind, content))
         elif packed not in new:
             new.append(packed)
-    return SIGNATURE + b"".join(png_chunk(*chunk) for chunk in new)
+    end = len(SIGNATURE) + sum(len(content) + 12 for _, content in chunks)
+    return SIGNATURE + b"".join(png_chunk(*chunk) for chunk in new) + data[end:]
 
 
 def packed_rows(pixels: np.ndarray, depth: int, big_endian: bool = True) -> np.ndarray:
@@ -71,6 +72,8 @@ def _scanlines(pixels: np.ndarray, depth: int) -> bytes:
 def png_chunks(data: bytes) -> list[Chunk]:
     """Kind and content of every chunk.
 
+    What stands behind the last one, as some programs leave it, is none.
+
     Raises:
         ValueError: no PNG, or a damaged one.
     """
@@ -78,7 +81,7 @@ def png_chunks(data: bytes) -> list[Chunk]:
         raise ValueError("expected a PNG file, found another format")
     found: list[Chunk] = []
     at = len(SIGNATURE)
-    while at + 8 <= len(data):
+    while at + 8 <= len(data) and (not found or found[-1][0] != b"IEND"):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         found.append((kind, data[at + 8 : at + 8 + length]))
         at += length + 12

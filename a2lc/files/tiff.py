@@ -47,6 +47,10 @@ def check_tiff(data: bytes) -> None:
             raise ValueError("expected channels of 8 bits each, side by side, in the TIFF; save it so")
         if (turn := page.tags.valueof(ORIENTATION, UPRIGHT)) != UPRIGHT:
             raise ValueError(TURNED.format(turn))
+        if page.sampleformat == 2 and page.bitspersample == 8:
+            raise ValueError("expected ids of 0..255 in the TIFF, found 8 bits with a sign: save labels as PNG")
+        if page.photometric == 0 and page.bitspersample > 8:
+            raise ValueError("expected a TIFF in which 0 is black, found one in which it is white: save labels as PNG")
         if page.sampleformat not in (1, 2):
             raise ValueError("expected whole numbers in the TIFF, found floating point: save labels as PNG")
 

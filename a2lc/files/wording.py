@@ -20,7 +20,7 @@ def nearest(name: object, options: Iterable[str]) -> str:
     Returns:
         ``"; did you mean 'camvid'?"`` or, when nothing is close, an empty string: made to end an error message.
     """
-    close = difflib.get_close_matches(str(name).lower(), list(options), n=2, cutoff=0.5)
+    close = difflib.get_close_matches(str(name).lower(), list(options), n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 

@@ -11,6 +11,8 @@ import typer
 from a2lc.human.cli import Device
 from a2lc.human.run_cli import RunsDir
 
+FEW = 50  # images: with fewer, what is said of a mask is rough
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
@@ -62,7 +64,8 @@ def find(
             warnings.warn(note, stacklevel=1)
     likely = int((found["wrong"] > 0.5).sum())
     typer.echo(f"{len(found)} masks of {len(found_masks.names)} images, features: {features}")
-    typer.echo(f"{likely} labels are likelier wrong than right; the most suspicious:")
+    few = f" (roughly: {len(found_masks.names)} images teach little)" if len(found_masks.names) < FEW else ""
+    typer.echo(f"{likely} labels are likelier wrong than right{few}; the most suspicious:")
     columns = ["image", "mask_id", "label", "suggestion", "wrong", "area"]
     if top:
         typer.echo(found.head(min(top, 10))[columns].to_string(index=False, float_format="{:.2f}".format))

@@ -98,7 +98,8 @@ def state_of(run: Run) -> str:
     """
     if run.waits_for == "answers":
         queue = Queue(run)
-        return f"answers of round {queue.round}: {len(queue) - len(queue.pending)} of {len(queue)}"
+        skipped = f", {queue.skipped} skipped" if queue.skipped else ""
+        return f"answers of round {queue.round}: {queue.answered} of {len(queue)}{skipped}"
     if run.waits_for == "approval":
         approval = Approval(run)
         decided = int((approval.table["decision"] != UNDECIDED).sum())

@@ -350,7 +350,8 @@ class Queue:
             self._set(records)
             if self.pending and not enough:
                 left = f"{len(self.pending)} of {len(self)} masks are not answered"
-                raise ValueError(f"round {self.round}: {left}; enough=True (--enough) gives them back to the pool")
+                how = "answer or skip them, or give them back to the pool with --enough (in Python enough=True)"
+                raise ValueError(f"round {self.round}: {left}: {how}")
             final = answers_table(map(Answer.of, records))
             masks = zip(final["image"], final["mask_id"], strict=True)
             rows = np.array([self.masks.row(*mask) for mask in masks], dtype=np.int64)
@@ -401,7 +402,9 @@ class Queue:
             try:
                 answer = Answer.of(record)
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{where}: expected an answer of a person, found {record} ({error})") from error
+                raise ValueError(
+                    f"{where}: expected an answer of a person, found {str(record):.200} ({error})"
+                ) from error
             if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
                 raise ValueError(f"{where}: label {answer.label} is no class")
             known = self._about(answer) is not None

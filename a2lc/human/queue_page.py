@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pandas as pd
 from PIL import Image
+from tqdm.auto import tqdm
 
 from a2lc.files import atomic, below, fingerprint, remove_leftovers_of, write_text
 from a2lc.human.checked_csv import BOM, csv_text
@@ -20,16 +21,18 @@ from a2lc.human.gallery import page
 from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.human.query import WORDS
 from a2lc.human.queue import Queue
+from a2lc.machine import show_bars
 
 _MARK = '<meta name="generator" content="a2lc">'
 _KEYS = dict(zip(WORDS, "cvims", strict=True))
 _WORDS = """Row by row of {table}. Look at the pictures and fill in the table, or answer here: by mouse, or with
-<kbd>c</kbd> the label is right, <kbd>1</kbd> to <kbd>3</kbd> a likely class, <kbd>v</kbd> no class, <kbd>i</kbd> no
-label of this image is of use, <kbd>s</kbd> ask again later. Then <button id="save">save {table}</button> and
-<code>a2lc queue {run} --import</code> that file.
+<kbd>c</kbd> the label is right, <kbd>1</kbd> … a likely other class, <kbd>v</kbd> no class, <kbd>i</kbd> no
+label of this image is of use, <kbd>m</kbd> several classes in it, <kbd>s</kbd> ask again later. Then
+<button id="save">save {table}</button> and <code>a2lc queue {run} --import</code> that file.
 <span id="count"></span>"""
 _FIGURE = """<figure tabindex="0" data-row="{row}">
-<figcaption><b>row {number}</b> {image}, mask {mask_id}: labelled <b>{label}</b> ({area:,} pixels){top}</figcaption>
+<figcaption><b>row {number} of the table:</b>
+{image}, mask {mask_id}: labelled <b>{label}</b> ({area:,} pixels){top}</figcaption>
 <div><img loading="lazy" src="{context}" alt="{image}: mask {mask_id}, labelled {label}, in its image">
 <img loading="lazy" src="{picture}" alt="{image}: mask {mask_id} close up"></div>
 <p>{buttons} <select aria-label="answer for {image}, mask {mask_id}">{options}</select></p>
@@ -94,7 +97,7 @@ def write_pictures(queue: Queue, path: Path) -> list[str]:
     names = {query.position: f"{path.stem}_pictures/{query.image}_{query.mask_id}.png" for query in asked}
     files = [below(path.parent, name) for at in names.values() for name in (at, _in_image(at))]
     remove_leftovers_of(files)
-    for query in asked:
+    for query in tqdm(asked, desc="pictures", leave=False, unit="mask", disable=not show_bars(True)):
         mask, name = (query.image, query.mask_id), names[query.position]
         with atomic(below(path.parent, name)) as temporary:
             Image.fromarray(drawn.close_up(*mask)).save(temporary)

@@ -185,7 +185,11 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
             )
             objects = masks.object_map(str(name))
             answers = dict(zip(part["mask_id"].tolist(), part["after"], strict=True))
-            _corrected(LabelFile(data, path), objects, answers, written)  # whether they can be written
+            try:
+                _corrected(LabelFile(data, path), objects, answers, written)
+            except ValueError as error:  # they cannot be written into this file
+                left[str(name)] = str(error)
+                continue
             hashes[str(name)] = hashlib.sha256(data).hexdigest()
             with atomic(file) as temporary:
                 temporary.write_bytes(data)
@@ -221,8 +225,8 @@ def _as_it_began(run: Run, root: Path) -> dict[str, str]:
 def _tell(run: Run, left: Mapping[str, str], others: str) -> None:
     """What was left alone is an error, after everything else is done."""
     if left:
-        what = f"{len(left)} label files have changed since {run.path.name} began, so they were left alone"
-        raise ValueError(f"{what}, and {others}: {'; '.join(left.values())}")
+        what = f"{len(left)} label files cannot take the changes, or have changed since {run.path.name} began"
+        raise ValueError(f"{what}, so they were left alone, and {others}: {'; '.join(left.values())}")
 
 
 def _changes_of(masks: MaskSet) -> pd.DataFrame:

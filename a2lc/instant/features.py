@@ -67,7 +67,7 @@ def mask_features(
     file = _file(kept, features)
     key = np.frombuffer(_content(about, masks, split), np.uint8)
     with locked(file):
-        found = _read(file, key)
+        found = _read(file, key, len(masks))
         if found is None:
             found = _computed(of_image, masks, split, progress)
             remove_leftovers_of([file])
@@ -102,6 +102,8 @@ def _array(kept: Path, features: str, name: str) -> np.ndarray:
         raise FileNotFoundError(f"{file}: {what}") from None
     if name not in arrays:
         raise damaged(file, f"expected an array {name!r}, found {', '.join(arrays)}")
+    if name == "features" and not _are_features(arrays[name]):
+        raise damaged(file, "expected finite numbers of each mask, found others")
     return arrays[name]
 
 
@@ -109,13 +111,29 @@ def _file(kept: Path, features: str) -> Path:
     return kept / f"mask_features-{features}.safetensors"
 
 
-def _read(file: Path, key: np.ndarray) -> np.ndarray | None:
-    """The kept features; None where there are none, or of other content, or damaged."""
+def _read(file: Path, key: np.ndarray, count: int) -> np.ndarray | None:
+    """The kept features of so many masks; None where there are none, or of other content, or damaged."""
     try:
         arrays = read_arrays(file)
     except (FileNotFoundError, ValueError):
         return None
-    return arrays["features"] if np.array_equal(arrays.get("key", ()), key) and "features" in arrays else None
+    found = arrays.get("features")
+    if (
+        found is None
+        or not np.array_equal(arrays.get("key", ()), key)
+        or len(found) != count
+        or not _are_features(found)
+    ):
+        return None
+    return found
+
+
+def _are_features(found: np.ndarray) -> bool:
+    """Whether these are finite numbers, some of each mask."""
+    if found.ndim != 2 or not found.shape[1] or found.dtype != np.float16:
+        return False
+    parts = range(0, len(found), 1 << 14)  # of all at once there would be as many answers
+    return all(np.isfinite(found[start : start + parts.step]).all() for start in parts)
 
 
 def _content(about: str, masks: MaskSet, split: Split) -> bytes:

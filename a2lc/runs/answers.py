@@ -13,6 +13,7 @@ with ``"found": true`` it is about a mask that nobody asked about. The later ans
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -27,7 +28,7 @@ _SELDOM = (*_FLAGS, "batch")  # left out of a line where they are false or empty
 def label_in(value: object) -> int:
     """A label as a line says it: 0..255. Raises `ValueError` where it is none."""
     if type(value) is not int or not 0 <= value <= 255:
-        raise ValueError(f"label: expected 0..255, found {value!r}")
+        raise ValueError(f"label: expected 0..255, found {value!r:.40}")
     return value
 
 
@@ -126,15 +127,16 @@ class Answer:
 
 def kept(answers: Iterable[Answer]) -> list[Answer]:
     """The answers and skips that no undo has taken back, oldest first."""
-    left: list[Answer] = []
+    left: list[Answer | None] = []
+    given = defaultdict[tuple[tuple[str, int], str], list[int]](list)  # mask and source -> where their answers are
     for answer in answers:
+        places = given[answer.mask, answer.source]
         if not answer.undo:
+            places.append(len(left))
             left.append(answer)
-            continue
-        mine = (i for i in reversed(range(len(left))) if (left[i].mask, left[i].source) == (answer.mask, answer.source))
-        if (taken := next(mine, None)) is not None:
-            del left[taken]
-    return left
+        elif places:
+            left[places.pop()] = None
+    return [answer for answer in left if answer is not None]
 
 
 def standing(answers: Iterable[Answer]) -> dict[tuple[str, int], Answer]:

@@ -75,7 +75,7 @@ class FeatureStore:
         file = self.path / f"{content}.safetensors"
         with suppress(FileNotFoundError, ValueError):  # ValueError: damaged
             arrays = read_arrays(file)
-            if np.array_equal(arrays.get("key", np.empty(0)), key):
+            if np.array_equal(arrays.get("key", np.empty(0)), key) and _is_whole(arrays):
                 return _unpacked(arrays)
         arrays = _packed(compute(image)) | {"key": key}
         self._keep(file, arrays)
@@ -107,6 +107,18 @@ def _packed(maps: Maps) -> dict[str, np.ndarray]:
         arrays[f"stage{number}"] = np.rint((stage - low) / step).astype(np.uint8, order="C")  # as it is written
         arrays[f"range{number}"] = np.stack([low, step]).astype(np.float32)
     return arrays
+
+
+def _is_whole(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether they can have come from `_packed`."""
+    stages = sum(name.startswith("stage") for name in arrays)
+    for number in range(stages):
+        stage, ranges = (arrays.get(f"{name}{number}", np.empty(0)) for name in ("stage", "range"))
+        if stage.ndim != 3 or stage.dtype != np.uint8 or ranges.shape != (2, len(stage), 1, 1):
+            return False
+        if ranges.dtype != np.float32 or not np.isfinite(ranges).all():
+            return False
+    return stages > 0
 
 
 def _unpacked(arrays: dict[str, np.ndarray]) -> Maps:

@@ -77,7 +77,12 @@ class Inspection:
         """How many errors there are, and things to look at."""
         doubts = len(self.suspicions) - len(self.errors)
         if not self.suspicions:
-            return "nothing suspicious"
+            look = (
+                f"; which labels look wrong says: a2lc find {shlex.quote(str(self.root))}"
+                if self.found.labelled
+                else ""
+            )
+            return f"nothing suspicious in files and classes{look}"
         return " and ".join(
             text
             for count, text in (
