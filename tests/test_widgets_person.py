@@ -31,7 +31,7 @@ from a2lc.widgets import Annotator, Approver
 from a2lc.widgets.annotator_state import AHEAD, AnnotatorState
 from a2lc.widgets.approver_state import TILES, ApproverState
 from a2lc.widgets.browser_view import BrowserView
-from a2lc.widgets.keys import ALSO, KEYS, class_keys
+from a2lc.widgets.keys import ALSO, KEYS, class_keys, keys_of, set_keys
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,31 @@ def test_each_class_has_a_key_of_its_own_while_there_are_any(k: int) -> None:
     assert len(keys) == k and len(set(given)) == len(given) and keys[:k] == given + [""] * (k - len(given))
     assert len(given) >= min(k, 42) and set(given) <= set(string.ascii_letters + string.digits)
     assert not {key.lower() for key in given} & {*KEYS.values(), *ALSO}
+
+
+def test_own_keys_are_kept_and_the_others_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A2LC_KEYS", str(tmp_path / "config" / "keys.json"))
+    names = ("road", "car", "tree", "sky")
+    plain = keys_of(names)
+    assert plain.classes == class_keys(4) and (plain.acts, plain.also) == (KEYS, ALSO)
+    assert set_keys({"car": "c", "confirm": "1", "bus": "b"}) == tmp_path / "config" / "keys.json"
+    found = keys_of(names)
+    assert found.classes == ["2", "c", "3", "4"] and found.acts == KEYS | {"confirm": "1"}
+    set_keys({"sky": "c", "tree": "v", "skip": "z"})  # of car, of void, and another key of undo
+    found = keys_of(names)
+    assert found.classes == ["2", "3", "v", "c"] and found.acts["void"] == "" and found.acts["skip"] == "z"
+    assert "z" not in found.also and found.also[" "] == "confirm"
+    every = [*found.classes, *filter(None, found.acts.values()), *found.also]
+    assert len(set(every)) == len(every)
+    set_keys({"tree": "", "skip": "", "sky": "", "confirm": ""})
+    assert keys_of(names) == plain and keys_of(("bus",)).classes == ["b"]
+    for wrong in ({"car": "xy"}, {"car": " "}, {"car": "q", "road": "q"}):
+        with pytest.raises(ValueError, match=r"^(car|road): expected "):
+            set_keys(wrong)
+    assert keys_of(names) == plain
+    (tmp_path / "config" / "keys.json").write_text('{"car": 7}')
+    with pytest.raises(ValueError, match=r"keys\.json: expected names with a sign each"):
+        keys_of(names)
 
 
 # -------------------------------------------------------------------------------------------------------- questions

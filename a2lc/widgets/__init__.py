@@ -3,6 +3,7 @@
 from a2lc.widgets.annotator import Annotator
 from a2lc.widgets.approver import Approver
 from a2lc.widgets.browser import MaskBrowser
+from a2lc.widgets.keys import set_keys
 from a2lc.widgets.rounds import Rounds
 
-__all__ = ["Annotator", "Approver", "MaskBrowser", "Rounds"]
+__all__ = ["Annotator", "Approver", "MaskBrowser", "Rounds", "set_keys"]

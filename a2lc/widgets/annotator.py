@@ -19,7 +19,7 @@ from a2lc.paper.tables import caption
 from a2lc.runs import Run
 from a2lc.widgets.annotator_state import AHEAD, AnnotatorState
 from a2lc.widgets.front_end import Dialogue, Page, script, style, wrapped
-from a2lc.widgets.keys import ALSO, KEYS, class_keys
+from a2lc.widgets.keys import keys_of
 from a2lc.widgets.panels import class_name
 
 PAUSE = 0.25
@@ -72,9 +72,10 @@ class Annotator(Dialogue):
     # ---------------------------------------------------------------------------------------------- inside
     def _new_page(self) -> Questions:
         classes = self.state.queue.classes
-        columns = zip(classes.names, class_keys(len(classes)), map(to_hex, classes.palette / 255), strict=True)
+        keys = keys_of(classes.names)
+        columns = zip(classes.names, keys.classes, map(to_hex, classes.palette / 255), strict=True)
         shown = [dict(zip(("name", "key", "colour"), row, strict=True)) for row in columns]
-        return Questions(classes=shown, key_of=KEYS, also=ALSO)
+        return Questions(classes=shown, key_of=keys.acts, also=keys.also)
 
     def _on_message(self, message: dict[str, Any]) -> None:
         if "want" in message:

@@ -8,11 +8,14 @@ from a2lc.human import CONFIRM, MIXED_MASK, Queue
 from a2lc.masks import VOID, MaskSet
 from a2lc.runs import Run
 from a2lc.widgets.history import Event
-from a2lc.widgets.keys import KEYS, class_keys
+from a2lc.widgets.keys import keys_of
 from a2lc.widgets.panels import class_name
 
 SOURCE = "browser"
 """Who answers: `undo` takes back what was said here, and no answer of an Annotator."""
+
+SAID = {VOID: "void", MIXED_MASK: "several classes", CONFIRM: "as it is"}
+"""What can be said beside a class, in words."""
 
 
 class Naming:
@@ -100,22 +103,17 @@ def meant(key: str, names: tuple[str, ...]) -> str:
     Raises:
         ValueError: no answer has this key.
     """
-    keys = dict(zip(class_keys(len(names)), names, strict=True)) | {KEYS[CONFIRM]: CONFIRM, KEYS[VOID]: VOID}
-    keys[KEYS[MIXED_MASK]] = MIXED_MASK
-    if key not in keys:
+    own = keys_of(names)
+    keys = dict(zip(own.classes, names, strict=True)) | {own.acts[said]: said for said in SAID}
+    if not key or key not in keys:
         raise ValueError(f"{key}: no class has this key; the list beside the history has all classes")
     return keys[key]
 
 
 def keys_told(names: tuple[str, ...]) -> str:
     """The keys of all answers, in words."""
-    classes = [f"{key} {name}" for key, name in zip(class_keys(len(names)), names, strict=True) if key]
+    own = keys_of(names)
+    classes = [f"{key} {name}" for key, name in zip(own.classes, names, strict=True) if key]
     return ", ".join(
-        [
-            *classes,
-            f"{KEYS[VOID]} void",
-            f"{KEYS[MIXED_MASK]} several classes",
-            f"{KEYS[CONFIRM]} as it is",
-            "Esc nothing",
-        ]
+        [*classes, *(f"{own.acts[said]} {words}" for said, words in SAID.items() if own.acts[said]), "Esc nothing"]
     )
