@@ -400,6 +400,27 @@ def test_one_key_decides_only_what_is_undecided_and_clears_nothing_unasked(appro
     assert approver.left == total and approver.decide_group(UNDECIDED).startswith("Nothing to do")
 
 
+def test_several_in_a_row_are_decided_at_once_and_taken_back_at_once(approver: ApproverState) -> None:
+    total = len(approver.approval.table)
+    assert total > 4
+    approver.select(2)
+    approver.decide(REJECTED)
+    approver.select(3)
+    assert approver.select_to(1) == "3 corrections are selected." and approver.view()["chosen"] == [1, 4]
+    assert approver.decide(APPROVED).startswith("2 corrections approved; 1 decided before stay")
+    assert (approver.at, approver.to) == (min(4, total - 1), None)
+    assert approver.shown["decision"].tolist()[:4] == [UNDECIDED, APPROVED, REJECTED, APPROVED]
+    approver.select(1)
+    approver.select_to(3)
+    assert approver.decide(UNDECIDED).startswith("3 decisions would be taken back") and approver.to == 3
+    assert approver.decide(UNDECIDED).startswith("3 corrections undecided") and approver.left == total
+    approver.undo()
+    assert approver.shown["decision"].tolist()[:4] == [UNDECIDED, APPROVED, REJECTED, APPROVED]
+    approver.select_to(10**6)
+    approver.select(0)
+    assert approver.view()["chosen"] == [0, 1], "one is selected again"
+
+
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["one", "group", "leave", "undo", "other"]), max_size=12), st.randoms())
 def test_undo_restores_exactly_what_was_before_after_any_restart(

@@ -85,6 +85,7 @@ class Approver(Dialogue):
         for word, steps in (("back", -1), ("on", 1), ("page_back", -TILES), ("page_on", TILES)):
             acts[word] = partial(state.select, state.at + steps)
         acts["group"] = lambda: state.show_group(*(message.get("group") or ()))
+        acts["select_to"] = lambda: state.select_to(int(message["at"]))
         acts["select"] = lambda: state.select(int(message["at"]))
         return acts[str(message.get("do"))]()
 

@@ -44,6 +44,7 @@ class ApproverState:
         approval: the corrections and what was decided.
         group: the corrections that are shown, old and new class name; None: all.
         at: place of the selected correction among them, the least confident first.
+        to: place of the other end, where several in a row are selected; else None.
         closed: whether the round was let go on from here.
         notes: what is missing, in words.
         follows: what to do when all is decided, in words.
@@ -58,6 +59,7 @@ class ApproverState:
         self._pictures = MaskPictures(run.masks(self.approval.round - 1), split)
         self.group: tuple[str, str] | None = None
         self.at, self.closed = 0, False
+        self.to: int | None = None
         self.follows = "Go on with a2lc.human.next_round(run) in the next cell."
         self._said: str | None = None  # what has to be said twice, and was said once
 
@@ -71,11 +73,12 @@ class ApproverState:
         group = None if old is None or new is None else (old, new)
         if not self._part(group).any():
             raise ValueError(f"no correction from {old} to {new} is proposed")
-        self.group, self.at, self._said = group, 0, None
+        self.group, self.at, self.to, self._said = group, 0, None, None
         return ""
 
     def decide(self, decision: str) -> str:
-        """Approve or reject the selected correction and go on to the next; `UNDECIDED` takes its decision back.
+        """Approve or reject the selected correction and go on to the next; `UNDECIDED` takes its decision back. Of
+        several that are selected, as `decide_group` of all that are shown.
 
         Returns:
             What was decided, in words.
@@ -84,6 +87,13 @@ class ApproverState:
             ValueError: the round has gone on.
             PermissionError: the run's folder cannot be written.
         """
+        if self.to is not None:
+            self.approval.refresh()
+            chosen = self.chosen
+            told = self._decide_all(self.shown.iloc[chosen], decision, "leave")
+            if self._said is None:
+                self.select(chosen.stop if decision else chosen.start)
+            return told
         row = self.shown.iloc[self.at]
         self._act(decision, [(row["image"], int(row["mask_id"]))])
         self.at = min(self.at + (decision != UNDECIDED), len(self.shown) - 1)
@@ -100,13 +110,15 @@ class ApproverState:
             ValueError, PermissionError: as `decide`.
         """
         self.approval.refresh()
-        shown = self.shown
+        return self._decide_all(self.shown, decision, "leave_group")
+
+    def _decide_all(self, shown: pd.DataFrame, decision: str, act: str) -> str:
         part = shown[(shown["decision"] == UNDECIDED) == (decision != UNDECIDED)]
         others = len(shown) - len(part)
         if part.empty:
-            return "Nothing to do: of those shown " + ("none is undecided." if decision else "none is decided.")
-        if not decision and self._said != "leave_group":
-            self._said = "leave_group"
+            return "Nothing to do: of those " + ("none is undecided." if decision else "none is decided.")
+        if not decision and self._said != act:
+            self._said = act
             return f"{len(part)} decisions would be taken back. Press the same again to do it."
         self._act(decision, zip(part["image"], part["mask_id"].astype(int), strict=True))
         stay = f"; {others} decided before stay as they are" if others and decision else ""
@@ -124,8 +136,19 @@ class ApproverState:
 
     def select(self, place: int) -> str:
         """Select a correction by its place; the nearest one where there is none."""
-        self.at = min(max(place, 0), len(self.shown) - 1)
+        self.at, self.to, self._said = min(max(place, 0), len(self.shown) - 1), None, None
         return ""
+
+    def select_to(self, place: int) -> str:
+        """Select all corrections from the selected one to another one."""
+        self.to, self._said = min(max(place, 0), len(self.shown) - 1), None
+        return f"{len(range(*self.chosen.indices(len(self.shown))))} corrections are selected."
+
+    @property
+    def chosen(self) -> slice:
+        """The places of the selected corrections."""
+        to = self.at if self.to is None else self.to
+        return slice(min(self.at, to), max(self.at, to) + 1)
 
     def enough(self) -> str:
         """Let the round go on with what is approved. Where something is undecided it must be said twice.
@@ -190,6 +213,7 @@ class ApproverState:
             "group": list(self.group) if self.group else None,
             "total": len(shown),
             "at": self.at,
+            "chosen": [self.chosen.start, self.chosen.stop],
             "first": page.start,
             "tiles": [self._tile(row) for row in shown.iloc[page].to_dict("records")],
             "closed": self.closed,

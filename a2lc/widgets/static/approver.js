@@ -31,8 +31,8 @@ function render({ model, el }) {
   const steps = []; // of what the kernel has not heard: how far each moves the selection
   function send(message) {
     if (talk.turning() || talk.holds()) {
-      const { at, first, tiles } = model.get("view"), next = steps.reduce((sum, step) => sum + step, at);
-      if (!STAYS.includes(message.do) || next < first || next >= first + tiles.length) {
+      const { at, first, tiles, chosen } = model.get("view"), next = steps.reduce((sum, step) => sum + step, at);
+      if (!STAYS.includes(message.do) || chosen[1] - chosen[0] > 1 || next < first || next >= first + tiles.length) {
         return talk.refuse("Not taken: press it again when you see what it is about.");
       }
       talk.hold(() => talk.send(message, true));
@@ -88,12 +88,15 @@ function render({ model, el }) {
         const picture = node("img", { alt: "" });
         const made = node("figure", { class: "a2lc-tile" }, picture, node("figcaption", {}));
         made.shown = imageOf(picture)(tile);
-        made.addEventListener("click", () => send({ do: "select", at: model.get("view").first + place }));
+        made.addEventListener("click", (event) => {
+          send({ do: event.shiftKey ? "select_to" : "select", at: model.get("view").first + place });
+        });
         return made;
       }));
     }
     view.tiles.forEach(({ old, new: label, confidence, decision }, place) => {
-      const made = gallery.children[place], selected = view.first + place === view.at;
+      const made = gallery.children[place], at = view.first + place;
+      const selected = at >= view.chosen[0] && at < view.chosen[1];
       made.className = `a2lc-tile ${selected ? "a2lc-selected" : ""} a2lc-${decision || "undecided"}`;
       made.querySelector("img").alt = `${old} to ${label}, ${SIGNS[decision]}`;
       const lines = [`${old} → ${label}`, confidence, SIGNS[decision]].map((text) => node("span", {}, text));
