@@ -224,6 +224,15 @@ def test_a_mouse_answers_and_keys_go_on(widget: Page) -> None:
 def test_corrections_are_approved_by_keyboard_and_survive_a_restart(widget: Page, waiting: dict[str, Run]) -> None:
     page, lab = widget.page, widget.lab
     total = len(Approval(waiting["approval"]).table)
+    tiles = page.locator(".a2lc-tile")
+    widget.after(lambda: tiles.nth(2).click(modifiers=["Shift"]))
+    expect(widget.status).to_contain_text("3 corrections are selected")
+    expect(page.locator(".a2lc-tile.a2lc-selected")).to_have_count(3)
+    widget.press("a")
+    assert lab.ask("widget.state.view()['counts']['approved']") == 3
+    widget.press("z")
+    widget.after(lambda: tiles.nth(0).click())
+    assert lab.ask("(widget.state.left, widget.state.at)") == (total, 0)
     widget.press("a", "r", "PageDown", "a")
     assert lab.ask("widget.state.view()['counts']") == {"undecided": total - 3, "approved": 2, "rejected": 1}
     page.locator(".a2lc-flow").nth(1).focus()
