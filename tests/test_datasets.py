@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -749,3 +750,13 @@ def test_a_class_list_is_read_as_it_stands(tmp_path: Path) -> None:
     write_text(tmp_path / "classes.json", '{"cat": [1, 2, 3], "dog": [3, 2, 1], "cat": [4, 5, 6]}')
     with pytest.raises(ValueError, match=r"classes\.json: .*names once each, found 'cat' twice"):
         read_classes(tmp_path)
+
+
+def test_names_that_look_the_same_are_told_apart_in_words(tmp_path: Path) -> None:
+    root = folder_tree(tmp_path)
+    (root / "ground_truth" / "one.png").unlink()
+    for folder, form in (("images", "NFC"), ("labels", "NFD")):
+        old = next((root / folder).glob("one.*"))
+        old.rename(old.with_stem(unicodedata.normalize(form, "\u00e9")))
+    with pytest.raises(ValueError, match=r"found none \(1 such; names that look the same are written in two ways"):
+        load_dataset("folder", root)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from a2lc.files import (
     read_yaml,
 )
 from a2lc.files.limits import LIMITS, OPTION, check_limit, limit_of
+from a2lc.files.png import SIGNATURE, png_chunk
 from a2lc.human.boxes import boxes_of
 from a2lc.human.checked_csv import check_rows, read_rows, whole_number
 from a2lc.masks import MaskSet
@@ -243,3 +246,13 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     thread.start()
     thread.join(60)
     assert len(said) == 8 and all(str(pipe) in words for words in said)
+
+
+def test_a_picture_far_above_the_limit_is_refused_as_one_above_it(tmp_path: Path) -> None:
+    """Pillow refuses it before anybody can ask how large it is."""
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+    file = tmp_path / "large.png"
+    file.write_bytes(SIGNATURE + b"".join(png_chunk(*chunk) for chunk in chunks))
+    with pytest.raises(ValueError, match=r"large\.png: expected at most 134,217,728 pixels .* A2LC_LIMITS=32"):
+        read_image(file)

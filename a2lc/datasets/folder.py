@@ -22,6 +22,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -87,7 +88,9 @@ def load(root: Root = None, *, background: str | None = None, whole: bool = True
     for labels in (files.ground_truth, files.labels):
         if whole and (stray := [path for name, path in labels.items() if name not in files.images]):
             expected = f"expected an image of that name in {layout.pairs or layout.images}"
-            raise ValueError(f"{stray[0]}: {expected}, found none ({len(stray)} such)")
+            alike = {normalize("NFC", name) for name in files.images} & {normalize("NFC", path.stem) for path in stray}
+            twice = "; names that look the same are written in two ways (Unicode NFC and NFD)" if alike else ""
+            raise ValueError(f"{stray[0]}: {expected}, found none ({len(stray)} such{twice})")
     train, val = _splits(folder, layout, files, whole)
     values = LabelValues.of(layout, classes, colours)
 

@@ -165,6 +165,8 @@ class LabelValues:
             value, place = _first(ids, ~known)
             wrong = f"expected label ids in {self._allowed()}, found {value} at {place}"
             said = f"say in {DATASET} which class it is, ids: {{..., {value}: NAME}}, or void"
+            if not 0 <= value <= LARGEST:
+                said = f"ids of label files are 0..{LARGEST}: save them with others"
             raise ValueError(f"{file.name}: {wrong}; {said}")
         found = np.where(known, labels[at], FORBIDDEN if self.rest is None else self.rest).astype(np.uint8)
         if self.colours and (palette := file.palette) is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from a2lc.files.io import check_size, damaged
-from a2lc.files.limits import check_limit, limit_of
+from a2lc.files.limits import LIMITS, OPTION, check_limit, limit_of
 from a2lc.files.whole import atomic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
@@ -89,6 +89,9 @@ def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Ima
             if deep and shown.window is not None:
                 raise ValueError("window: expected grey values of 16 bits, found colours of 16 bits")
             return _as_rgb(ImageOps.exif_transpose(image) if shown.upright else image, shown.window)
+    except Image.DecompressionBombError as error:  # far above the limit: Pillow looks before it says how large
+        what = f"expected at most {most:,} {LIMITS['pixels'][1]}, found many more"
+        raise damaged(str(name), f"{what}; where that is right, raise all limits: {OPTION}=32") from error
     except UnidentifiedImageError as error:  # whose text is an address in memory
         raise damaged(str(name), f"damaged or truncated image (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...
