@@ -196,7 +196,7 @@ def test_the_hand_made_run_has_masks_of_every_verdict(history: RunHistory) -> No
 
 
 def test_wrong_filters_are_refused(history: RunHistory) -> None:
-    with pytest.raises(ValueError, match="set_by: expected one of annotator, LCM, nobody or None, found 'me'"):
+    with pytest.raises(ValueError, match="set_by: expected one of annotator, LCM, nobody, mixed or None, found 'me'"):
         Filters(set_by="me")
     with pytest.raises(ValueError, match="verdict: expected one of wrong, mended, spoilt"):
         Filters(verdict="good")

@@ -169,6 +169,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
     written = LabelValues.of(read_layout(root, classes.names), classes, listed).written
     hashes: dict[str, str] = {}
     left: dict[str, str] = {}
+    refused: ValueError | None = None
     with atomic_folder(out) as partial:
         for name, part in changes.groupby("image", sort=False):
             try:
@@ -189,6 +190,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
                 _corrected(LabelFile(data, path), objects, answers, written)
             except ValueError as error:  # they cannot be written into this file
                 left[str(name)] = str(error)
+                refused = refused or error
                 continue
             hashes[str(name)] = hashlib.sha256(data).hexdigest()
             with atomic(file) as temporary:
@@ -199,6 +201,8 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
             overlay = draw_changes(split.image(str(name)), objects, part, masks.classes)
             with atomic(partial / "overlays" / f"{name}.png") as temporary:
                 overlay.save(temporary)
+        if refused is not None and not hashes:  # into none: one thing is wrong with all of them
+            raise refused
         about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
         about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
         write_json(partial / "about.json", about | written.to_json(masks.classes.names))

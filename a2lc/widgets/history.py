@@ -12,7 +12,7 @@ from a2lc.files import read_parquet
 from a2lc.masks import AUTOMATIC, MIXED, MaskSet
 from a2lc.runs import Run
 
-SET_BY = {"annotator": ("annotator",), "LCM": AUTOMATIC, "nobody": ("initial",), "annotator, as mixed": (MIXED,)}
+SET_BY = {"annotator": ("annotator",), "LCM": AUTOMATIC, "nobody": ("initial",), "mixed": (MIXED,)}
 """Who set a label, and the sources in the table of masks that say so."""
 
 VERDICTS = ("wrong", "mended", "spoilt")
