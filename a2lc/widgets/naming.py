@@ -34,6 +34,7 @@ class Naming:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._queue: Queue | None = None
+        self._shown: tuple[MaskSet, dict[int, int], MaskSet] | None = None  # of which masks and labels, and `masks`
         self.refresh()
 
     @property
@@ -80,8 +81,12 @@ class Naming:
         """The masks after the last round with these answers."""
         if self._queue is None or not self.labels:
             return masks
+        if self._shown is not None and self._shown[0] is masks and self._shown[1] is self.labels:
+            return self._shown[2]
         rows, labels = (np.array([*part], np.int64) for part in (self.labels.keys(), self.labels.values()))
-        return masks.relabel(rows, labels, source="annotator", round=self._queue.round)
+        answered = masks.relabel(rows, labels, source="annotator", round=self._queue.round)
+        self._shown = masks, self.labels, answered
+        return answered
 
     def event(self, masks: MaskSet, row: int) -> list[Event]:
         """What was said of a mask, as the last of its events; nothing where nothing was."""
