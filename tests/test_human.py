@@ -778,15 +778,6 @@ def test_an_lcm_that_knows_void_learns_nothing_from_a_void_image(
     assert taught == [1]
 
 
-@pytest.mark.parametrize("line", [{"whole_image": 1}, {"whole_image": True, "label": None}])
-def test_a_damaged_line_about_a_whole_image_is_named(run: Run, line: dict[str, object]) -> None:
-    Queue(run).answer("void image")
-    record = json.loads(log_of(run).read_text())
-    log_of(run).write_text(json.dumps(record | line) + "\n" + json.dumps(record) + "\n")
-    with pytest.raises(ValueError, match="line 1: expected an answer of a person"):
-        Queue(run)
-
-
 @pytest.mark.parametrize("method", ["a2lc", "instant"])
 def test_a_mask_that_nobody_asked_about_is_named_while_browsing(method: str, tmp_path: Path) -> None:
     more = {"method": method, "approval": False, "instant": {"features": "colour"}} if method == "instant" else {}
@@ -858,18 +849,16 @@ def test_a_mixed_mask_keeps_its_label_teaches_nothing_and_is_not_asked_about_aga
     assert run.folder(1).mixed_rows().tolist() == [first.row]
 
 
+@pytest.mark.parametrize("said", ["road", "void image", "mixed mask"])
 @pytest.mark.parametrize(
     "line",
-    [
-        {"found": 1},
-        {"mixed": "yes"},
-        {"mixed": True, "label": None},
-        {"found": True, "label": None},
-        {"found": True, "mask_id": 999999},
-    ],
+    [{flag: wrong} for flag in ("whole_image", "mixed", "found") for wrong in (1, "yes")]
+    + [{flag: True, "label": None} for flag in ("whole_image", "mixed", "found")]
+    + [{"found": True, "mask_id": 999999}],
+    ids=str,
 )
-def test_a_damaged_line_about_a_mask_that_was_found_is_named(run: Run, line: dict[str, object]) -> None:
-    Queue(run).answer("road")
+def test_a_damaged_line_that_says_more_than_a_label_is_named(run: Run, line: dict[str, object], said: str) -> None:
+    Queue(run).answer(said)
     record = json.loads(log_of(run).read_text())
     log_of(run).write_text(json.dumps(record | line) + "\n" + json.dumps(record) + "\n")
     with pytest.raises(ValueError, match="line 1: (expected an answer of a person|image .* is not asked about)"):

@@ -252,13 +252,7 @@ class Queue:
         took = None if seconds is None else round(seconds, 3)
         given = [(query := self._at(position), self.label_of(word, query), word) for position, word in said]
         batch = f"{timestamp()} {secrets.token_hex(3)}" if together else ""
-        answers = [self._answer(query, label, took, **_flags(word), batch=batch) for query, label, word in given]
-
-        def add(_: list[Record]) -> list[Record]:
-            self._check_open()
-            return [answer.record() for answer in answers]
-
-        self._set(self._log.update(add))
+        self._record([self._answer(query, label, took, **_flags(word), batch=batch) for query, label, word in given])
 
     def relabel(self, image: str, mask_id: int, said: str | int) -> Query:
         """Say what a mask is that one happens to see, whether it is asked about or not. If not, it costs nothing of the
@@ -289,13 +283,7 @@ class Queue:
             raise ValueError(
                 f"image {image!r}, mask {mask_id}: expected a class, confirm, void or mixed mask, found {said}"
             )
-        answer = self._answer(query, self.label_of(said, query), None, **_flags(said), found=True)
-
-        def add(_: list[Record]) -> list[Record]:
-            self._check_open()
-            return [answer.record()]
-
-        self._set(self._log.update(add))
+        self._record([self._answer(query, self.label_of(said, query), None, **_flags(said), found=True)])
         return query
 
     def undo(self) -> Query | None:
@@ -390,6 +378,15 @@ class Queue:
 
     def _answer(self, query: Query, label: int | None, seconds: float | None, **more: Any) -> Answer:
         return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **more)
+
+    def _record(self, answers: list[Answer]) -> None:
+        """Write answers, all of them or none."""
+
+        def add(_: list[Record]) -> list[Record]:
+            self._check_open()
+            return [answer.record() for answer in answers]
+
+        self._set(self._log.update(add))
 
     def _check_open(self) -> None:
         if self.run.folder(self.round).done(self._stage):
