@@ -82,7 +82,7 @@ test: lint
 	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
 	$(MAKE) --no-print-directory --jobs 2 test-quickstart test-notebooks
 
-# Ends of processes by any signal, keys at any speed, the film of the documentation.
+# Ends of processes by any signal and at any file, people and their keys at any speed, the film of the documentation.
 test-long: $(STAMP)
 	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m long
 

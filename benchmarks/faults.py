@@ -37,7 +37,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from faults_commands import COMMANDS, STATES, Command, fill_in, make_data, mask_in, run_in
+from faults_commands import COMMANDS, STATES, Command, fill_in, lay_pictures, make_data, mask_in, run_in
 
 import a2lc.cli
 from a2lc.files import write_text
@@ -180,6 +180,8 @@ class Bench:
                 raise RuntimeError(f"{' '.join(words)} fails without any fault")
             if state.startswith("asked"):
                 fill_in(self.place)
+            if state in ("coco", "labelme", "yolo"):
+                lay_pictures(self.place, state)
             shutil.copytree(self.place, self.folder / "states" / state, symlinks=True)
 
     def put(self, state: str) -> dict[str, str]:

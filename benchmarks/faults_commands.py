@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from a2lc.human import Queue
 from a2lc.human.undo import automatic_corrections
 from a2lc.runs import Run
 
-CLASSES = ("road", "car", "tree")
+CLASSES = ("road", "car", "vegetation")
 SETTINGS = {
     "settings.yaml": "budget: 6\nrounds: 1\napproval: false\ninstant: {features: colour}\n",
     "network.yaml": "method: a2lc\nbudget: 3\nrounds: 1\nsegmenter: {network: light, iterations: 4}\n"
@@ -43,11 +44,11 @@ def exported(kind: str) -> str:
 
 
 COMMANDS = (
-    Command("inspect", "data", ("inspect", "data", "--out", "out")),
-    Command("find", "data", ("find", "data", "--out", "out", "--features", "colour", "--runs-dir", "runs")),
+    Command("inspect", "data", ("inspect", "data", "--out", "out"), sample=12),
+    Command("find", "data", ("find", "data", "--out", "out", "--features", "colour", "--runs-dir", "runs"), sample=12),
     Command("correct", "data", ("correct", "data", "--params", "settings.yaml")),
     Command("correct: a network", "data", ("correct", "data", "--params", "network.yaml"), sample=6),
-    Command("queue --export", "asked", ("queue", "RUN", "--export", "new.csv")),
+    Command("queue --export", "asked", ("queue", "RUN", "--export", "new.csv"), sample=12),
     Command("queue --import", "asked", ("queue", "RUN", "--import", "answers.csv")),
     Command("next", "answered", ("next", "RUN")),
     Command("next: propose", "told a network", ("next", "RUN"), sample=6),
@@ -60,11 +61,11 @@ COMMANDS = (
     Command("changes --revert", "applied", ("changes", "changes", "--revert", "data")),
     Command("write-back", "played", ("write-back", "RUN", "out")),
     *(Command(f"export {kind}", "played", ("export", "RUN", exported(kind), "--format", kind)) for kind in FORMATS),
-    Command("import coco", "coco", ("import", "out.json", "plain")),
+    Command("import coco", "coco", ("import", "out/out.json", "plain")),
     Command("import labelme", "labelme", ("import", "out", "plain")),
     Command("import yolo", "yolo", ("import", "out", "plain")),
     Command("notebooks", "data", ("notebooks", "copies")),
-    Command("run", "data", ("run", "--params", "small.yaml"), sample=6),
+    Command("run", "data", ("run", "--params", "small.yaml"), sample=3),
 )
 STATES: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # each is made from another by a command
     ("asked", "data", ("correct", "data", "--params", "settings.yaml")),
@@ -97,6 +98,15 @@ def make_data(root: Path) -> None:
         )
     for name, text in SETTINGS.items():
         (root.parent / name).write_text(text, encoding="utf-8")
+
+
+def lay_pictures(place: Path, kind: str) -> None:
+    """Put the pictures where an importer looks for them: beside the annotations that were exported."""
+    out = place / "out"
+    if kind == "coco":
+        out.mkdir()
+        (place / "out.json").rename(out / "out.json")
+    shutil.copytree(place / "data" / "images", out / "images" if kind == "yolo" else out, dirs_exist_ok=True)
 
 
 def run_in(place: Path) -> str:

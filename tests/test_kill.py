@@ -268,6 +268,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 
 # ------------------------------------------------------------------------------------------------ SIGKILL
+@pytest.mark.long
 def test_killed_in_every_stage(tmp_path: Path) -> None:
     """With a network, twice in each stage, and in what comes before."""
     whole, begun = Undisturbed(tmp_path, tiny=False, rounds=1), tmp_path / "begun"
@@ -284,6 +285,7 @@ def test_killed_in_every_stage(tmp_path: Path) -> None:
     assert found == []
 
 
+@pytest.mark.long
 def test_killed_at_every_file(plain: Undisturbed) -> None:
     """Two rounds; masks, the model of round 0 and everything after. What is half written in one round is renamed in the
     other."""
@@ -296,6 +298,7 @@ def test_killed_at_every_file(plain: Undisturbed) -> None:
     assert len(files) > 40 and found == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["merspx", "mulspx"])
 def test_killed_in_the_rounds_of_superpixels(tmp_path: Path, method: str) -> None:
     """In each stage of the second round; training takes several steps, which are looked at more closely."""
@@ -326,6 +329,7 @@ def test_killed_in_the_rounds_of_instant(tmp_path: Path) -> None:
     assert len([file for file in files if "round_02" in file]) > 10 and found == []
 
 
+@pytest.mark.long
 def test_killed_while_a_person_is_waited_for(tmp_path: Path) -> None:
     """A person answers and approves; killed at every file of round 1 from the queries on, closing among them."""
     whole = Undisturbed(tmp_path, rounds=1, annotator="human")
@@ -339,6 +343,7 @@ def test_killed_while_a_person_is_waited_for(tmp_path: Path) -> None:
     assert found == []
 
 
+@pytest.mark.long
 def test_killed_again_and_again(plain: Undisturbed, tmp_path: Path) -> None:
     """In one folder: each process gets one file further than the last one did within its stage."""
     kills = 0
@@ -361,6 +366,7 @@ def write_labels(what: str, number: int, how: str, run_folder: Path, changes: Pa
         (apply_changes if what == "apply_changes" else revert_changes)(changes, root)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["write_back", "write_changes", "apply_changes", "revert_changes"])
 def test_killed_while_labels_are_written(what: str, tmp_path: Path) -> None:
     """At every file, or every third; the same again ends as an undisturbed one does, and leaves nothing behind."""

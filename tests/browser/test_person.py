@@ -115,6 +115,7 @@ class Stranger:
             self.page.press(self.pressed[-1])
 
 
+@pytest.mark.long
 def test_a_stranger_corrects_100_masks_with_the_keyboard_and_the_kernel_dies_twice(
     opened: Lab, notebook: Path, dataset: Path, tmp_path: Path
 ) -> None:
