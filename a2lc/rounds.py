@@ -200,7 +200,8 @@ def play_round(
     # 4. The LCM learns from the answers and corrects masks that nobody was asked about (Eq. 1-6).
     if folder.begin("corrected", bar):
         answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=number)
-        answered = answered.discard(folder.discarded_rows(), number).mix(folder.mixed_rows(), number)
+        answered = answered.discard(folder.discarded_rows(), number)
+        answered = answered.mix(folder.mixed_rows(), number, folder.cuts())
         corrected = correct(context, masks, answered, rows, folder, seeds["lcm"]) if config.lcm else answered
         corrected.save_state(folder.path / "masks.parquet")
         folder.end("corrected")

@@ -279,7 +279,7 @@ def test_a_picture_that_would_fill_the_memory(tmp_path: Path) -> None:
     data[16:24] = bytes([0x7F, 0xFF, 0xFF, 0xFF] * 2)
     (tmp_path / "x.png").write_bytes(mended(bytes(data)))
     for read in (read_image, read_label_png):
-        with pytest.raises(ValueError, match=r"x\.png: expected at most 134,217,728 pixels in one picture, found many more"):
+        with pytest.raises(ValueError, match=r"x\.png: expected at most 134,217,728 pixels in one picture, found"):
             read(tmp_path / "x.png")
 
 

@@ -63,9 +63,10 @@ def export(
     """
     from a2lc.formats import export_source, imported_format
     from a2lc.human.exports import export_coco, export_png, export_voc, labels_of_run
+    from a2lc.masks.pieces import in_pieces
 
     run = open_run(run_folder, runs_dir, root)
-    masks = run.masks(round)
+    masks = in_pieces(run.masks(round))
     labels = labels_of_run(run, masks)
     if run.config.root is not None and imported_format(run.config.root) == format.value:
         for note in export_source(run.config.root, labels, masks.names, masks.classes.names, out):

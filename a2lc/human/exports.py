@@ -46,7 +46,7 @@ def labels_of_run(run: Run, masks: MaskSet) -> Labels:
 
     Args:
         run: where the labels came from.
-        masks: of one of its rounds.
+        masks: of one of its rounds, `a2lc.masks.pieces.in_pieces`.
 
     Returns:
         Image name -> (H, W) uint8, 0..K-1 or the ignore index.
@@ -59,7 +59,7 @@ def labels_of_run(run: Run, masks: MaskSet) -> Labels:
     split = dataset_of(run).train
     kept = run.path.parent / SHARED / read_json(run.path / "provenance.json", "masks")["masks"] / LABEL_HASHES
     began = read_json(kept) if kept.is_file() else {}
-    changed = (masks.table["label"] != masks.table["initial_label"]).to_numpy()
+    changed = masks.changed
     ids = masks.table["mask_id"].to_numpy()
 
     def labels(name: str) -> np.ndarray:

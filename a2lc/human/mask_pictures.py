@@ -90,6 +90,10 @@ class MaskPictures:
         size = objects.shape if max(objects.shape) <= longest else _fitting(objects.shape, longest)
         return smooth(np.ascontiguousarray(image[part]), (size[0], size[1])), nearest_pixels(objects, size), part
 
+    def objects(self, name: str) -> np.ndarray:
+        """(H, W) int32 mask ids of an image."""
+        return self._image(name)[1]
+
     def _image(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) image and (H, W) object map."""
         if name not in self._read:

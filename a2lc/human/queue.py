@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from a2lc.files import AppendLog, Record, timestamp
 from a2lc.human.query import MIXED_MASK, SKIP, VOID_IMAGE, Query, label_meant
 from a2lc.human.queue_order import QueueOrder
 from a2lc.masks import VOID, label_names
+from a2lc.masks.cuts import Cut
 from a2lc.runs.answers import Answer, answers_table, kept, standing
 from a2lc.runs.stage_folder import AUDITED
 
@@ -122,6 +123,11 @@ class Queue:
         """(n,) int64 row numbers of the masks in which several classes were found."""
         said = [self.masks.row(*answer.mask) for answer in self._standing.values() if answer.mixed]
         return np.array(said, dtype=np.int64)
+
+    @property
+    def cuts(self) -> dict[int, Cut]:
+        """Row of the mask table -> how it was cut."""
+        return {self.masks.row(*answer.mask): answer.cut for answer in self._standing.values() if answer.cut}
 
     @property
     def audits(self) -> int:
@@ -253,6 +259,33 @@ class Queue:
         given = [(query := self._at(position), self.label_of(word, query), word) for position, word in said]
         batch = f"{timestamp()} {secrets.token_hex(3)}" if together else ""
         self._record([self._answer(query, label, took, **_flags(word), batch=batch) for query, label, word in given])
+
+    def cut(
+        self, query: Query, pieces: np.ndarray, labels: Sequence[str | int], *, seconds: float | None = None
+    ) -> None:
+        """Answer that a mask is of several classes, and of which: like ``mixed mask``, it costs one click, and nothing
+        is learnt from it; but its pieces are labelled, trained on, and written out as masks of their own.
+
+        Args:
+            query: the mask.
+            pieces: (H, W) integers: of each of its pixels the piece, counted from 0; other pixels are not looked at.
+            labels: of each piece: a class (name or number), ``confirm``, the label that the mask has, or ``void``.
+            seconds: how long it took; None: nobody measured.
+
+        Raises:
+            ValueError: one piece only, a piece without pixels or label, an unknown class; or as `answer`.
+            PermissionError, OSError: as `answer`.
+        """
+        asked = self._at(query)
+        inside = self.masks.object_map(asked.image) == asked.mask_id
+        if pieces.shape != inside.shape:
+            raise ValueError(f"pieces: expected {inside.shape}, as the image has, found {pieces.shape}")
+        if said := {SKIP, VOID_IMAGE, MIXED_MASK} & {word for word in labels if isinstance(word, str)}:
+            raise ValueError(f"labels: expected classes, confirm or void, found {min(said)}")
+        meant = [self.label_of(word, asked) for word in labels]
+        found = Cut.of(pieces[inside], [label for label in meant if label is not None])
+        self._record([self._answer(asked, asked.label, seconds, mixed=True, cut=found)])
+        self._since = time.monotonic()
 
     def relabel(self, image: str, mask_id: int, said: str | int) -> Query:
         """Say what a mask is that one happens to see, whether it is asked about or not. If not, it costs nothing of the
@@ -392,6 +425,15 @@ class Queue:
         if self.run.folder(self.round).done(self._stage):
             raise ValueError(f"{self._folder.path}: this round has gone on, its queue takes no more answers")
 
+    def _check_cut(self, answer: Answer, where: str) -> None:
+        """Raise `ValueError` where a mask cannot be in these pieces."""
+        row, labels = self.masks.row(*answer.mask), answer.cut.labels if answer.cut else ()
+        area = int(self.masks.table["area"].iloc[row])
+        if answer.cut is None or answer.cut.area != area:
+            raise ValueError(f"{where}: expected a cut of {area} pixels, found {answer.cut and answer.cut.area}")
+        if wrong := {*labels} - {*range(len(self.classes)), self.classes.ignore_index}:
+            raise ValueError(f"{where}: label {min(wrong)} is no class")
+
     def _set(self, records: list[Record]) -> None:
         answers = []
         for number, record in enumerate(records, start=1):
@@ -404,6 +446,8 @@ class Queue:
                 ) from error
             if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
                 raise ValueError(f"{where}: label {answer.label} is no class")
+            if answer.cut is not None:
+                self._check_cut(answer, where)
             known = self._about(answer) is not None
             if answer.label is not None and not known:
                 raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")

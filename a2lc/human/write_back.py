@@ -3,7 +3,8 @@ corrected copy.
 
 A folder of changes stands for itself:
 
-    changes.csv             a row per mask whose label changed; delete the rows that you do not want, or mend ``after``
+    changes.csv             a row per mask whose label changed, and per piece of one that was cut; delete the rows
+                            that you do not want, or mend ``after``
     overlays/<name>.png     each image with these masks, before and after
     masks/<name>.png        which pixels they are (object map with their ids, 0 elsewhere)
     before/<name>.<suffix>  the label files as they were, byte for byte
@@ -51,6 +52,7 @@ from a2lc.human.checked_csv import Row, check_rows, csv_text, images_meant, read
 from a2lc.human.dataset_copy import copy_dataset
 from a2lc.human.moving import check_not_moved, dataset_of
 from a2lc.masks import VOID, MaskSet, label_names
+from a2lc.masks.pieces import in_pieces
 from a2lc.pseudo_labels.own_labels import hash_of
 from a2lc.runs import SHARED, Run
 from a2lc.stages.names import LABEL_HASHES, masks_name
@@ -162,7 +164,7 @@ def _root(run: Run) -> Path:
 
 def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataFrame, dict[str, str]]:
     """Write the folder; the changes in it, and the images that were left alone, with the reason."""
-    root, masks = _root(run), run.masks(round)
+    root, masks = _root(run), in_pieces(run.masks(round))
     changes, began = _changes_of(masks), _as_it_began(run, root)
     split, files = dataset_of(run).train, own_files(root, read_layout(root)).labels
     classes, listed = read_classes(root)
@@ -235,7 +237,7 @@ def _tell(run: Run, left: Mapping[str, str], others: str) -> None:
 
 def _changes_of(masks: MaskSet) -> pd.DataFrame:
     names = label_names(masks.classes)
-    rows = np.flatnonzero(masks.table["label"] != masks.table["initial_label"])
+    rows = np.flatnonzero(masks.changed)
     table = masks.table.iloc[rows].astype({"image": object, "source": object}).reset_index(drop=True)
     boxes = [" ".join(map(str, box)) for box in boxes_of(masks, rows).tolist()]
     labels = {"before": names[table["initial_label"]], "after": names[table["label"]]}

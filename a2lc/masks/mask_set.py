@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from a2lc.datasets.base import Classes
-from a2lc.files import below, read_label_png, write_label_png, write_parquet
+from a2lc.files import below, damaged, read_label_png, write_label_png, write_parquet
+from a2lc.masks.cuts import Cut, read_cuts, write_cuts
 from a2lc.masks.table import (
     ANSWERED,
     DISCARDED,
@@ -36,6 +37,8 @@ from a2lc.masks.table import (
     write_description,
 )
 
+CUTS = "cuts.json"
+
 
 class MaskSet:
     """Object maps of N images and one table with a row per mask.
@@ -51,6 +54,9 @@ class MaskSet:
             or discarded, see `SOURCES`), ``round`` int16 (of the last change, 0 = never), ``confidence`` float32 (of
             the LCM, NaN elsewhere).
         uncovered: the label of pixels that no mask covers (object id 0).
+        cuts: image and mask id -> how a person has cut a mask; while its source is ``mixed``, its pixels carry the
+            labels of its pieces. In the table it stays one mask, so that row numbers stay (`a2lc.masks.pieces`).
+        pieces: image and mask id of those masks that are pieces of one that was cut.
     """
 
     def __init__(
@@ -60,11 +66,15 @@ class MaskSet:
         table: pd.DataFrame,
         object_maps: Mapping[str, np.ndarray | Path],
         uncovered: int,
+        cuts: Mapping[tuple[str, int], Cut] | None = None,
+        pieces: Iterable[tuple[str, int]] = (),
     ) -> None:
         self.classes = classes
         self.names = tuple(names)
         self.table = table
         self.uncovered = int(uncovered)
+        self.cuts = dict(cuts or {})
+        self.pieces = frozenset(pieces)
         self._object_maps = object_maps
         codes = table["image"].cat.codes.to_numpy()
         self._bounds = np.searchsorted(codes, np.arange(len(self.names) + 1))  # image i: rows _bounds[i].._bounds[i+1]
@@ -238,7 +248,24 @@ class MaskSet:
             index_map: (H, W) of `index_map`, so that the object map is not read again.
         """
         index = self.index_map(name) if index_map is None else index_map
-        return self.labels_of(name)[index]  # index -1 takes the last
+        labels = self.labels_of(name)[index]  # index -1 takes the last
+        for mask_id, cut in self.cuts_of(name).items():
+            inside = index == self.row(name, mask_id) - self.rows(name).start
+            labels[inside] = np.array(cut.labels, np.uint8)[cut.pieces()]
+        return labels
+
+    def cuts_of(self, name: str) -> dict[int, Cut]:
+        """Mask id -> cut, of one image, as far as they hold."""
+        found = {mask_id: cut for (image, mask_id), cut in sorted(self.cuts.items()) if image == name}
+        sources = self.table["source"].array
+        return {mask_id: cut for mask_id, cut in found.items() if sources[self.row(name, mask_id)] == MIXED}
+
+    @property
+    def changed(self) -> np.ndarray:
+        """(M,) bool: the masks whose label is no longer the first one, and all pieces of masks that were cut."""
+        changed = self.table["label"].to_numpy() != self.table["initial_label"].to_numpy()
+        changed[[self.row(*piece) for piece in self.pieces]] = True
+        return changed
 
     # ---------------------------------------------------------------------------------------------- changing
     def relabel(
@@ -284,23 +311,44 @@ class MaskSet:
         values = {"label": self.classes.ignore_index, "source": SOURCES.index(DISCARDED), "confidence": np.nan}
         return self._with(np.flatnonzero(useless), round=round, **values)
 
-    def mix(self, rows: np.ndarray, round: int) -> MaskSet:
+    def mix(self, rows: np.ndarray, round: int, cuts: Mapping[int, Cut] | None = None) -> MaskSet:
         """A new MaskSet in which an annotator has found several classes in each of the given masks: their labels stay,
-        nothing is learnt from them, and nobody is asked about them again. Arguments and errors are those of `discard`.
+        or are those of their pieces, nothing is learnt from them, and nobody is asked about them again.
+
+        Args:
+            rows: (n,) int64 row numbers of the table.
+            round: the round of the change, 1..32767.
+            cuts: of some of these rows: how they were cut.
+
+        Raises:
+            IndexError: rows that the table has not.
+            ValueError: a cut of another number of pixels than its mask has.
         """
-        return self._with(
-            rows,
-            label=self.table["label"].to_numpy()[rows],
-            source=SOURCES.index(MIXED),
-            round=round,
-            confidence=np.nan,
-        )
+        labels = self.table["label"].to_numpy()[rows]
+        mixed = self._with(rows, label=labels, source=SOURCES.index(MIXED), round=round, confidence=np.nan)
+        masks = self.table[["image", "mask_id", "area"]].astype({"image": object}).iloc[rows]
+        for row, image, mask_id, area in zip(rows.tolist(), *(masks[name].tolist() for name in masks), strict=True):
+            mixed.cuts.pop((image, mask_id), None)
+            if (cut := (cuts or {}).get(row)) is None:
+                continue
+            if cut.area != area:
+                raise ValueError(f"image {image!r}, mask {mask_id}: expected a cut of {area} pixels, found {cut.area}")
+            mixed.cuts[image, mask_id] = cut
+        return mixed
 
     def restored(self, rows: np.ndarray, earlier: pd.DataFrame) -> MaskSet:
         """A new MaskSet in which the given masks are as they were: (n,) row numbers, and a table with their label,
         source, round and confidence, n rows."""
         sources = [SOURCES.index(source) for source in earlier["source"]]
         return self._with(rows, **{name: earlier[name] for name in STATE if name != "source"}, source=sources)
+
+    def of_other_masks(
+        self, table: pd.DataFrame, object_maps: Mapping[str, np.ndarray], pieces: Iterable[tuple[str, int]]
+    ) -> MaskSet:
+        """These images with other masks in some of them: a table of all, the object maps of those, and which masks are
+        pieces of one that was cut."""
+        maps = {**self._object_maps, **object_maps}
+        return MaskSet(self.classes, self.names, table, maps, self.uncovered, pieces=pieces)
 
     def _with(self, rows: np.ndarray, **values: Any) -> MaskSet:
         """Other values of the columns `STATE` in some rows; sources as positions in `SOURCES`."""
@@ -317,7 +365,7 @@ class MaskSet:
     def _in_state(self, state: dict[str, Any]) -> MaskSet:
         """These masks with such columns."""
         table = self.table.assign(**state | {"source": categorical(state["source"], SOURCES)})
-        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered)
+        return MaskSet(self.classes, self.names, table, self._object_maps, self.uncovered, self.cuts, self.pieces)
 
     # ---------------------------------------------------------------------------------------------- files
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -352,7 +400,9 @@ class MaskSet:
         return cls(classes, names, table, paths, uncovered)
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
-        """Write only the columns that change, in row order: a few kilobytes for thousands of masks."""
+        """Write only the columns that change, in row order: a few kilobytes for thousands of masks; and beside it,
+        where masks were cut, ``cuts.json``."""
+        write_cuts(Path(path).with_name(CUTS), self.cuts)
         write_parquet(path, pd.DataFrame(self._state()))
 
     def with_state(self, path: str | os.PathLike[str]) -> MaskSet:
@@ -360,9 +410,19 @@ class MaskSet:
 
         Raises:
             FileNotFoundError: the file is missing.
-            ValueError: the file is damaged, has another number of masks, or labels outside the class list.
+            ValueError: a file is damaged, has another number of masks, labels outside the class list, or cuts of masks
+                that are not there.
         """
-        return self._in_state(read_state(path, self.classes, len(self)))
+        state = self._in_state(read_state(path, self.classes, len(self)))
+        state.cuts = read_cuts(file := Path(path).with_name(CUTS))
+        for mask, cut in state.cuts.items():
+            try:
+                check_labels(np.array(cut.labels), self.classes, "cut")
+                if cut.area != self.table["area"].iloc[self.row(*mask)]:
+                    raise ValueError(f"{mask} has another number of pixels")
+            except ValueError as error:
+                raise damaged(file, f"expected cuts of these masks: {error}") from error
+        return state
 
     def _at(self, name: str) -> int:
         if name not in self._position:

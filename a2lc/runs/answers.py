@@ -7,8 +7,9 @@ hold more:
 
 ``label`` is null where the mask was skipped, and in a line with ``"undo": true``, which takes back the latest answer
 that the same source gave about this mask. A line with ``"whole_image": true`` says void, and that no label of the image
-is of use; with ``"mixed": true`` it repeats the label that the mask has, and says that there are several classes in it;
-with ``"found": true`` it is about a mask that nobody asked about. The later answer about a mask wins, whoever gave it.
+is of use; with ``"mixed": true`` it repeats the label that the mask has, and says that there are several classes in it,
+with ``cut`` also which of its pixels are of which (`a2lc.masks.cuts`); with ``"found": true`` it is about a mask that
+nobody asked about. The later answer about a mask wins, whoever gave it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from a2lc.files import Record
+from a2lc.masks.cuts import Cut
 
 _FLAGS = ("undo", "whole_image", "mixed", "found")
-_SELDOM = (*_FLAGS, "batch")  # left out of a line where they are false or empty
+_SELDOM = (*_FLAGS, "batch", "cut")  # left out of a line where they are false, empty or null
 
 
 def label_in(value: object) -> int:
@@ -67,6 +69,7 @@ class Answer:
         whole_image: whether the image's other masks that are not answered are void, too; the label is the ignore index.
         mixed: whether there are several classes in the mask; the label is the one that it has.
         found: whether nobody asked about the mask: somebody saw it while looking around.
+        cut: where a person has cut a mixed mask: how.
         batch: what answers that were given at once have in common; empty: this one was given alone.
     """
 
@@ -81,6 +84,7 @@ class Answer:
     whole_image: bool = False
     mixed: bool = False
     found: bool = False
+    cut: Cut | None = None
     batch: str = ""
 
     @property
@@ -90,7 +94,8 @@ class Answer:
 
     def record(self) -> Record:
         """As a line of ``answers.jsonl``."""
-        return {name: value for name, value in asdict(self).items() if name not in _SELDOM or value}
+        told = asdict(self) | {"cut": self.cut and self.cut.to_json()}
+        return {name: value for name, value in told.items() if name not in _SELDOM or value}
 
     @classmethod
     def of(cls, record: Record) -> Answer:
@@ -109,6 +114,9 @@ class Answer:
                 raise ValueError(f"{name}: expected true, with a label, found {flag!r} and label {label!r}")
         if not isinstance(found, bool) or (found and label is None and not undo):
             raise ValueError(f"found: expected true, with a label, found {found!r} and label {label!r}")
+        cut = None if record.get("cut") is None else Cut.from_json(record["cut"])
+        if cut is not None and not mixed:
+            raise ValueError("cut: expected it of a mixed mask, found it of another answer")
         return cls(
             image=str(record["image"]),
             mask_id=whole_in(record["mask_id"], "mask_id"),
@@ -121,6 +129,7 @@ class Answer:
             whole_image=whole_image,
             mixed=mixed,
             found=found,
+            cut=cut,
             batch=str(record.get("batch", "")),
         )
 
@@ -145,9 +154,9 @@ def standing(answers: Iterable[Answer]) -> dict[tuple[str, int], Answer]:
 
 
 def answers_table(answers: Iterable[Answer]) -> pd.DataFrame:
-    """What a person's answers come to: image, mask_id, label, whole_image and mixed of each mask answered, in the
-    queue's order, and then those that nobody asked about."""
+    """What a person's answers come to: image, mask_id, label, whole_image, mixed and cut (`Cut` or None) of each mask
+    answered, in the queue's order, and then those that nobody asked about."""
     given = (answer for answer in standing(answers).values() if answer.label is not None)
     final = sorted(given, key=lambda answer: (answer.found, answer.position))
-    columns = ["image", "mask_id", "label", "whole_image", "mixed"]
+    columns = ["image", "mask_id", "label", "whole_image", "mixed", "cut"]
     return pd.DataFrame([[getattr(answer, name) for name in columns] for answer in final], columns=columns)

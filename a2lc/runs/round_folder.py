@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from a2lc.files import atomic, damaged, read_parquet, write_parquet
+from a2lc.masks.cuts import Cut
 from a2lc.runs.answers import Answer, answers_table, label_in, whole_in
 from a2lc.runs.stage_folder import AUDITED, STAGES, StageFolder
 
@@ -120,6 +121,12 @@ class RoundFolder(StageFolder):
         """(n,) row numbers of the queries in which a person found several classes."""
         return self._rows_said("mixed")
 
+    def cuts(self) -> dict[int, Cut]:
+        """Row number -> how a person has cut a mask, of some of the `mixed_rows`."""
+        answers = self.read_answers()
+        said = answers["cut"] if "cut" in answers else [None] * len(answers)
+        return {int(row): cut for row, cut in zip(self.queried_rows(), said, strict=True) if cut is not None}
+
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write a Parquet file of this round."""
         write_parquet(self.path / name, table)
@@ -147,7 +154,7 @@ class RoundFolder(StageFolder):
     def read_answers(self) -> pd.DataFrame:
         """Read the answers: image, mask_id, label (the ignore index = void), and classes where all classes were asked
         for. Of a person's answers (`a2lc.runs.answers`) those that stand, in the order of the queue, with
-        whole_image and mixed.
+        whole_image, mixed and cut.
 
         Raises:
             FileNotFoundError: no answers yet.

@@ -15,6 +15,7 @@ from a2lc.correction import Oracle, Person
 from a2lc.datasets import Dataset
 from a2lc.instant import Instant
 from a2lc.masks import MaskSet
+from a2lc.masks.pieces import in_pieces
 from a2lc.metrics import SegmentationMetrics, TruthHistogram, prediction_metrics, truth_histogram
 from a2lc.runs import RoundFolder
 from a2lc.segmenter import Segmenter, build_segmenter, resolve_device, with_features
@@ -60,7 +61,9 @@ class Context:
         return self.known_truth
 
     def data_metrics(self, masks: MaskSet) -> SegmentationMetrics | None:
-        """Data mIoU of these masks' labels; None without ground truth."""
+        """Data mIoU of these masks' labels, or of their pieces' where they were cut; None without ground truth."""
+        if self.known_truth is not None and (pieces := in_pieces(masks)) is not masks:
+            return truth_histogram(pieces, self.dataset.train).data_metrics(pieces)
         return None if self.known_truth is None else self.known_truth.data_metrics(masks)
 
 

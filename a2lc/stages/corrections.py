@@ -94,7 +94,8 @@ def audit(context: Context, masks: MaskSet, folder: RoundFolder, seeds: dict[str
     rows, said = folder.queried_rows(), folder.read_answers()
     if len(rows) == len(said):  # nothing is chosen yet
         answered = masks.relabel(rows, folder.answered_labels(masks.table), source="annotator", round=folder.number)
-        answered = answered.discard(folder.discarded_rows(), folder.number).mix(folder.mixed_rows(), folder.number)
+        answered = answered.discard(folder.discarded_rows(), folder.number)
+        answered = answered.mix(folder.mixed_rows(), folder.number)  # a label map is not needed here
         some = (answered.table["label"].to_numpy()[rows] < len(masks.classes)).any()
         found = propose(context, masks, answered, folder, seeds["lcm"]) if some else None
         choose_what_to_audit(context, answered, found, folder, seeds["ties"])

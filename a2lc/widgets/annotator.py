@@ -29,7 +29,7 @@ PAUSE = 0.25
 class Questions(Page):
     """The questions on the page."""
 
-    _esm = script("drawing.js", "annotator.js")
+    _esm = script("drawing.js", "cutting.js", "annotator.js")
     _css = style("annotator.css")
     classes = traitlets.List(traitlets.Dict()).tag(sync=True)  # name, key, colour
     also = traitlets.Dict().tag(sync=True)  # other keys -> what they do
@@ -98,11 +98,15 @@ class Annotator(Dialogue):
         acts |= {"back": partial(state.step, -1), "on": partial(state.step, 1)}
         if (about := message.get("about")) is not None:
             acts["alike"] = partial(state.look_alikes, self._asked(about))
+            acts["cut"] = partial(self._cut, message)
+        acts["whole"] = state.leave_whole
         act = acts.get(said) if isinstance(said, str) else None
         if act is not None:
             return act()
         seconds = message.get("seconds")
         measured = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+        if "pieces" in message:
+            return state.answer_pieces([*message["pieces"]], seconds=seconds if measured else None)
         answer: Any = said  # whatever it is: the queue says which are none
         took = seconds if measured else None
         if "group" in message:
@@ -112,6 +116,16 @@ class Annotator(Dialogue):
         at_once = loop is None or self._unrenewed >= AHEAD
         words = state.answer(answer, self._asked(message.get("of")), seconds=took, renew=at_once)
         self._renew_later(None if at_once else loop)
+        return words
+
+    def _cut(self, message: dict[str, Any]) -> str:
+        """Cut a mask, and send the page its pieces."""
+        line, pieces = message.get("line") or (), message.get("count")
+        if not isinstance(line, list | tuple) or (not line and type(pieces) is not int):
+            raise ValueError(f"expected a line or a number of pieces, found {line!r:.40} and {pieces!r:.40}")
+        words = self.state.cut(self._asked(message["about"]), pieces or 0, line)
+        if self.state.cutting is not None:
+            self.widget.send(*self.state.cards.pieces(self.state.cutting))
         return words
 
     def _renew_later(self, loop: asyncio.AbstractEventLoop | None) -> None:

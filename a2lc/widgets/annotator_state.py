@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from a2lc.datasets import Dataset
 from a2lc.human import VOID_IMAGE, Query, Queue
+from a2lc.human.cutting import Cutting
 from a2lc.human.live_order import LiveOrder
 from a2lc.human.look_alikes import LookAlikes
 from a2lc.human.mask_pictures import MaskPictures, training_images
@@ -34,6 +36,7 @@ class AnnotatorState:
         queue: the questions and the answers so far.
         query: the one that is asked; None when all are answered or skipped.
         group: questions that are answered at once, the one that is shown first; empty: it is asked alone.
+        cutting: the mask that is being cut in pieces; None: none is.
         cards: pictures of questions, for the page.
         closed: whether this round's queue has been ended here.
         notes: what is missing, in words.
@@ -54,6 +57,7 @@ class AnnotatorState:
         self._ending = False  # whether "enough" was said once
         self.query: Query | None
         self.group: list[Query]
+        self.cutting: Cutting | None
         self._show(self.queue.current)
 
     # ---------------------------------------------------------------------------------------------- doing
@@ -139,6 +143,59 @@ class AnnotatorState:
         self._show(here or self._next(first))
         self.renew()
         return f"{len(queries)} masks at once: {self._said(queries[-1])}"
+
+    def cut(self, query: Query, pieces: int = 0, line: Sequence[tuple[float, float]] = ()) -> str:
+        """Begin to cut a mask in pieces, or go on with it.
+
+        Args:
+            query: the mask.
+            pieces: about how many, along borders in the picture.
+            line: points of a line to cut along, x and y as shares of `Cutting.picture`, instead of that.
+
+        Returns:
+            What is to be done, in words.
+
+        Raises:
+            ValueError: the mask cannot be cut in this way; or as `a2lc.human.cutting.Cutting`.
+            FileNotFoundError: as there.
+        """
+        now = self.cutting
+        cutting = now if now is not None and now.query.row == query.row else Cutting(self._pictures, query)
+        if line:
+            cutting.along_line(line)
+        else:
+            cutting.along_borders(pieces)
+        self._show(query)
+        self.cutting = cutting
+        return f"{cutting.count} pieces: a key for each"
+
+    def answer_pieces(self, labels: list[str | int], *, seconds: float | None = None) -> str:
+        """Record the pieces of the mask that is being cut, a label each, as the answer to its question.
+
+        Args:
+            labels: a class (name or number), ``confirm`` or ``void`` each.
+            seconds: how long that took; None: since the last pieces were shown.
+
+        Returns:
+            What was recorded, in words.
+
+        Raises:
+            ValueError: no mask is being cut, another number of labels than pieces, or as `a2lc.human.Queue.cut`.
+            PermissionError: as `answer`.
+        """
+        if (cutting := self.cutting) is None:
+            raise ValueError("no mask is being cut")
+        took = time.monotonic() - self._since if seconds is None else seconds
+        self.queue.cut(cutting.query, cutting.in_image(), labels, seconds=took)
+        done = self.queue.find(cutting.query.image, cutting.query.mask_id) or cutting.query
+        self._show(self._next(done))
+        self.renew()
+        return f"Mask {done.position + 1}: {self._said(done)}"
+
+    def leave_whole(self) -> str:
+        """Cut no mask."""
+        self.cutting = None
+        return ""
 
     def undo(self) -> str:
         """Take the last answer or skip back and ask again; in words what was done.
@@ -238,6 +295,7 @@ class AnnotatorState:
             "notes": self.notes,
         }
         view["group"] = [self._about(query) for query in self.group]
+        view["cut"] = None if self.cutting is None else self.cutting.count
         view["ahead"] = [self._about(query) for query in self.ahead]
         if query is not None:
             view["query"] = self._about(query)
@@ -254,7 +312,7 @@ class AnnotatorState:
 
     # ---------------------------------------------------------------------------------------------- inside
     def _show(self, query: Query | None) -> None:
-        self.query, self.group, self._ending = query, [], False
+        self.query, self.group, self.cutting, self._ending = query, [], None, False
         self._since = time.monotonic()
 
     def _next(self, done: Query) -> Query | None:
@@ -291,6 +349,6 @@ class AnnotatorState:
         if answer.whole_image:
             return "no label of this image is of use"
         if answer.mixed:
-            return "several classes in it"
+            return f"cut in {len(answer.cut.labels)} pieces" if answer.cut else "several classes in it"
         name = class_name(self.queue.classes, answer.label)
         return f"{name}, confirmed" if answer.label == query.label else name

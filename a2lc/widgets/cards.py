@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from a2lc.human.cutting import Cutting
 from a2lc.human.mask_pictures import CLOSE, MaskPictures
 from a2lc.masks import MaskSet
 from a2lc.widgets.pictures import encode
@@ -58,6 +59,12 @@ class Cards:
         }
         return told, [encode(picture), self._map(image, ids), *(buffers if with_scene else [])]
 
+    @staticmethod
+    def pieces(cutting: Cutting) -> Message:
+        """A mask that is being cut: ``cut``: image and mask id; JPEG, and a map of its pieces, counted from 1."""
+        told = {"cut": [cutting.query.image, cutting.query.mask_id]}
+        return told, [encode(cutting.picture), _packed(cutting.pieces + 1)]
+
     def _scene(self, image: str) -> Message:
         if image not in self._scenes:
             picture, ids, (rows, columns) = self._pictures.plain(image)
@@ -72,5 +79,10 @@ class Cards:
         of_image = self._masks.table["mask_id"].to_numpy()[self._masks.rows(image)]
         lookup = np.zeros(max(int(ids.max()), int(of_image.max(initial=0))) + 1, np.uint16)
         lookup[of_image] = np.arange(1, len(of_image) + 1)
-        numbers = np.concatenate([np.array(ids.shape[::-1]), lookup[ids].ravel()]).astype("<u2")
-        return zlib.compress(numbers.tobytes(), 1)
+        return _packed(lookup[ids])
+
+
+def _packed(numbers: np.ndarray) -> bytes:
+    """A map as the page reads it: zlib-compressed uint16, width, height, then each pixel of (h, w)."""
+    every = np.concatenate([np.array(numbers.shape[::-1]), numbers.ravel()]).astype("<u2")
+    return zlib.compress(every.tobytes(), 1)

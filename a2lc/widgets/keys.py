@@ -18,6 +18,7 @@ KEYS = {CONFIRM: "Enter", VOID: "v", VOID_IMAGE: "i", MIXED_MASK: "m", SKIP: "s"
     "tint": "t",
     "neighbours": "n",
     "alike": "g",
+    "cut": "c",
     "find": "/",
     "best 1": ",",
     "best 2": ".",

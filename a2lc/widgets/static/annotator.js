@@ -40,7 +40,7 @@ function render({ model, el }) {
     button("outline", keys.outline, "Outline"), button("tint", keys.tint, "Tint"),
     button("neighbours", keys.neighbours, "Neighbours"),
   ];
-  const alike = button("alike", keys.alike, "Look-alikes");
+  const alike = button("alike", keys.alike, "Look-alikes"), cut = button("cut", keys.cut, "Cut");
   const ofClass = classes.map(({ name, key, colour }, at) => {
     const { made, name: words } = button(at, key, name, "a2lc-class-key");
     const swatch = node("span", { class: "a2lc-chip", "aria-hidden": "true" });
@@ -62,7 +62,7 @@ function render({ model, el }) {
     node("div", { class: "a2lc-desk" }, node("div", {}, stage, status, refused, notes), node("div", {},
       row("Answers", answers), row("What the model sees", best), find,
       node("div", { class: "a2lc-classes", role: "group", "aria-label": "It is" }, ...ofClass.map(({ made }) => made)))),
-    row("Other questions and looks", [...moves, alike, ...looks, enough]),
+    row("Other questions and looks", [...moves, alike, cut, ...looks, enough]),
   );
   keepKeys(el);
 
@@ -89,6 +89,10 @@ function render({ model, el }) {
     }
   }
   async function arrived(message, buffers) {
+    if (message.cut) {
+      await cuts.arrived(buffers);
+      return draw();
+    }
     if (!message.card) return;
     const [image, mask_id] = message.card, id = idOf({ image, mask_id });
     const made = message.failed ? { note: message.failed } : { ...message, close: await piece(buffers[0], buffers[1]) };
@@ -135,11 +139,26 @@ function render({ model, el }) {
       paintAll();
     }
     showGroup(now ? model.get("view").group : []);
+    cuts.show(shown, model.get("view").cut);
     words();
     stage.dataset.shown = shown ? idOf(shown) : "";
     stage.dataset.replies = model.get("replies");
     talk.release(() => !behind);
   }
+
+  // ---- a mask of several classes, in pieces
+  const cuts = cutter({
+    canvas: pictures[1].canvas, longest: LONGEST[1], refuse: talk.refuse, words: () => words(),
+    tell: (message) => { talk.send(message, true); draw(); },
+    name: (label) => (label === "void" ? "void" : classes[label].name),
+    redraw: () => { if (shown) paintAll(); },
+    done: (pieces) => { talk.send({ do: "pieces", pieces, seconds: (performance.now() - since) / 1000 }, true); draw(); },
+  });
+  const pieceLabel = (what) => {
+    if (typeof what === "number" || what === "void") return what;
+    if (what === "confirm") return shown.label < classes.length ? shown.label : "void";
+    return String(what).startsWith("best ") ? shown.model[what.at(-1) - 1]?.[0] : undefined;
+  };
 
   // ---- look-alikes: all chosen; a click or Space takes one out, one key answers the rest
   let group = [], tiles = [], at = 0;
@@ -190,13 +209,14 @@ function render({ model, el }) {
     title.textContent = shown ? `Round ${round}: mask ${shown.position + 1} of ${total}` : `Round ${round}`;
     notes.textContent = [...view.notes, (shown && cards.get(idOf(shown)).note) || ""].filter(Boolean).slice(0, 1).join(" ");
     notes.hidden = !notes.textContent;
-    for (const { made } of [...answers, alike, ...looks, ...ofClass, ...best]) made.disabled = !shown;
+    for (const { made } of [...answers, alike, cut, ...looks, ...ofClass, ...best]) made.disabled = !shown;
     best.forEach(({ made, name }, i) => {
       const [label, share] = shown?.model[i] ?? [];
       made.hidden = label === undefined;
       name.textContent = label === undefined ? "" : `${classes[label].name} ${Math.round(100 * share)} %`;
     });
-    answers.at(-2).made.disabled ||= group.length > 0;
+    if (cuts.on()) for (const { made } of [...answers.slice(2), alike, ...looks, enough]) made.disabled = true;
+    for (const { made } of [answers[2], cut]) made.disabled ||= group.length > 0;
     for (const { made } of [...answers, ...moves, enough]) made.disabled ||= closed;
     ofClass.forEach(({ made, mark }, at) => {
       mark.textContent = shown?.label === at ? "now" : "";
@@ -207,6 +227,7 @@ function render({ model, el }) {
       question.replaceChildren(...(group.length ? [`${chosen().length} of ${group.length} chosen: are these `]
         : ["Is this "]), node("b", {}, shown.name), `?`);
       question.append(shown.said ? ` You said: ${shown.said}.` : "");
+      if (cuts.on()) question.textContent = cuts.told();
       sees.textContent = `${seen ? `The model sees ${seen}. ` : ""}${shown.image}, mask ${shown.mask_id}, `
         + `${shown.area.toLocaleString("en")} pixels`;
       confirm.name.textContent = `Yes, ${shown.name}`;
@@ -233,6 +254,7 @@ function render({ model, el }) {
   // ---- keys
   function act(what) {
     if (what === "find") find.focus();
+    else if (cuts.on() && !talk.turning() && !talk.holds() && cuts.act(what, pieceLabel(what))) words();
     else if (String(what).startsWith("best ")) {
       const [label] = (!behind && !talk.turning() && !talk.holds() && shown?.model[what.at(-1) - 1]) || [];
       if (label === undefined) talk.refuse("Not taken: the model names no such class, or the next mask was not there yet.");
@@ -247,9 +269,9 @@ function render({ model, el }) {
       if (!of.length || what === "void image" || ["back", "on"].includes(what)) talk.refuse("Choose masks, then press the key of a class; Esc leaves.");
       else talk.send({ do: what, group: of, seconds: (performance.now() - since) / 1000 }, true);
       draw();
-    } else if (what === "alike") {
+    } else if (what === "alike" || what === "cut") {
       if (behind || !shown) talk.refuse("Not taken: this key was pressed before the next mask was there.");
-      else talk.send({ do: what, about: [shown.image, shown.mask_id] }, true);
+      else talk.send({ do: what, about: [shown.image, shown.mask_id], count: 6 }, true);
       draw();
     } else if (["undo", "back", "on", "enough"].includes(what)) {
       if (what === "enough" && talk.waiting.size) talk.refuse("Not yet: answers are still on their way.");
@@ -286,6 +308,7 @@ function render({ model, el }) {
     if (event.ctrlKey || event.altKey || event.metaKey || event.key === "Tab") return;
     if (event.target.closest("button:not(.a2lc-like)") && ["Enter", " "].includes(event.key)) return; // presses the button
     const key = meant(event), what = acts.get(key) ?? acts.get(key.toLowerCase());
+    if (!talk.turning() && !talk.holds() && cuts.key(key)) return event.preventDefault();
     if (group.length && !behind && !talk.holds() && inGroup(key)) return event.preventDefault();
     if (what === undefined) return;
     event.preventDefault();

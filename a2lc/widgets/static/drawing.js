@@ -7,8 +7,8 @@ async function piece(jpeg, map) {
 
 // The picture on a canvas whose longest side has so many pixels. `at` is the number of the mask's pixels; looks are
 // `outline` (a white line with a black rim, all else darker), `tint` ([r, g, b] or null), and `neighbours` (number ->
-// name, or null); `frame`, shares of the picture, is drawn around what is close up.
-function paint(canvas, { bitmap, width, height, pixels }, longest, at, { outline, tint, neighbours }, frame = null) {
+// name, or null; those beside the mask, or 1 to `all`); `frame`, shares of the picture, is drawn around what is close up.
+function paint(canvas, { bitmap, width, height, pixels }, longest, at, { outline, tint, neighbours, all = 0 }, frame = null) {
   const scale = longest / Math.max(width, height);
   const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
   [canvas.width, canvas.height] = [w, h];
@@ -21,7 +21,7 @@ function paint(canvas, { bitmap, width, height, pixels }, longest, at, { outline
     for (let x = 0; x < w; x++, i++) of[i] = pixels[row + columns[x]];
   }
   const layer = new ImageData(w, h), ink = new Uint32Array(layer.data.buffer); // AABBGGRR
-  const edge = [], beside = new Map(), DARK = 0x66000000, BLACK = 0xff000000, WHITE = 0xffffffff;
+  const edge = [], beside = new Map(Array.from({ length: all }, (_, i) => [i + 1, [0, 0, 0]])), DARK = 0x66000000, BLACK = 0xff000000, WHITE = 0xffffffff;
   const inside = tint ? ((115 << 24) | (tint[2] << 16) | (tint[1] << 8) | tint[0]) >>> 0 : 0;
   for (let y = 0, i = 0; y < h; y++) {
     for (let x = 0; x < w; x++, i++) {
