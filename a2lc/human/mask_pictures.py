@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
+from threading import RLock
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, find_objects
 
 from a2lc.datasets import Dataset, load_dataset
 from a2lc.datasets.base import Split
 from a2lc.human.moving import dataset_of
 from a2lc.masks import MaskSet
+from a2lc.masks.table import DENSE
 from a2lc.runs import Run
 
 CONTEXT, CLOSE = 900, 480  # pixels: longest side of the image, and of what is close up
@@ -33,7 +35,7 @@ def training_images(run: Run, dataset: Dataset | None = None) -> tuple[Split | N
 
 
 class MaskPictures:
-    """Pictures of single masks; keeps the last images.
+    """Pictures of single masks; keeps the last images. Several threads may ask.
 
     Args:
         masks: where the masks are; labels are not read.
@@ -46,6 +48,8 @@ class MaskPictures:
     def __init__(self, masks: MaskSet, split: Split | None) -> None:
         self._masks, self._split = masks, split
         self._read: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._boxes: dict[str, list[tuple[slice, slice] | None]] = {}  # of the masks of those images, by id
+        self._lock = RLock()
         self.notes: dict[str, str] = {}
 
     def context(self, name: str, mask_id: int, outlined: bool = True) -> np.ndarray:
@@ -85,7 +89,7 @@ class MaskPictures:
         image, objects = self._image(name)
         part = (slice(0, objects.shape[0]), slice(0, objects.shape[1]))
         if mask_id is not None:
-            part = crop_around(objects == mask_id)
+            part = self._window(name, mask_id)
         objects = objects[part]
         size = objects.shape if max(objects.shape) <= longest else _fitting(objects.shape, longest)
         return smooth(np.ascontiguousarray(image[part]), (size[0], size[1])), nearest_pixels(objects, size), part
@@ -94,8 +98,27 @@ class MaskPictures:
         """(H, W) int32 mask ids of an image."""
         return self._image(name)[1]
 
+    def holds(self, name: str) -> bool:
+        """Whether an image is in memory."""
+        return name in self._read
+
+    def _window(self, name: str, mask_id: int) -> tuple[slice, slice]:
+        """What is close up of a mask, as `crop_around` says."""
+        objects = self.objects(name)
+        with self._lock:
+            if name not in self._boxes:
+                self._boxes[name] = find_objects(objects) if int(objects.max(initial=0)) <= DENSE else []
+            found = self._boxes[name][mask_id - 1 : mask_id]
+        if not found or found[0] is None:
+            return crop_around(objects == mask_id)
+        return window_around(found[0], objects.shape)
+
     def _image(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(H, W, 3) image and (H, W) object map."""
+        with self._lock:
+            return self._read_image(name)
+
+    def _read_image(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         if name not in self._read:
             objects = self._masks.object_map(name)
             image = np.full((*objects.shape, 3), GREY, dtype=np.uint8)
@@ -110,7 +133,7 @@ class MaskPictures:
                 self.notes[name] = f"No image: {error}"
             self._read[name] = image, objects
             while len(self._read) > _KEPT:
-                self._read.popitem(last=False)
+                self._boxes.pop(self._read.popitem(last=False)[0], None)
         return self._read[name]
 
 
@@ -141,16 +164,21 @@ def crop_around(inside: np.ndarray) -> tuple[slice, slice]:
         Two slices; of an image narrower than the square, they are of unequal length.
     """
     spans = [np.flatnonzero(inside.any(axis)) for axis in (1, 0)]  # rows, columns that the mask touches
-    side = max(*(round(1.5 * (span[-1] - span[0] + 1)) for span in spans), min(inside.shape) // 6)
+    rows, columns = (slice(int(span[0]), int(span[-1]) + 1) for span in spans)
+    return window_around((rows, columns), inside.shape)
 
-    def window(span: np.ndarray, length: int) -> slice:
+
+def window_around(box: tuple[slice, slice], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The same, where the rows and columns that the mask touches are known, in an image of (H, W)."""
+    side = max(*(round(1.5 * (span.stop - span.start)) for span in box), min(shape[:2]) // 6)
+
+    def window(span: slice, length: int) -> slice:
         size = min(side, length)
-        start = (int(span[0]) + int(span[-1]) + 1 - size) // 2
+        start = (span.start + span.stop - size) // 2
         start = min(max(start, 0), length - size)
         return slice(start, start + size)
 
-    rows, columns = (window(span, length) for span, length in zip(spans, inside.shape, strict=True))
-    return rows, columns
+    return window(box[0], shape[0]), window(box[1], shape[1])
 
 
 def edges(index: np.ndarray) -> np.ndarray:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +20,7 @@ from a2lc.human import Query
 from a2lc.paper.tables import caption
 from a2lc.runs import Run
 from a2lc.widgets.annotator_state import AHEAD, AnnotatorState
+from a2lc.widgets.cards import Message
 from a2lc.widgets.front_end import Dialogue, Page, script, style, wrapped
 from a2lc.widgets.keys import keys_of
 from a2lc.widgets.panels import class_name
@@ -64,6 +67,7 @@ class Annotator(Dialogue):
         super().__init__(live)
         self.state = AnnotatorState(run, dataset, source=source)
         self._timer: asyncio.TimerHandle | None = None
+        self._worker = ThreadPoolExecutor(1, "a2lc-cards")
         self._unrenewed = 0  # answers since the order of the questions was renewed
 
     def __repr__(self) -> str:
@@ -84,13 +88,32 @@ class Annotator(Dialogue):
             super()._on_message(message)
 
     def _send_card(self, message: dict[str, Any]) -> None:
-        """Send the page the pictures that it asks for, ahead of their question."""
-        wanted = message["want"]
-        try:
-            told, buffers = self.state.cards.card(*_mask(wanted), with_scene=bool(message.get("scene", True)))
-        except (OSError, ValueError) as error:
-            told, buffers = {"card": wanted, "failed": str(error)}, []
-        self.widget.send(told, buffers)
+        """Send the page the pictures that it asks for, ahead of their question. In a kernel a thread makes them, and
+        then, while the image is in memory, those of other questions about it: answers do not wait for large images."""
+        wanted, loop, cards = message["want"], _running_loop(), self.state.cards
+
+        def make() -> Message:
+            try:
+                return cards.card(*_mask(wanted), with_scene=bool(message.get("scene", True)))
+            except (OSError, ValueError) as error:
+                return {"card": wanted, "failed": str(error)}, []
+
+        if loop is None:
+            self.widget.send(*make())
+            return
+
+        def send(task: Future[Message]) -> None:
+            with suppress(RuntimeError):  # the kernel ends
+                loop.call_soon_threadsafe(lambda: self.widget.send(*task.result()))
+
+        def prepare(left: list[int]) -> None:
+            with suppress(OSError, ValueError, RuntimeError):  # said when it is asked for; or the kernel ends
+                if left and cards.prepare(wanted[0], left.pop()):
+                    self._worker.submit(prepare, left)  # behind what the page has asked for meanwhile
+
+        others = [query.mask_id for query in reversed(self.state.queue.queries) if query.image == wanted[0]]
+        self._worker.submit(make).add_done_callback(send)
+        self._worker.submit(prepare, others)
 
     def _act(self, message: dict[str, Any]) -> str:
         said, state = message.get("do"), self.state

@@ -14,6 +14,7 @@ from a2lc.masks import MaskSet
 from a2lc.widgets.pictures import encode
 
 _KEPT = 8  # images whose picture is kept encoded
+_CLOSE_UPS = 500  # masks whose close-up is
 
 Message = tuple[dict[str, Any], list[bytes]]
 """JSON values, and the bytes that go with them."""
@@ -30,6 +31,7 @@ class Cards:
     def __init__(self, masks: MaskSet, pictures: MaskPictures) -> None:
         self._masks, self._pictures = masks, pictures
         self._scenes: OrderedDict[str, Message] = OrderedDict()
+        self._made: OrderedDict[tuple[str, int], Message] = OrderedDict()
 
     def card(self, image: str, mask_id: int, with_scene: bool = True) -> Message:
         """A mask close up and, unless the page has it, its whole image.
@@ -45,19 +47,35 @@ class Cards:
             ValueError: there is no such image or mask, or its object map is damaged.
             FileNotFoundError: the object map is missing.
         """
-        row = self._masks.row(image, mask_id)
-        picture, ids, (rows, columns) = self._pictures.plain(image, mask_id, CLOSE)
-        scene, buffers = self._scene(image)
-        (height, width) = scene["size"]
-        frame = [columns.start / width, rows.start / height, columns.stop / width, rows.stop / height]
-        told = {
-            "card": [image, mask_id],
-            "at": row - self._masks.rows(image).start + 1,
-            "frame": frame,
-            "note": self._pictures.notes.get(image, ""),
-            "labels": scene["labels"] if with_scene else None,
-        }
-        return told, [encode(picture), self._map(image, ids), *(buffers if with_scene else [])]
+        told, buffers = self._close_up(image, mask_id)
+        if not with_scene:
+            return {**told, "labels": None}, buffers
+        scene, more = self._scene(image)
+        return {**told, "labels": scene["labels"]}, [*buffers, *more]
+
+    def prepare(self, image: str, mask_id: int) -> bool:
+        """Make what is close up of another mask of an image, if that is in memory: a large one takes long to decode.
+        Whether it was; errors are those of `card`."""
+        if here := self._pictures.holds(image):
+            self._close_up(image, mask_id)
+        return here
+
+    def _close_up(self, image: str, mask_id: int) -> Message:
+        if (image, mask_id) not in self._made:
+            row = self._masks.row(image, mask_id)
+            picture, ids, (rows, columns) = self._pictures.plain(image, mask_id, CLOSE)
+            (height, width) = self._scene(image)[0]["size"]
+            frame = [columns.start / width, rows.start / height, columns.stop / width, rows.stop / height]
+            told = {
+                "card": [image, mask_id],
+                "at": row - self._masks.rows(image).start + 1,
+                "frame": frame,
+                "note": self._pictures.notes.get(image, ""),
+            }
+            self._made[image, mask_id] = told, [encode(picture), self._map(image, ids)]
+            while len(self._made) > _CLOSE_UPS:
+                self._made.popitem(last=False)
+        return self._made[image, mask_id]
 
     @staticmethod
     def pieces(cutting: Cutting) -> Message:
