@@ -22,7 +22,7 @@ from a2lc.human.cli import app
 from a2lc.human.own_dataset import own_experiment
 from a2lc.human.queue_csv import read_queue, write_queue
 from a2lc.human.write_back import write_back
-from a2lc.runs import find_runs, place_of
+from a2lc.runs import find_runs, place_of, places
 
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])
 
@@ -119,6 +119,25 @@ def test_two_datasets_in_one_folder_get_two_runs(tmp_path: Path) -> None:
     ) as raised:
         begun(first, runs)
     assert not re.search("delete|remove", str(raised.value)), "a person's answers lie there"
+
+
+def test_a_run_that_another_process_begins_just_now_is_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, root = tmp_path / "runs", own_data(tmp_path / "data")
+    runs.mkdir()
+    real, others = places.run_folders, []
+
+    def list_then_begin(folder: Path) -> list[Path]:
+        found = real(folder)
+        if not others:
+            others.append(None)
+            others.append(begun(root, runs))
+        return found
+
+    monkeypatch.setattr(places, "run_folders", list_then_begin)
+    assert place_of(settings(root), runs) == others[1].path == begun(root, runs).path
+    assert [path.name for path in real(runs)] == [others[1].path.name]
 
 
 def test_a_run_that_was_begun_under_another_name_is_found(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def place_of(config: Experiment, runs_dir: str | os.PathLike[str], masks: Callab
     if config.dataset != OWN_DATA or not Path(runs_dir).is_dir():
         return named
     same: dict[Path, Experiment] = {}
-    for folder in sorted(run_folders(runs_dir), key=lambda folder: folder != named):
+    for folder in (known := sorted(run_folders(runs_dir), key=lambda folder: folder != named)):
         try:
             if (folder / CONFIG).is_file() and (found := read_config(folder / CONFIG)).identity() == config.identity():
                 same[folder] = found
@@ -50,8 +50,12 @@ def place_of(config: Experiment, runs_dir: str | os.PathLike[str], masks: Callab
         proof = folder / "provenance.json"
         if proof.is_file() and read_json(proof, "masks")["masks"] == masks():
             return folder
-    names = (named if number == 1 else named.with_name(f"{named.name}-{number}") for number in count(1))
-    return next(folder for folder in names if not (folder / CONFIG).is_file())
+    for folder in (named if number == 1 else named.with_name(f"{named.name}-{number}") for number in count(1)):
+        if not (folder / CONFIG).is_file():
+            return folder
+        if folder not in known:  # another process has just begun it; it may be this one
+            return place_of(config, runs_dir, masks)
+    raise AssertionError  # there is no last number
 
 
 def same_root(one: Experiment, other: Experiment) -> bool:

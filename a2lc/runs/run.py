@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from a2lc.config import Experiment
-from a2lc.files import below, check_whole, damaged, differences, missing, read_json, read_parquet, write_json
+from a2lc.files import below, check_whole, damaged, differences, locked, missing, read_json, read_parquet, write_json
 from a2lc.masks import MaskSet
 from a2lc.runs.decisions import labels_after
 from a2lc.runs.places import CONFIG, place_of, read_config, run_folders
@@ -84,11 +84,14 @@ class Run:
                 with both values; or it was written in another `FORMAT`, or a file of it is damaged.
         """
         run = cls(place_of(config, runs_dir, lambda: provenance["masks"]), config)
+        if not (run.path / CONFIG).is_file():
+            with locked(Path(runs_dir) / f"{config.name}.new", quiet=True):  # two of one name get two folders
+                run = cls(place_of(config, runs_dir, lambda: provenance["masks"]), config)
+                if not (run.path / CONFIG).is_file():
+                    write_json(run.path / "provenance.json", provenance | {"format": FORMAT})
+                    run.save_config()
+                    return run
         file = run.path / CONFIG
-        if not file.is_file():
-            write_json(run.path / "provenance.json", provenance | {"format": FORMAT})
-            run.save_config()
-            return run
         run.check_format()
         found = read_config(file)
         wrong, proof = differences(config.identity(), found.identity()), run.path / "provenance.json"
