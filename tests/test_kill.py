@@ -298,6 +298,46 @@ def test_killed_at_every_file(plain: Undisturbed) -> None:
     assert len(files) > 40 and found == []
 
 
+def copy_torn(number: int, backwards: bool, runs_dir: Path, copy: Path) -> None:
+    """Copy the runs while they are played: half of the files at the n-th rename, the others six renames later."""
+    replace, count = os.replace, 0
+
+    def counted(source: Path, target: Path) -> None:
+        nonlocal count
+        replace(source, target)
+        count += 1
+        if count in (number, number + 6):
+            files = sorted((path for path in runs_dir.rglob("*") if path.is_file()), reverse=backwards)
+            for path in files[: len(files) // 2] if count == number else files:
+                to = copy / path.relative_to(runs_dir)
+                if not to.exists():
+                    to.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(path, to)
+
+    os.replace = counted  # type: ignore[assignment]
+
+
+@pytest.mark.long
+def test_a_copy_made_while_a_run_is_played(plain: Undisturbed, tmp_path: Path) -> None:
+    """Whatever moments its files are from: it becomes the same run, or a sentence names what is wrong with it."""
+    counts, wrong = Counter[str](), []
+    for number in range(3, len(plain.said(count_renames)) - 6, 4):
+        runs_dir, copy = plain.folder / "played", tmp_path / f"copy-{number}"
+        assert end_of(start(plain.fields, runs_dir, True, copy_torn, number, number % 8 == 3, runs_dir, copy)) == 0
+        shutil.rmtree(runs_dir)
+        try:
+            go_on(plain.fields, copy)
+        except (OSError, ValueError) as error:
+            counts["named"] += 1
+            if str(copy) not in str(error):
+                wrong.append(f"{number}: {error}")
+        else:
+            counts["same"] += 1
+            wrong += [f"{number}: {name}" for name in differing(copy, plain.files)]
+    print(f"copies of a run that is played: {dict(counts)}; {len(wrong)} differences")
+    assert not wrong and sum(counts.values()) > 5
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("method", ["merspx", "mulspx"])
 def test_killed_in_the_rounds_of_superpixels(tmp_path: Path, method: str) -> None:

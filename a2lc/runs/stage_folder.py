@@ -31,6 +31,7 @@ class State:
         waits_for: what a person has to do before the next stage can be finished; None where nobody is waited for.
         approved: whether a person is done with the corrections that were laid before them.
         exhausted: whether every mask has been queried, so that no round follows.
+        noted: names of what the finished stages have noted for the metrics.
         truth: of round 0, a hash of the ground truth by which the run is measured; None: not noted, or there is none.
     """
 
@@ -38,6 +39,7 @@ class State:
     waits_for: WaitsFor | None = None
     approved: bool = False
     exhausted: bool = False
+    noted: list[str] = field(default_factory=list)
     truth: str | None = None
 
     @classmethod
@@ -61,6 +63,8 @@ class State:
         for name in ("approved", "exhausted"):
             if not isinstance(getattr(state, name), bool):
                 raise damaged(path, f"{name}: expected true or false, found {getattr(state, name)!r}")
+        if not isinstance(state.noted, list) or not all(isinstance(name, str) for name in state.noted):
+            raise damaged(path, f"noted: expected names, found {state.noted!r:.60}")
         if not isinstance(state.truth, str | None):
             raise damaged(path, f"truth: expected a text or null, found {state.truth!r}")
         return state
@@ -105,7 +109,7 @@ class StageFolder:
         """Record that a stage is finished: its files are whole, and nobody is waited for any more. `seconds` where it
         was not this process's time."""
         self.state.finished[stage] = round(time.perf_counter() - self._start if seconds is None else seconds, 3)
-        self.change(waits_for=None)
+        self.change(waits_for=None, noted=sorted(self._notes()))
         self.clean()
         if self._bar is not None:
             self._bar.update()
@@ -141,6 +145,8 @@ class StageFolder:
         notes = read_json(path) if path.is_file() else {}
         if not isinstance(notes, dict):
             raise damaged(path, f"expected a JSON object, found {str(notes)[:60]}")
+        if gone := [name for name in self.state.noted if name not in notes]:  # copied while the run was played
+            raise damaged(path, f"expected {gone[0]}, which a finished stage has noted, found none")
         return notes
 
     def write_metrics(
