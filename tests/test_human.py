@@ -815,6 +815,15 @@ def test_a_mask_that_nobody_asked_about_is_named_while_browsing(method: str, tmp
         again.relabel(*place[one], "sky")
 
 
+def test_a_table_that_two_import_at_once_counts_once(run: Run, tmp_path: Path) -> None:
+    first, second = Queue(run), Queue(run)  # both have read the log before either writes
+    first.answer_many((query, "road") for query in first.queries[:3])
+    write_queue(first, tmp_path / "q.csv")
+    log = log_of(run).read_bytes()
+    assert read_queue(second, tmp_path / "q.csv") == 0 and second.answered == 3
+    assert log_of(run).read_bytes() == log
+
+
 @pytest.mark.parametrize("method", ["a2lc", "instant"])
 def test_a_mixed_mask_keeps_its_label_teaches_nothing_and_is_not_asked_about_again(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

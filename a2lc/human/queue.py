@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -248,17 +248,33 @@ class Queue:
         return query
 
     def answer_many(
-        self, said: Iterable[tuple[Query | int, str | int]], seconds: float | None = None, *, together: bool = False
-    ) -> None:
+        self,
+        said: Iterable[tuple[Query | int, str | int]],
+        seconds: float | None = None,
+        *,
+        together: bool = False,
+        again: bool = True,
+    ) -> int:
         """Record several answers at once: (query or position, class or word) each; all of them or none. Arguments and
         errors are those of `answer`; `seconds`, of each, None where nobody measured. Those given `together` are one
-        decision: `undo` takes all of them back."""
+        decision: `undo` takes all of them back. What stands already is recorded `again`, or left out.
+
+        Returns:
+            How many were recorded.
+        """
         if not (seconds is None or 0 <= seconds < math.inf):
             raise ValueError(f"seconds: expected a time >= 0, found {seconds}")
         took = None if seconds is None else round(seconds, 3)
         given = [(query := self._at(position), self.label_of(word, query), word) for position, word in said]
         batch = f"{timestamp()} {secrets.token_hex(3)}" if together else ""
-        self._record([self._answer(query, label, took, **_flags(word), batch=batch) for query, label, word in given])
+
+        def answers(records: list[Record]) -> list[Answer]:
+            if not again:
+                self._set(records)
+            new = (one for one in given if again or not self.stands(one[0], one[2]))
+            return [self._answer(query, label, took, **_flags(word), batch=batch) for query, label, word in new]
+
+        return self._record(answers)
 
     def cut(
         self, query: Query, pieces: np.ndarray, labels: Sequence[str | int], *, seconds: float | None = None
@@ -284,7 +300,7 @@ class Queue:
             raise ValueError(f"labels: expected classes, confirm or void, found {min(said)}")
         meant = [self.label_of(word, asked) for word in labels]
         found = Cut.of(pieces[inside], [label for label in meant if label is not None])
-        self._record([self._answer(asked, asked.label, seconds, mixed=True, cut=found)])
+        self._record(lambda _: [self._answer(asked, asked.label, seconds, mixed=True, cut=found)])
         self._since = time.monotonic()
 
     def relabel(self, image: str, mask_id: int, said: str | int) -> Query:
@@ -316,7 +332,7 @@ class Queue:
             raise ValueError(
                 f"image {image!r}, mask {mask_id}: expected a class, confirm, void or mixed mask, found {said}"
             )
-        self._record([self._answer(query, self.label_of(said, query), None, **_flags(said), found=True)])
+        self._record(lambda _: [self._answer(query, self.label_of(said, query), None, **_flags(said), found=True)])
         return query
 
     def undo(self) -> Query | None:
@@ -412,14 +428,18 @@ class Queue:
     def _answer(self, query: Query, label: int | None, seconds: float | None, **more: Any) -> Answer:
         return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **more)
 
-    def _record(self, answers: list[Answer]) -> None:
-        """Write answers, all of them or none."""
+    def _record(self, answers: Callable[[list[Record]], list[Answer]]) -> int:
+        """Write answers, all of them or none, which are made of what others have said while nobody else writes; how
+        many there were."""
+        made: list[Answer] = []
 
-        def add(_: list[Record]) -> list[Record]:
+        def add(records: list[Record]) -> list[Record]:
             self._check_open()
-            return [answer.record() for answer in answers]
+            made.extend(answers(records))
+            return [answer.record() for answer in made]
 
         self._set(self._log.update(add))
+        return len(made)
 
     def _check_open(self) -> None:
         if self.run.folder(self.round).done(self._stage):

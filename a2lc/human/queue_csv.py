@@ -111,13 +111,10 @@ def read_queue(queue: Queue, path: str | os.PathLike[str]) -> int:
             raise
         of = f"none of its {len(rows)} masks is in the queue of round {queue.round}"
         raise ValueError(f"{path}: {of}; is it the table of another?") from error
-    new: dict[Query, str | int] = {}
-    for query, said in given:
-        if said != "" and not queue.stands(query, said):
-            new[query] = said
-    if new:
-        queue.answer_many(new.items())
-    return len(new)
+    said = {query: answer for query, answer in given if answer != ""}
+    if all(queue.stands(query, answer) for query, answer in said.items()):
+        return 0  # also where nothing can be written
+    return queue.answer_many(said.items(), again=False)
 
 
 # ------------------------------------------------------------------------------------------------ inside
