@@ -46,11 +46,11 @@ def exported(kind: str) -> str:
 COMMANDS = (
     Command("inspect", "data", ("inspect", "data", "--out", "out"), sample=12),
     Command("find", "data", ("find", "data", "--out", "out", "--features", "colour", "--runs-dir", "runs"), sample=12),
-    Command("correct", "data", ("correct", "data", "--params", "settings.yaml")),
+    Command("correct", "data", ("correct", "data", "--params", "settings.yaml"), sample=12),
     Command("correct: a network", "data", ("correct", "data", "--params", "network.yaml"), sample=6),
     Command("queue --export", "asked", ("queue", "RUN", "--export", "new.csv"), sample=12),
     Command("queue --import", "asked", ("queue", "RUN", "--import", "answers.csv")),
-    Command("next", "answered", ("next", "RUN")),
+    Command("next", "answered", ("next", "RUN"), sample=12),
     Command("next: propose", "told a network", ("next", "RUN"), sample=6),
     Command("next: correct", "approved", ("next", "RUN"), sample=6),
     Command("approve --all", "proposed", ("approve", "RUN", "--all")),
