@@ -47,7 +47,7 @@ KINDS = ("open", "write", "fsync", "rename", "link", "unlink")
 FAULTS = ("counted", "fails", "kills", "waits")
 SHIM = "A2LC_FAULTS"  # environment variable: the library that is loaded before libc
 PATIENCE = 300  # seconds for a command of one
-CLOCKS = ("time", "seconds", "made", "threads", "also")
+CLOCKS = ("time", "seconds", "made", "threads", "also", "session")
 
 
 # ------------------------------------------------------------------------------------------------ one command

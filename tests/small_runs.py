@@ -144,5 +144,7 @@ def _timeless(name: str, data: bytes) -> bytes:
         return json.dumps(json.loads(data) | {"made_with": made_with}).encode()
     if name in ("answers.jsonl", "approvals.jsonl"):
         lines = map(json.loads, data.splitlines())
-        return json.dumps([{k: v for k, v in line.items() if k not in ("time", "seconds")} for line in lines]).encode()
+        return json.dumps(
+            [{k: v for k, v in line.items() if k not in ("time", "seconds", "session")} for line in lines]
+        ).encode()
     return data

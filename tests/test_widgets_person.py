@@ -7,6 +7,8 @@ import json
 import random
 import shutil
 import string
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -227,6 +229,48 @@ def test_a_second_tab_is_heard_when_something_is_answered(run: Run) -> None:
     assert first.queue.answer_to(first.queue.queries[0]).label == 2
     assert len((run.path / "round_01" / "answers.jsonl").read_text().splitlines()) == 3
     assert AnnotatorState(run).query == first.queue.queries[2], "where one stopped"
+
+
+ELSEWHERE = """
+import sys
+from a2lc.runs import Run
+from a2lc.widgets.annotator_state import AnnotatorState
+state = AnnotatorState(Run.open(sys.argv[1]))
+for line in sys.stdin:
+    print(state.undo() if line == "undo\\n" else state.answer(int(line)), "|", state.view()["others"], flush=True)
+"""
+
+
+def test_two_tabs_know_of_each_other_and_take_back_only_their_own(run: Run) -> None:
+    """Also of the same person: each in a kernel of its own."""
+    here = AnnotatorState(run)
+    with subprocess.Popen(
+        [sys.executable, "-c", ELSEWHERE, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as there:
+
+        def say(line: str) -> str:
+            there.stdin.write(f"{line}\n")
+            there.stdin.flush()
+            return there.stdout.readline()
+
+        assert "| 0" in say("3")
+        said = here.answer(2)  # about the mask that was shown before the other one answered
+        assert "Somebody else had just said" in said and "yours, the later answer, counts" in said
+        assert here.view()["others"] == 0, "theirs about that mask counts no more"
+        assert "| 1" in say("4")
+        first, second = here.queue.queries[:2]
+        here.queue.refresh()
+        assert here.view()["others"] == 1
+        assert here.undo().startswith(f"Mask {first.position + 1}")
+        assert here.queue.answer_to(first).label == 3, "what stood before stands again"
+        assert here.undo() == "There is nothing to undo" and here.queue.answer_to(second).label == 4
+        here.answer(1, here.queue.queries[2])
+        assert say("undo").startswith(f"Mask {second.position + 1}")
+        assert here.queue.answer_to(here.queue.queries[2]).label == 1
+        there.stdin.close()
+    here.undo()
+    assert here.undo().startswith(f"Mask {first.position + 1}"), "that tab is closed: what it said may be taken back"
+    assert not [*(run.path / "round_01" / ".locks").glob("session-*")] or here.queue.answered == 0
 
 
 # -------------------------------------------------------------------------------------------------------- pictures

@@ -21,6 +21,7 @@ import pandas as pd
 from a2lc.files import AppendLog, Record, timestamp
 from a2lc.human.query import MIXED_MASK, SKIP, VOID_IMAGE, Query, label_meant
 from a2lc.human.queue_order import QueueOrder
+from a2lc.human.sessions import announce, is_elsewhere, this_session
 from a2lc.masks import VOID, label_names
 from a2lc.masks.cuts import Cut
 from a2lc.runs.answers import Answer, answers_table, kept, standing
@@ -41,6 +42,7 @@ class Queue:
         round: the round.
         masks: all masks with the labels before this round.
         classes: the class list.
+        meanwhile: what others had said, between the last look and the last answer that was recorded here.
 
     Raises:
         ValueError: the run does not wait for answers; or ``answers.jsonl`` holds a line that is damaged (but for the
@@ -61,6 +63,7 @@ class Queue:
         rows, scores = self._folder.queried_rows(), self._folder.scores()
         self._order = QueueOrder(self.masks, scores, rows, moves=run.config.is_instant)
         self._since = time.monotonic()
+        self.meanwhile: list[Answer] = []
         self.refresh()
 
     @property
@@ -128,6 +131,13 @@ class Queue:
     def cuts(self) -> dict[int, Cut]:
         """Row of the mask table -> how it was cut."""
         return {self.masks.row(*answer.mask): answer.cut for answer in self._standing.values() if answer.cut}
+
+    @property
+    def others(self) -> int:
+        """How many answers of this round are from other processes that are still there, such as that of another tab."""
+        said = [*self._standing.values()]
+        elsewhere = self._elsewhere(said)
+        return sum(answer.session in elsewhere for answer in said)
 
     @property
     def audits(self) -> int:
@@ -337,7 +347,8 @@ class Queue:
 
     def undo(self) -> Query | None:
         """Take back the last answer or skip of this source, or all that it gave together with it; what was said of the
-        masks before, by whomever, then counts.
+        masks before, by whomever, then counts. What another process has said that is still there, as in another tab, is
+        its own to take back.
 
         Returns:
             The query it was about, the first of several; None where there is nothing to take back.
@@ -345,20 +356,24 @@ class Queue:
         Raises:
             ValueError, PermissionError, OSError: as `answer`.
         """
-        taken: list[tuple[Query, bool]] = []
+        taken: list[tuple[Query, Answer]] = []
 
         def last(records: list[Record]) -> list[Record]:
             self._check_open()
             left = kept(map(Answer.of, records))
             mine = [answer for answer in left if answer.source == self.source and self._about(answer)]
+            mine = [answer for answer in mine if answer.session not in self._elsewhere(mine)]
             if not mine:
                 return []
             together = [answer for answer in mine if answer.batch and answer.batch == mine[-1].batch] or mine[-1:]
-            taken.extend((query, answer.found) for answer in together if (query := self._about(answer)))
-            return [self._answer(query, None, None, undo=True, found=found).record() for query, found in taken]
+            taken.extend((query, answer) for answer in together if (query := self._about(answer)))
+            return [
+                self._answer(query, None, None, undo=True, found=back.found, session=back.session).record()
+                for query, back in taken
+            ]
 
         records = self._log.update(last)
-        self._order.put_first([query.row for query, found in taken if not found])
+        self._order.put_first([query.row for query, back in taken if not back.found])
         self._set(records)
         self._since = time.monotonic()
         return next((self.find(query.image, query.mask_id) or query for query, _ in taken), None)
@@ -426,15 +441,23 @@ class Queue:
         return asked if asked is not None or not answer.found else self._order.free(*answer.mask, answer.position)
 
     def _answer(self, query: Query, label: int | None, seconds: float | None, **more: Any) -> Answer:
+        more = {"session": this_session()} | more
         return Answer(query.image, query.mask_id, label, query.position, timestamp(), seconds, self.source, **more)
+
+    def _elsewhere(self, answers: Iterable[Answer]) -> set[str]:
+        """The sessions of these answers that are those of other processes which are still there."""
+        sessions = {answer.session for answer in answers}
+        return {session for session in sessions if is_elsewhere(self._folder.path, session)}
 
     def _record(self, answers: Callable[[list[Record]], list[Answer]]) -> int:
         """Write answers, all of them or none, which are made of what others have said while nobody else writes; how
         many there were."""
         made: list[Answer] = []
+        announce(self._folder.path)
 
         def add(records: list[Record]) -> list[Record]:
             self._check_open()
+            self.meanwhile = [Answer.of(record) for record in records[self._known :]]
             made.extend(answers(records))
             return [answer.record() for answer in made]
 
@@ -473,7 +496,7 @@ class Queue:
                 raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")
             if known:
                 answers.append(answer)
-        self._standing = standing(answers)
+        self._known, self._standing = len(records), standing(answers)
         self._discarded = {answer.image for answer in self._standing.values() if answer.whole_image}
         self._arrange()
 

@@ -6,10 +6,11 @@ hold more:
     {"image": "a", "mask_id": 7, "label": 3, "position": 0, "time": "2025-...", "seconds": 2.1, "source": "person"}
 
 ``label`` is null where the mask was skipped, and in a line with ``"undo": true``, which takes back the latest answer
-that the same source gave about this mask. A line with ``"whole_image": true`` says void, and that no label of the image
-is of use; with ``"mixed": true`` it repeats the label that the mask has, and says that there are several classes in it,
-with ``cut`` also which of its pixels are of which (`a2lc.masks.cuts`); with ``"found": true`` it is about a mask that
-nobody asked about. The later answer about a mask wins, whoever gave it.
+that the same source gave about this mask in the same ``session``, which is that of a process. A line with
+``"whole_image": true`` says void, and that no label of the image is of use; with ``"mixed": true`` it repeats the label
+that the mask has, and says that there are several classes in it, with ``cut`` also which of its pixels are of which
+(`a2lc.masks.cuts`); with ``"found": true`` it is about a mask that nobody asked about. The later answer about a mask
+wins, whoever gave it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from a2lc.files import Record
 from a2lc.masks.cuts import Cut
 
 _FLAGS = ("undo", "whole_image", "mixed", "found")
-_SELDOM = (*_FLAGS, "batch", "cut")  # left out of a line where they are false, empty or null
+_SELDOM = (*_FLAGS, "batch", "cut", "session")  # left out of a line where they are false, empty or null
 
 
 def label_in(value: object) -> int:
@@ -70,6 +71,7 @@ class Answer:
         mixed: whether there are several classes in the mask; the label is the one that it has.
         found: whether nobody asked about the mask: somebody saw it while looking around.
         cut: where a person has cut a mixed mask: how.
+        session: of which process it is, as far as that was noted; of an undo, that of the answer that it takes back.
         batch: what answers that were given at once have in common; empty: this one was given alone.
     """
 
@@ -86,6 +88,7 @@ class Answer:
     found: bool = False
     cut: Cut | None = None
     batch: str = ""
+    session: str = ""
 
     @property
     def mask(self) -> tuple[str, int]:
@@ -131,15 +134,16 @@ class Answer:
             found=found,
             cut=cut,
             batch=str(record.get("batch", "")),
+            session=str(record.get("session", "")),
         )
 
 
 def kept(answers: Iterable[Answer]) -> list[Answer]:
     """The answers and skips that no undo has taken back, oldest first."""
     left: list[Answer | None] = []
-    given = defaultdict[tuple[tuple[str, int], str], list[int]](list)  # mask and source -> where their answers are
+    given = defaultdict[tuple[tuple[str, int], str, str], list[int]](list)  # mask, who -> where their answers are
     for answer in answers:
-        places = given[answer.mask, answer.source]
+        places = given[answer.mask, answer.source, answer.session]
         if not answer.undo:
             places.append(len(left))
             left.append(answer)

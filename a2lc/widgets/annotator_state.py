@@ -86,7 +86,7 @@ class AnnotatorState:
         self._show(self._next(done))
         if renew:
             self.renew()
-        return f"Mask {done.position + 1}: {self._said(done)}"
+        return f"Mask {done.position + 1}: {self._said(done)}{self._instead(done)}"
 
     def renew(self) -> None:
         """Where the run's method does so, put the questions into a new order by the answers so far: all but those that
@@ -142,7 +142,7 @@ class AnnotatorState:
         here = first if self.queue.answer_to(first) is None else None  # it was taken out: asked on its own
         self._show(here or self._next(first))
         self.renew()
-        return f"{len(queries)} masks at once: {self._said(queries[-1])}"
+        return f"{len(queries)} masks at once: {self._said(queries[-1])}{self._instead(*queries)}"
 
     def cut(self, query: Query, pieces: int = 0, line: Sequence[tuple[float, float]] = ()) -> str:
         """Begin to cut a mask in pieces, or go on with it.
@@ -294,6 +294,7 @@ class AnnotatorState:
             "query": None,
             "notes": self.notes,
         }
+        view["others"] = queue.others
         view["group"] = [self._about(query) for query in self.group]
         view["cut"] = None if self.cutting is None else self.cutting.count
         view["ahead"] = [self._about(query) for query in self.ahead]
@@ -338,6 +339,15 @@ class AnnotatorState:
             "said": self._said(query),
             "model": [[queue.classes.index(name), share] for name, share in queue.top_classes(query)],
         }
+
+    def _instead(self, *queries: Query) -> str:
+        """What somebody else had just said of these masks, in words."""
+        masks = {(query.image, query.mask_id) for query in queries}
+        theirs = [a for a in self.queue.meanwhile if a.mask in masks and a.label is not None]
+        if not theirs:
+            return ""
+        name = class_name(self.queue.classes, theirs[-1].label or 0)
+        return f". Somebody else had just said {name}; yours, the later answer, counts"
 
     def _said(self, query: Query) -> str:
         """The answer that stands, in words; empty where there is none."""

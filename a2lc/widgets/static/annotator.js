@@ -243,7 +243,8 @@ function render({ model, el }) {
     talk.heard();
     const pace = view.seconds === null ? "" : ` · ${view.seconds.toFixed(1)} s per answer`;
     counts.textContent = `${view.answered} answered, ${view.skipped} skipped, ${view.left} left · `
-      + `${view.clicks_left} clicks left${pace}`;
+      + `${view.clicks_left} clicks left${pace}`
+      + (view.others ? ` · another tab answers, too: ${view.others} so far` : "");
     outlook.textContent = view.outlook;
     outlook.hidden = !view.outlook;
     status.textContent = model.get("status");

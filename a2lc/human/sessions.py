@@ -1,0 +1,48 @@
+"""Which process gave an answer, and whether it is still there: what one tab says, another one must not take back."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from a2lc.files.locks import is_locked, lock_of
+
+_names: dict[int, str] = {}  # of this process; one that was forked has another
+_held: dict[Path, FileLock] = {}
+
+
+def this_session() -> str:
+    """The name of this process among all that answer."""
+    return _names.setdefault(os.getpid(), secrets.token_hex(4))
+
+
+def announce(folder: Path) -> None:
+    """Tell other processes, as long as this one lives, that it answers in a folder."""
+    path = _mark(folder, this_session())
+    if path not in _held:
+        with suppress(OSError):  # what is recorded there fails, too, and says so
+            lock = lock_of(path)
+            lock.acquire(timeout=0)
+            _held[path] = lock
+
+
+def is_elsewhere(folder: Path, session: str) -> bool:
+    """Whether a session is that of another process, which is still there."""
+    return session not in ("", this_session()) and is_locked(_mark(folder, session))
+
+
+def _mark(folder: Path, session: str) -> Path:
+    return folder / f"session-{session}"
+
+
+@atexit.register
+def _leave() -> None:
+    for lock in _held.values():
+        with suppress(OSError):
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
