@@ -815,6 +815,18 @@ def test_a_mask_that_nobody_asked_about_is_named_while_browsing(method: str, tmp
         again.relabel(*place[one], "sky")
 
 
+def test_a_round_is_closed_once_by_whomever(run: Run) -> None:
+    other = Queue(run)
+    other.answer("road")
+    late = Queue(run)
+    other.close(enough=True)
+    with pytest.raises(ValueError, match="this round has gone on"):
+        late.close(enough=True)
+    with pytest.raises(ValueError, match="expected a run that waits for answers"):
+        Queue(run)
+    assert run.folder(1).state.finished.keys() == {"scored", "queried", "answered"}
+
+
 def test_a_table_that_two_import_at_once_counts_once(run: Run, tmp_path: Path) -> None:
     first, second = Queue(run), Queue(run)  # both have read the log before either writes
     first.answer_many((query, "road") for query in first.queries[:3])

@@ -489,7 +489,7 @@ def test_correct_keeps_the_number_of_rounds(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("a2lc.rounds.run", create)
     assert "round 0 of 3" in typed("--rounds", "3").output
-    (folder,) = (tmp_path / "runs").iterdir()
+    (folder,) = (tmp_path / "runs").glob("folder-*")
     assert typed().output == typed("--rounds", "3").output, "as many as the run has, and nothing to tell"
     assert f"{folder}: 4 rounds from now on, 3 before\n" in typed("--rounds", "4").output
     assert "round 0 of 4" in typed().output

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from a2lc.human.run_cli import Root, RunFolder, RunsDir, begun_before, masks_typed, open_run, quoted, say_next
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -122,6 +120,8 @@ def next_round(
 
     run = open_run(run_folder, runs_dir, root)
     if run.finished:
+        with suppress(PermissionError):  # it may have been killed at the very end
+            run.folder(run.finished_rounds).clean()
         say_next(run)
         return
     closed = Queue(run) if run.waits_for == "answers" else Approval(run) if run.waits_for == "approval" else None

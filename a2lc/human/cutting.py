@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
-from skimage.draw import line as pixels_between
-from skimage.segmentation import slic
 
 from a2lc.human.mask_pictures import CLOSE, MaskPictures, crop_around
 from a2lc.human.query import Query
@@ -52,6 +50,8 @@ class Cutting:
         Raises:
             ValueError: the mask is too small.
         """
+        from skimage.segmentation import slic  # takes a second, which answering does not need
+
         wanted = min(max(pieces, PIECES[0]), PIECES[1])
         if self._inside.sum() < 2:
             raise ValueError("a mask of one pixel cannot be cut")
@@ -72,6 +72,8 @@ class Cutting:
         Raises:
             ValueError: it parts nothing, or is no line.
         """
+        from skimage.draw import line as pixels_between  # as above
+
         points = np.array(line, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
             raise ValueError("expected a line of two points or more")

@@ -50,14 +50,14 @@ class Queue:
     """
 
     def __init__(self, run: Run, source: str = "person") -> None:
-        if run.waits_for != "answers":
-            raise ValueError(f"{run.path}: expected a run that waits for answers, found: {run.status}")
         self.run = run
         self.source = source
         self.round = run.finished_rounds + 1
+        self._folder = run.folder(self.round)  # read once: another process may go on at any moment
+        if run.finished or self._folder.state.waits_for != "answers":
+            raise ValueError(f"{run.path}: expected a run that waits for answers, found: {run.status}")
         self.masks = run.masks(self.round - 1)
         self.classes = self.masks.classes
-        self._folder = run.folder(self.round)
         self._stage = AUDITED if self._folder.done("answered") else "answered"
         self._log = AppendLog(self._folder.path / "answers.jsonl")
         rows, scores = self._folder.queried_rows(), self._folder.scores()
@@ -465,7 +465,8 @@ class Queue:
         return len(made)
 
     def _check_open(self) -> None:
-        if self.run.folder(self.round).done(self._stage):
+        now = self.run.folder(self.round)
+        if now.done(self._stage) or now.state.waits_for != "answers":
             raise ValueError(f"{self._folder.path}: this round has gone on, its queue takes no more answers")
 
     def _check_cut(self, answer: Answer, where: str) -> None:
