@@ -15,6 +15,7 @@ import anywidget
 import ipywidgets
 import matplotlib.pyplot as plt
 import traitlets
+from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -78,9 +79,24 @@ class WidgetOrFigure(ABC):
         plt.close(fig)  # else a notebook would show it twice
         return fig
 
+    def _ipython_display_(self) -> None:
+        """The widget, and after it a picture of the same view, which the style sheet hides while the widget is there: a
+        notebook that is opened without a kernel, or a page made of it, shows the picture."""
+        if not self._is_live:
+            raise NotImplementedError  # IPython then takes what follows
+        bundle, about = self._repr_mimebundle_()
+        picture, alt = bundle.pop("image/png"), about["image/png"]["alt"]
+        display(bundle, raw=True)
+        about["needs_background"] = "light"  # a class of the picture, by which the style sheet finds it
+        display({"image/png": picture, "text/plain": alt}, metadata=about, raw=True)
+
+    @property
+    def _is_live(self) -> bool:
+        return has_front_end() if self._live is None else self._live
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         bundle: dict[str, Any] = {"text/plain": repr(self)}
-        if has_front_end() if self._live is None else self._live:
+        if self._is_live:
             view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
             bundle["application/vnd.jupyter.widget-view+json"] = view
         fig = self.figure()
