@@ -90,10 +90,17 @@ class Commands:
 
     def here(self, words: tuple[str, ...]) -> int:
         """Type a command in this process, so that what it imports is here afterwards; its exit status."""
+        return self._run(self._meant(words))
+
+    def _meant(self, words: tuple[str, ...]) -> list[str]:
+        """The words with the run of the place, and a mask that it corrected."""
         meant = {"RUN": run_in(self.place), "MASK": mask_in(self.place) if "MASK" in words else ""}
+        return [meant.get(word, word) for word in words]
+
+    def _run(self, words: list[str]) -> int:
         before = Path.cwd()
         os.chdir(self.place)
-        sys.argv = ["a2lc", *(meant.get(word, word) for word in words)]
+        sys.argv = ["a2lc", *words]
         try:
             a2lc.cli.main()
         except SystemExit as end:
@@ -107,8 +114,9 @@ class Commands:
         with log.open("w", encoding="utf-8") as file:
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)
+        meant = self._meant(words)  # looked up before anything fails
         self.shim.faults_arm(str(self.place).encode(), KINDS.index(kind), FAULTS.index(fault), number)
-        status = self.here(words)
+        status = self._run(meant)
         self.shim.faults_disarm()
         counts = [self.shim.faults_count(i) for i in range(len(KINDS))]
         log.with_suffix(".counts").write_text(json.dumps(counts), encoding="utf-8")
@@ -134,13 +142,14 @@ class Commands:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below but locks, hidden ones too: name -> a hash, of JSON without clocks."""
+    """Every file below but locks, hidden ones too: name -> a hash, of JSON without clocks. Where a file cannot be linked
+    its copy serves as well."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if ".locks" in name.parts or path.is_dir():
             continue
-        data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        data = path.read_bytes() if path.is_file() else os.readlink(path).encode()
         if path.suffix in (".json", ".jsonl"):
             lines = data.splitlines() if path.suffix == ".jsonl" else [data]
             with suppress(ValueError):
