@@ -142,8 +142,8 @@ class Commands:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below but locks, hidden ones too: name -> a hash, of JSON without clocks. Where a file cannot be linked
-    its copy serves as well."""
+    """Every file below but locks, hidden ones too: name -> a hash, of JSON without clocks. Where no link can be made
+    a copy serves as well."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
