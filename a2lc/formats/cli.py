@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
+OBJECTS = ("coco", "panoptic", "labelme", "yolo", "label-studio")
+"""Formats in which an object has one class."""
+
+
 class Format(Enum):
     """What `export` writes, and but for png, what `import` reads."""
 
@@ -71,6 +75,10 @@ def export(
     if run.config.root is not None and imported_format(run.config.root) == format.value:
         for note in export_source(run.config.root, labels, masks.names, masks.classes.names, out):
             typer.echo(note)
+        if masks.pieces and format.value in OBJECTS:
+            typer.echo(
+                f"{len(masks.pieces)} pieces of masks that were cut are not in it: an object has one class there"
+            )
         typer.echo(out)
     elif format is Format.coco:
         counts = export_coco(masks, out, file_names(run))

@@ -272,9 +272,7 @@ class Queue:
         Returns:
             How many were recorded.
         """
-        if not (seconds is None or 0 <= seconds < math.inf):
-            raise ValueError(f"seconds: expected a time >= 0, found {seconds}")
-        took = None if seconds is None else round(seconds, 3)
+        took = _measured(seconds)
         given = [(query := self._at(position), self.label_of(word, query), word) for position, word in said]
         batch = f"{timestamp()} {secrets.token_hex(3)}" if together else ""
 
@@ -304,13 +302,14 @@ class Queue:
         """
         asked = self._at(query)
         inside = self.masks.object_map(asked.image) == asked.mask_id
-        if pieces.shape != inside.shape:
+        if (pieces := np.asarray(pieces)).shape != inside.shape:
             raise ValueError(f"pieces: expected {inside.shape}, as the image has, found {pieces.shape}")
         if said := {SKIP, VOID_IMAGE, MIXED_MASK} & {word for word in labels if isinstance(word, str)}:
             raise ValueError(f"labels: expected classes, confirm or void, found {min(said)}")
         meant = [self.label_of(word, asked) for word in labels]
         found = Cut.of(pieces[inside], [label for label in meant if label is not None])
-        self._record(lambda _: [self._answer(asked, asked.label, seconds, mixed=True, cut=found)])
+        took = _measured(seconds)
+        self._record(lambda _: [self._answer(asked, asked.label, took, mixed=True, cut=found)])
         self._since = time.monotonic()
 
     def relabel(self, image: str, mask_id: int, said: str | int) -> Query:
@@ -362,7 +361,8 @@ class Queue:
             self._check_open()
             left = kept(map(Answer.of, records))
             mine = [answer for answer in left if answer.source == self.source and self._about(answer)]
-            mine = [answer for answer in mine if answer.session not in self._elsewhere(mine)]
+            elsewhere = self._elsewhere(mine)
+            mine = [answer for answer in mine if answer.session not in elsewhere]
             if not mine:
                 return []
             together = [answer for answer in mine if answer.batch and answer.batch == mine[-1].batch] or mine[-1:]
@@ -457,9 +457,16 @@ class Queue:
 
         def add(records: list[Record]) -> list[Record]:
             self._check_open()
-            self.meanwhile = [Answer.of(record) for record in records[self._known :]]
+            try:
+                self.meanwhile = kept(map(Answer.of, records[self._known :]))
+            except (KeyError, TypeError, ValueError):
+                self._set(records)  # says which line
+                raise
             made.extend(answers(records))
-            return [answer.record() for answer in made]
+            lines = [answer.record() for answer in made]
+            for line in lines:
+                Answer.of(line)  # what cannot be read again is never written
+            return lines
 
         self._set(self._log.update(add))
         return len(made)
@@ -490,16 +497,23 @@ class Queue:
                 ) from error
             if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
                 raise ValueError(f"{where}: label {answer.label} is no class")
-            if answer.cut is not None:
-                self._check_cut(answer, where)
             known = self._about(answer) is not None
             if answer.label is not None and not known:
                 raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")
             if known:
+                if answer.cut is not None:
+                    self._check_cut(answer, where)
                 answers.append(answer)
         self._known, self._standing = len(records), standing(answers)
         self._discarded = {answer.image for answer in self._standing.values() if answer.whole_image}
         self._arrange()
+
+
+def _measured(seconds: float | None) -> float | None:
+    """How long an answer took, as it is kept. Raises `ValueError` where that is no time."""
+    if not (seconds is None or 0 <= seconds < math.inf):
+        raise ValueError(f"seconds: expected a time >= 0, found {seconds}")
+    return None if seconds is None else round(float(seconds), 3)
 
 
 def _flags(said: str | int) -> dict[str, bool]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from filelock import FileLock
 from a2lc.files.locks import is_locked, lock_of
 
 _names: dict[int, str] = {}  # of this process; one that was forked has another
-_held: dict[Path, FileLock] = {}
+_held: dict[tuple[Path, int], FileLock] = {}
+_LOOKS = 5
 
 
 def this_session() -> str:
@@ -24,16 +27,22 @@ def this_session() -> str:
 def announce(folder: Path) -> None:
     """Tell other processes, as long as this one lives, that it answers in a folder."""
     path = _mark(folder, this_session())
-    if path not in _held:
+    if (path, os.getpid()) not in _held:
         with suppress(OSError):  # what is recorded there fails, too, and says so
             lock = lock_of(path)
-            lock.acquire(timeout=0)
-            _held[path] = lock
+            lock.acquire(timeout=1)  # somebody may be looking
+            _held[path, os.getpid()] = lock
 
 
 def is_elsewhere(folder: Path, session: str) -> bool:
     """Whether a session is that of another process, which is still there."""
-    return session not in ("", this_session()) and is_locked(_mark(folder, session))
+    if session in ("", this_session()):
+        return False
+    for _ in range(_LOOKS):  # who looks has the lock for a moment, and others may look at the same time
+        if not is_locked(_mark(folder, session)):
+            return False
+        time.sleep(random.uniform(0.001, 0.006))
+    return True
 
 
 def _mark(folder: Path, session: str) -> Path:
@@ -42,7 +51,9 @@ def _mark(folder: Path, session: str) -> Path:
 
 @atexit.register
 def _leave() -> None:
-    for lock in _held.values():
+    for (_, process), lock in _held.items():
+        if process != os.getpid():  # this one was forked
+            continue
         with suppress(OSError):
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)

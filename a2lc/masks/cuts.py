@@ -35,6 +35,9 @@ class Cut:
         Raises:
             ValueError: fewer than two pieces, a piece without pixels, or a pixel of no piece.
         """
+        if pieces.dtype.kind not in "biu":
+            raise ValueError(f"pieces: expected whole numbers, found {pieces.dtype}")
+        pieces = pieces.astype(np.int64)
         if len(labels) < 2 or sorted(set(pieces.tolist())) != [*range(len(labels))]:
             raise ValueError(f"expected at least two pieces, each with pixels and a label, found {len(labels)} labels")
         starts = np.flatnonzero(np.diff(pieces, prepend=-1))
@@ -88,7 +91,10 @@ def read_cuts(file: Path) -> dict[tuple[str, int], Cut]:
         ValueError: it is damaged.
     """
     found: dict[tuple[str, int], Cut] = {}
-    for record in read_json(file) if file.is_file() else ():
+    records = read_json(file) if file.is_file() else []
+    if not isinstance(records, list):
+        raise damaged(file, f"expected a list of masks that were cut, found {str(records):.40}")
+    for record in records:
         try:
             found[str(record["image"]), int(record["mask_id"])] = Cut.from_json(record)
         except (KeyError, TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -256,9 +257,18 @@ class MaskSet:
 
     def cuts_of(self, name: str) -> dict[int, Cut]:
         """Mask id -> cut, of one image, as far as they hold."""
-        found = {mask_id: cut for (image, mask_id), cut in sorted(self.cuts.items()) if image == name}
+        if not (found := self._cuts_in.get(name)):
+            return {}
         sources = self.table["source"].array
         return {mask_id: cut for mask_id, cut in found.items() if sources[self.row(name, mask_id)] == MIXED}
+
+    @cached_property
+    def _cuts_in(self) -> dict[str, dict[int, Cut]]:
+        """Image -> mask id -> cut."""
+        found: dict[str, dict[int, Cut]] = {}
+        for (image, mask_id), cut in sorted(self.cuts.items()):
+            found.setdefault(image, {})[mask_id] = cut
+        return found
 
     @property
     def changed(self) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -126,12 +125,12 @@ class Annotator(Dialogue):
         act = acts.get(said) if isinstance(said, str) else None
         if act is not None:
             return act()
-        seconds = message.get("seconds")
-        measured = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+        took: float | None = None
+        if type(seconds := message.get("seconds")) in (int, float) and 0 <= float(seconds or 0) < math.inf:
+            took = seconds
         if "pieces" in message:
-            return state.answer_pieces([*message["pieces"]], seconds=seconds if measured else None)
+            return state.answer_pieces([*message["pieces"]], int(message.get("number", -1)), seconds=took)
         answer: Any = said  # whatever it is: the queue says which are none
-        took = seconds if measured else None
         if "group" in message:
             return state.answer_group(answer, [self._asked(one) for one in message["group"] or ()], seconds=took)
         loop = _running_loop()

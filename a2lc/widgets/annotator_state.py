@@ -17,6 +17,7 @@ from a2lc.human.look_alikes import LookAlikes
 from a2lc.human.mask_pictures import MaskPictures, training_images
 from a2lc.instant.settings import FEWEST
 from a2lc.runs import Run
+from a2lc.runs.answers import Answer
 from a2lc.widgets.cards import Cards
 from a2lc.widgets.panels import class_name
 
@@ -169,11 +170,12 @@ class AnnotatorState:
         self.cutting = cutting
         return f"{cutting.count} pieces: a key for each"
 
-    def answer_pieces(self, labels: list[str | int], *, seconds: float | None = None) -> str:
+    def answer_pieces(self, labels: list[str | int], number: int | None = None, *, seconds: float | None = None) -> str:
         """Record the pieces of the mask that is being cut, a label each, as the answer to its question.
 
         Args:
             labels: a class (name or number), ``confirm`` or ``void`` each.
+            number: of the pieces that were seen (`Cutting.number`); None: those of now.
             seconds: how long that took; None: since the last pieces were shown.
 
         Returns:
@@ -185,12 +187,14 @@ class AnnotatorState:
         """
         if (cutting := self.cutting) is None:
             raise ValueError("no mask is being cut")
+        if number not in (None, cutting.number):
+            raise ValueError("the mask is cut in other pieces by now")
         took = time.monotonic() - self._since if seconds is None else seconds
         self.queue.cut(cutting.query, cutting.in_image(), labels, seconds=took)
         done = self.queue.find(cutting.query.image, cutting.query.mask_id) or cutting.query
         self._show(self._next(done))
         self.renew()
-        return f"Mask {done.position + 1}: {self._said(done)}"
+        return f"Mask {done.position + 1}: {self._said(done)}{self._instead(done)}"
 
     def leave_whole(self) -> str:
         """Cut no mask."""
@@ -296,7 +300,7 @@ class AnnotatorState:
         }
         view["others"] = queue.others
         view["group"] = [self._about(query) for query in self.group]
-        view["cut"] = None if self.cutting is None else self.cutting.count
+        view["cut"] = None if self.cutting is None else [self.cutting.number, self.cutting.count]
         view["ahead"] = [self._about(query) for query in self.ahead]
         if query is not None:
             view["query"] = self._about(query)
@@ -343,22 +347,25 @@ class AnnotatorState:
     def _instead(self, *queries: Query) -> str:
         """What somebody else had just said of these masks, in words."""
         masks = {(query.image, query.mask_id) for query in queries}
-        theirs = [a for a in self.queue.meanwhile if a.mask in masks and a.label is not None]
+        theirs = [a for a in self.queue.meanwhile if a.mask in masks]
         if not theirs:
             return ""
-        name = class_name(self.queue.classes, theirs[-1].label or 0)
-        return f". Somebody else had just said {name}; yours, the later answer, counts"
+        return f". Somebody else had just said: {self._words(theirs[-1])}; yours, the later answer, counts"
 
     def _said(self, query: Query) -> str:
         """The answer that stands, in words; empty where there is none."""
         answer = self.queue.answer_to(query)
         if answer is None:
             return ""
+        confirmed = answer.label == query.label and not (answer.whole_image or answer.mixed)
+        return self._words(answer) + (", confirmed" if confirmed else "")
+
+    def _words(self, answer: Answer) -> str:
+        """An answer, in words."""
         if answer.label is None:
             return "skipped"
         if answer.whole_image:
             return "no label of this image is of use"
         if answer.mixed:
             return f"cut in {len(answer.cut.labels)} pieces" if answer.cut else "several classes in it"
-        name = class_name(self.queue.classes, answer.label)
-        return f"{name}, confirmed" if answer.label == query.label else name
+        return class_name(self.queue.classes, answer.label)

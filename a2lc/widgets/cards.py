@@ -79,8 +79,9 @@ class Cards:
 
     @staticmethod
     def pieces(cutting: Cutting) -> Message:
-        """A mask that is being cut: ``cut``: image and mask id; JPEG, and a map of its pieces, counted from 1."""
-        told = {"cut": [cutting.query.image, cutting.query.mask_id]}
+        """A mask that is being cut: ``cut``: image and mask id, ``number`` of the pieces; JPEG, and a map of them,
+        counted from 1."""
+        told = {"cut": [cutting.query.image, cutting.query.mask_id], "number": cutting.number}
         return told, [encode(cutting.picture), _packed(cutting.pieces + 1)]
 
     def _scene(self, image: str) -> Message:

@@ -171,7 +171,7 @@ class Dialogue(WidgetOrFigure):
         said = []
         try:
             said.append(self._act(message))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
             self._wrong.append((page.replies + 1, f"✗ {error}"))
         others = [(name, last) for name, last in page.heard.items() if name != client][-_SENDERS:]
         with page.hold_sync():

@@ -90,7 +90,7 @@ function render({ model, el }) {
   }
   async function arrived(message, buffers) {
     if (message.cut) {
-      await cuts.arrived(buffers);
+      await cuts.arrived(message.number, buffers);
       return draw();
     }
     if (!message.card) return;
@@ -152,7 +152,7 @@ function render({ model, el }) {
     tell: (message) => { talk.send(message, true); draw(); },
     name: (label) => (label === "void" ? "void" : classes[label].name),
     redraw: () => { if (shown) paintAll(); },
-    done: (pieces) => { talk.send({ do: "pieces", pieces, seconds: (performance.now() - since) / 1000 }, true); draw(); },
+    done: (pieces, number) => { talk.send({ do: "pieces", pieces, number, seconds: (performance.now() - since) / 1000 }, true); draw(); },
   });
   const pieceLabel = (what) => {
     if (typeof what === "number" || what === "void") return what;

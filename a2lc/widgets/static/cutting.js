@@ -22,7 +22,7 @@ function cutter({ canvas, longest, tell, refuse, name, redraw, words, done }) {
   const point = (place) => { at = (place + count) % count; draw(); words(); };
   const give = (label) => {
     [labels[at], given] = [label, [...given.filter((place) => place !== at), at]];
-    if (open() < 0) return done([...labels]);
+    if (open() < 0) return done([...labels], card.number);
     point(open());
   };
   const leave = () => tell({ do: "whole" });
@@ -47,12 +47,14 @@ function cutter({ canvas, longest, tell, refuse, name, redraw, words, done }) {
     return true;
   }
   // What the view says: the question whose mask is cut, and in how many pieces.
-  function show(question, pieces) {
+  function show(question, said) {
+    const [number, pieces] = said ?? [];
     if (!pieces || !question) {
       if (on()) { [of, card] = [null, null]; redraw(); }
       return;
     }
     of = question;
+    if (card?.number !== number) card = null; // its pieces are on their way
     if (!card) return;
     if (card.fresh) {
       [count, labels, given, at] = [pieces, Array(pieces).fill(null), [], 0];
@@ -60,7 +62,7 @@ function cutter({ canvas, longest, tell, refuse, name, redraw, words, done }) {
     }
     draw();
   }
-  async function arrived(buffers) { card = { ...(await piece(buffers[0], buffers[1])), fresh: true }; }
+  async function arrived(number, buffers) { card = { ...(await piece(buffers[0], buffers[1])), number, fresh: true }; }
 
   // ---- by mouse
   const share = ({ clientX, clientY }) => {
