@@ -117,7 +117,7 @@ class Cutting:
 
     def _inked(self, points: np.ndarray) -> np.ndarray:
         """(h, w) bool: the pixels of a line, closed for steps to the four neighbours."""
-        height, width = self._inside.shape
+        height, width = self.picture.shape[:2]
         steps = np.ceil(abs(np.diff(points, axis=0) * [width, height]).max(1) * 2).astype(int) + 1
         each = zip(points[:-1], points[1:], steps, strict=True)
         drawn = np.concatenate([np.linspace(first, last, number + 1) for first, last, number in each])
