@@ -312,6 +312,13 @@ def test_messages_of_the_page_answer_and_each_is_heard_once(run: Run) -> None:
     assert annotator.state.queue.answered == 1 and model.replies == before + 1
     annotator._on_message({"client": "another view", "id": 1, "view": before, "do": "undo"})
     assert annotator.state.queue.answered == 0 and model.heard == {"page": 1, "another view": 1}
+    answered = annotator.state.queue.answered
+    for number in (4, 3, 2):  # as if the connection had lost the second, and then the page sends all again
+        annotator._on_message({"client": "page", "id": number, "view": 0, "do": "on"})
+    assert annotator.widget.heard["page"] == 2 and annotator.state.queue.answered == answered
+    for number in (3, 4):
+        annotator._on_message({"client": "page", "id": number, "view": 0, "do": "back"})
+    assert annotator.widget.heard["page"] == 4
     for nobody in ({}, {"client": 3, "id": 9}, {"client": "page", "id": None}, {"client": "page", "id": True}):
         annotator._on_message({"do": 3} | nobody)
     assert send(annotator, do="back").startswith("This is the f") and annotator.state.queue.answered == 0

@@ -114,14 +114,14 @@ class Page(anywidget.AnyWidget):
     heard = traitlets.Dict().tag(sync=True)  # who sends (a page has several views) -> number of its last message heard
 
 
-_SENDERS = 50  # whose numbers are kept
+_SENDERS = 500  # whose numbers are kept
 
 
 class Dialogue(WidgetOrFigure):
     """A person decides on a `Page`: every message of it is answered by a new view of `state`.
 
-    A message says who sends it (``client``) and has a number, ``id``, which grows: the page sends each once, and one
-    that was heard is not heard again.
+    A message says who sends it (``client``) and has a number, ``id``, counted from 1: they are heard in this order,
+    each once. One that comes before an earlier one, which a lost connection took, is not heard: both are sent again.
     """
 
     state: AnnotatorState | ApproverState
@@ -164,8 +164,8 @@ class Dialogue(WidgetOrFigure):
 
     def _on_message(self, message: dict[str, Any]) -> None:
         page, client, number = self.widget, message.get("client"), message.get("id")
-        if not isinstance(client, str) or type(number) is not int or number <= page.heard.get(client, 0):
-            return  # of no page of ours, or heard before
+        if not isinstance(client, str) or type(number) is not int or number != page.heard.get(client, 0) + 1:
+            return  # of no page of ours, heard before, or ahead of one that is still to come
         seen = message.get("view")
         self._wrong = [(reply, text) for reply, text in self._wrong if type(seen) is int and reply > seen]
         said = []

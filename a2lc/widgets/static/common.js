@@ -49,7 +49,8 @@ function meant(event) {
   return event.shiftKey ? key.toUpperCase() : key.toLowerCase();
 }
 
-// Messages to the kernel: each is sent once, with a number, and waits until the kernel has heard it. After one that
+// Messages to the kernel: each has a number and waits until the kernel has heard it, which hears them in this order and
+// each once; those without a reply after five seconds are sent again, for a connection may have been lost. After one that
 // `turns` nobody knows what is asked next: what is pressed meanwhile is held, in order. `data-waiting` of the stage
 // counts both, `data-refused` what could not be taken, which is said in the line `refused`.
 function conversation(model, el, stage, status, refused) {
@@ -60,6 +61,10 @@ function conversation(model, el, stage, status, refused) {
   const late = () => {
     status.textContent = `No reply from the kernel to ${waiting.size === 1 ? "what was" : `${waiting.size} keys that were`} `
       + "pressed last. If it is busy, wait; if it is gone, run this cell again: what was answered is on disk.";
+    try {
+      for (const { whole } of waiting.values()) model.send(whole);
+    } catch { /* the kernel is gone */ }
+    timer = setTimeout(late, 5000);
   };
   const told = () => {
     stage.dataset.waiting = waiting.size + held.length;
@@ -72,13 +77,15 @@ function conversation(model, el, stage, status, refused) {
     stage.dataset.refused = Number(stage.dataset.refused) + 1;
   };
   const send = (message, turns = false) => {
+    const whole = { ...message, client, id: ++last, view: model.get("replies") };
     try {
-      model.send({ ...message, client, id: ++last, view: model.get("replies") });
+      model.send(whole);
     } catch {
+      last--;
       return refuse("The kernel is gone, so this was not taken. Run this cell again: what was answered is on disk.");
     }
     refused.textContent = "";
-    waiting.set(last, { ...message, turns });
+    waiting.set(last, { ...message, turns, whole });
     told();
   };
   const hold = (act) => { held.push(act); told(); };
