@@ -32,7 +32,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +90,9 @@ class Commands:
 
     def here(self, words: tuple[str, ...]) -> int:
         """Type a command in this process, so that what it imports is here afterwards; its exit status."""
-        return self._run(self._meant(words))
+        return self._run(self.meant(words))
 
-    def _meant(self, words: tuple[str, ...]) -> list[str]:
+    def meant(self, words: tuple[str, ...]) -> list[str]:
         """The words with the run of the place, and a mask that it corrected."""
         meant = {"RUN": run_in(self.place), "MASK": mask_in(self.place) if "MASK" in words else ""}
         return [meant.get(word, word) for word in words]
@@ -114,7 +114,7 @@ class Commands:
         with log.open("w", encoding="utf-8") as file:
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)
-        meant = self._meant(words)  # looked up before anything fails
+        meant = self.meant(words)  # looked up before anything fails
         self.shim.faults_arm(str(self.place).encode(), KINDS.index(kind), FAULTS.index(fault), number)
         status = self._run(meant)
         self.shim.faults_disarm()
@@ -210,6 +210,7 @@ class Bench:
         self.put(command.state)
         self.commands.here(command.words)  # for its imports
         before = self.put(command.state)
+        command = replace(command, words=tuple(self.commands.meant(command.words)))  # the same mask each time
         undisturbed = self.commands.type(command.words)
         if undisturbed.status or len(undisturbed.counts) != len(KINDS):
             raise RuntimeError(f"{command.name}: {undisturbed.said}")
