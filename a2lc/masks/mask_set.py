@@ -355,8 +355,13 @@ class MaskSet:
     def of_other_masks(
         self, table: pd.DataFrame, object_maps: Mapping[str, np.ndarray], pieces: Iterable[tuple[str, int]]
     ) -> MaskSet:
-        """These images with other masks in some of them: a table of all, the object maps of those, and which masks are
-        pieces of one that was cut."""
+        """These images with other masks in some of them (`a2lc.masks.pieces`).
+
+        Args:
+            table: of all masks, with the columns of `table` and sorted like it.
+            object_maps: (H, W) int32 mask ids of the images whose masks are others.
+            pieces: image and mask id of those masks that are pieces of one that was cut.
+        """
         maps = {**self._object_maps, **object_maps}
         return MaskSet(self.classes, self.names, table, maps, self.uncovered, pieces=pieces)
 

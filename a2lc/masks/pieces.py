@@ -22,7 +22,7 @@ def in_pieces(masks: MaskSet) -> MaskSet:
     """
     maps, frames, pieces = {}, [], []
     kept = np.ones(len(masks), dtype=bool)
-    for name in sorted({image for image, _ in masks.cuts}, key=masks.names.index):
+    for name in sorted({image for image, _ in masks.cuts}, key=lambda name: masks.rows(name).start):
         maps[name] = objects = masks.object_map(name).copy()
         taken = masks.table["mask_id"].to_numpy()[masks.rows(name)]
         number = sum(len(cut.labels) for cut in masks.cuts_of(name).values())

@@ -182,7 +182,8 @@ class AnnotatorState:
             What was recorded, in words.
 
         Raises:
-            ValueError: no mask is being cut, another number of labels than pieces, or as `a2lc.human.Queue.cut`.
+            ValueError: no mask is being cut, or in other pieces by now; another number of labels than pieces; or
+                as `a2lc.human.Queue.cut`.
             PermissionError: as `answer`.
         """
         if (cutting := self.cutting) is None:

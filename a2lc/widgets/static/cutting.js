@@ -2,7 +2,8 @@
 // line to cut along, ↑ and ↓ ask for finer and coarser pieces.
 
 // `canvas` shows the mask close up; `tell(message)` sends one that turns; `name(label)` is what a label is called;
-// `redraw` shows what is there without cutting; `done(labels)` takes the labels of all pieces.
+// `redraw` shows what is there without cutting; `done(labels, number)` takes the labels of all pieces,
+// and the number of the cutting that they are of.
 function cutter({ canvas, longest, tell, refuse, name, redraw, words, done }) {
   let of = null, card = null, count = 0, labels = [], given = [], at = 0; // the question; its pieces; in which order they were named
   const on = () => of !== null;
