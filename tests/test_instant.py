@@ -315,6 +315,15 @@ def test_colours_are_those_of_a_loop_over_pixels() -> None:
     assert np.isfinite(one).all()
 
 
+def test_colours_of_strips_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    image, index = rng.integers(0, 256, (70, 20, 3)).astype(np.uint8), rng.integers(-1, 4, (70, 20))
+    whole = colour_features(image, index, 4)
+    for rows in (1, 11, 35):
+        monkeypatch.setattr("a2lc.instant.colour.STRIP", 20 * rows)
+        assert colour_features(image, index, 4) == pytest.approx(whole, abs=1e-5)
+
+
 def test_kept_features_are_used_only_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset_folder(tmp_path / "data")
     root, kept = tmp_path / "data", tmp_path / "kept"

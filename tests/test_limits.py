@@ -76,6 +76,16 @@ def test_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_label_png(tmp_path / "x.png").shape == (20, 30)
 
 
+@pytest.mark.parametrize("of_pillow", [599, 200], ids=["it warns", "it fails"])
+def test_pixels_between_the_limit_of_pillow_and_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_pillow: int
+) -> None:
+    """Ours alone is heard: no warning beside a picture that is taken."""
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", of_pillow)
+    assert read_image(tmp_path / "x.png").shape == (20, 30, 3)
+
+
 def test_a_scale_that_makes_pictures_too_large() -> None:
     assert scaled_size((48, 64), 0.5) == [24, 32]
     with pytest.raises(ValueError, match=r"an image of 48 x 64 at scale 1e\+09: expected at most 134,217,728 pixels"):

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from a2lc.files import FORMATS, is_whole, nearest, read_image, read_label_png
+from a2lc.files import is_whole, nearest, opened, read_image, read_label_png
 
 FORBIDDEN = -1  # entry of a lookup table: this id must not occur in a label file
 VOID = "void"
@@ -294,7 +293,7 @@ def _image_size(path: Path) -> tuple[int, int]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with opened(path) as image:
             return image.height, image.width
     except Exception as error:  # see a2lc.files.decoded
         raise ValueError(f"{path}: damaged or truncated image ({error})") from error

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from a2lc.files.io import check_size, damaged
-from a2lc.files.limits import LIMITS, OPTION, check_limit, limit_of
+from a2lc.files.limits import LIMITS, OPTION, TooLargeError, check_limit, limit_of
 from a2lc.files.whole import atomic
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # Pillow would hand others, PostScript for one, to other programs
@@ -66,20 +66,42 @@ class _Shown:
     window: tuple[int, int] | None
 
 
+def opened(source: bytes | str | os.PathLike[str]) -> Image.Image:
+    """An image of which the header is read.
+
+    Args:
+        source: what its file holds, or the file.
+
+    Raises:
+        PIL.UnidentifiedImageError: it is none of `FORMATS`.
+        TooLargeError: it has more pixels than a picture may have.
+    """
+    most = limit_of("pixels")
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:  # Pillow warns there, fails at twice that
+        Image.MAX_IMAGE_PIXELS = most
+    try:
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # before it says how large it is
+        what = f"expected at most {most:,} {LIMITS['pixels'][1]}, found many more"
+        raise TooLargeError(f"{what}; where that is right, raise all limits: {OPTION}=32") from error
+    try:
+        check_limit("pixels", image.width * image.height)
+    except TooLargeError:
+        image.close()
+        raise
+    return image
+
+
 def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Image:
     """An image with its pixels, as they are stored; of `read_image` in 8 bits of red, green and blue.
 
     Raises:
         ValueError: damaged, truncated or no image; the message begins with `name`.
     """
-    most = limit_of("pixels")
-    if Image.MAX_IMAGE_PIXELS is not None and most > 2 * Image.MAX_IMAGE_PIXELS:  # somebody has raised all limits
-        Image.MAX_IMAGE_PIXELS = most // 2 + 1
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            check_limit("pixels", image.width * image.height)
+        with opened(data) as image:
             image.verify()  # the checksums of pixels, at which Pillow does not look when it reads them
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with opened(data) as image:
             deep, turns = _has_deep_colours(image, data), image.format == "TIFF" and orientation_of(image) != UPRIGHT
             image.load()
             if shown is None:
@@ -89,9 +111,8 @@ def decoded(data: bytes, name: object, shown: _Shown | None = None) -> Image.Ima
             if deep and shown.window is not None:
                 raise ValueError("window: expected grey values of 16 bits, found colours of 16 bits")
             return _as_rgb(ImageOps.exif_transpose(image) if shown.upright else image, shown.window)
-    except Image.DecompressionBombError as error:  # far above the limit: Pillow looks before it says how large
-        what = f"expected at most {most:,} {LIMITS['pixels'][1]}, found many more"
-        raise damaged(str(name), f"{what}; where that is right, raise all limits: {OPTION}=32") from error
+    except TooLargeError as error:
+        raise damaged(str(name), str(error)) from error
     except UnidentifiedImageError as error:  # whose text is an address in memory
         raise damaged(str(name), f"damaged or truncated image (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow has many ways to say it: SyntaxError of a broken chunk, struct.error ...

@@ -19,6 +19,10 @@ LIMITS: dict[Limit, tuple[int, str]] = {
 """The largest that is taken, and what it counts."""
 
 
+class TooLargeError(ValueError):
+    """Something is larger than is taken."""
+
+
 def limit_of(kind: Limit) -> int:
     """The largest that is taken, as often as the option says.
 
@@ -44,10 +48,10 @@ def check_limit(kind: Limit, found: int, where: object = None) -> None:
         where: what the message begins with, such as a file.
 
     Raises:
-        ValueError: it is too large; says how to raise the limit.
+        TooLargeError: it is too large; says how to raise the limit.
     """
     if found > (most := limit_of(kind)):
         begins = "" if where is None else f"{where}: "
         times = -(-found // max(LIMITS[kind][0], 1))
         what = f"expected at most {most:,} {LIMITS[kind][1]}, found {found:,}"
-        raise ValueError(f"{begins}{what}; where that is right, raise all limits: {OPTION}={times}")
+        raise TooLargeError(f"{begins}{what}; where that is right, raise all limits: {OPTION}={times}")

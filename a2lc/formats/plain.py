@@ -10,7 +10,6 @@ source.json              format; key of each class; for each image its name and 
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -22,18 +21,18 @@ from typing import Any
 
 import numpy as np
 import yaml
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from a2lc.datasets.base import RESERVED, VOID, Classes, bit_palette
 from a2lc.datasets.layout import DATASET
 from a2lc.datasets.listing import some_of
 from a2lc.files import (
-    FORMATS,
     atomic_folder,
     below,
     linked,
     one_line,
+    opened,
     orientation_of,
     stored_size,
     write_json,
@@ -214,7 +213,7 @@ def _size(picture: Picture, data: bytes | None) -> tuple[int, int, str, bool | N
     """H, W of an image as the source sees it, its suffix, and whether it is seen as stored although it should be
     turned; None: this cannot be told, or there is nothing to turn."""
     try:
-        with Image.open(picture.file if data is None else io.BytesIO(data), formats=FORMATS) as image:
+        with opened(picture.file if data is None else data) as image:
             (height, width), turned = stored_size(image), orientation_of(image) >= 5
             suffix = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}.get(str(image.format), f".{image.format}".lower())
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:

@@ -4,7 +4,6 @@ a file is part of what is known."""
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from a2lc.datasets.label_values import LabelValues
-from a2lc.files import FORMATS, UPRIGHT, LabelFile, decoded, one_line, orientation_of, stored_size
+from a2lc.files import FORMATS, UPRIGHT, LabelFile, decoded, one_line, opened, orientation_of, stored_size
 from a2lc.files.label_file import Colour
 
 KINDS = {"1": "1 bit", "L": "grey", "LA": "grey with alpha", "P": "palette", "F": "floating point", "I": "grey 32 bit"}
@@ -85,10 +84,10 @@ def look_at_picture(path: Path, thorough: bool) -> PictureLook:
     """
     try:
         if not thorough:
-            with Image.open(path, formats=FORMATS) as image:
+            with opened(path) as image:
                 return PictureLook(stored_size(image), _kind(image), orientation_of(image))
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with opened(data) as image:
             size, kind, orientation = stored_size(image), _kind(image), orientation_of(image)
             brightest = None
             if image.format == "JPEG":
@@ -112,7 +111,7 @@ def look_at_label(path: Path, values: LabelValues | None) -> LabelLook:
     size, kind, lossy = (0, 0), "", False
     try:
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with opened(data) as image:
             size, kind = (image.height, image.width), _kind(image)
             lossy = image.format == "JPEG" or (image.format == "WEBP" and b"VP8L" not in data)
         file = LabelFile(data, path.name)
