@@ -6,8 +6,10 @@ gives its children some seconds (`ending`).
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ import psutil
 
 LOOK = 0.5  # seconds between two looks for a parent
 GRACE = 2.5  # seconds that everything has from the first Ctrl-C or SIGTERM on
+SET_CHILD_SUBREAPER, GET_CHILD_SUBREAPER = 36, 37  # of Linux's prctl(2)
 Born = tuple[int, float]
 """A process: its number, and when it began, since numbers come again."""
 
@@ -98,12 +101,31 @@ def ending(whole: bool = False) -> Iterator[None]:
         return
     end = _End(whole)
     before = {kind: signal.signal(kind, end.asked) for kind in kinds}
+    with _adopting():
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
+            end.over()
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """While this lasts, on Linux: a process whose parent has gone becomes a child of this one, so that Ctrl-C, which
+    goes to all of them at once, leaves none that is nobody's. Elsewhere such a process looks for its parent itself, as
+    soon as it has imported that."""
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+    if prctl is None:
+        yield
+        return
+    before = ctypes.c_int()
+    prctl(GET_CHILD_SUBREAPER, ctypes.byref(before), 0, 0, 0)
+    prctl(SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0)
     try:
         yield
     finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-        end.over()
+        prctl(SET_CHILD_SUBREAPER, ctypes.c_ulong(before.value), 0, 0, 0)
 
 
 class _End:

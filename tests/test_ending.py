@@ -202,6 +202,27 @@ def test_who_does_not_listen_is_ended(tmp_path: Path, start: Callable[[list[str]
     assert process.process.wait(5) == (128 + signal.SIGINT if whole else 0)
 
 
+def test_an_orphan_is_ended_too(tmp_path: Path, start: Callable[[list[str]], Started]) -> None:
+    """Ctrl-C ends a child at once, whose own child has not come so far as to look for its parent."""
+    stubborn = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); open('ready', 'w'); time.sleep(600)"
+    child = "import signal, subprocess, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    child += f"subprocess.Popen([sys.executable, '-c', {stubborn!r}]).wait()"
+    lines = [
+        "import subprocess, sys, time",
+        "from a2lc.ending import ending",
+        "with ending(whole=True):",
+        f"    child = subprocess.Popen([sys.executable, '-c', {child!r}])",
+        "    try:",
+        "        child.wait()",
+        "    finally:",
+        "        time.sleep(0.5)",
+    ]
+    process = start([sys.executable, "-c", "\n".join(lines)])
+    process.wait((tmp_path / "ready").exists)
+    assert len(process.alive()) == 3
+    process.end([signal.SIGINT])
+
+
 def test_signals_are_put_back() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with ending.ending(whole=True):
