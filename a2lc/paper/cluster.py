@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,8 +58,10 @@ def local_cluster(workers: int | None = None, device: str = "auto") -> Iterator[
     threads = os.environ.get(_THREADS)
     os.environ[_THREADS] = threads or str(max(1, CPU_COUNT // count))  # workers inherit it, also those started anew
     try:
-        with dask.config.set(settings), SpecCluster(nannies, scheduler, silence_logs=logging.WARNING) as cluster:
-            yield cluster
+        # not closed again as Python ends: after a second Ctrl-C it would wait ten seconds for workers that are gone
+        cluster = partial(SpecCluster, silence_logs=logging.WARNING, shutdown_on_close=False)
+        with dask.config.set(settings), cluster(nannies, scheduler) as started:
+            yield started
     finally:
         del os.environ[_THREADS]
         if threads is not None:
