@@ -307,6 +307,41 @@ def test_a_damaged_line_in_the_middle_is_an_error(run: Run) -> None:
         queue.answer("bus")
 
 
+def test_a_log_that_is_edited_between_two_looks(tmp_path: Path) -> None:
+    """What was read is not parsed again, but only as long as it is there."""
+    log = AppendLog(tmp_path / "log.jsonl")
+    log.append([{"a": 1}, {"a": 2}])
+    before = log.read()
+    AppendLog(log.path).append([{"a": 3}])  # somebody else
+    after = log.read()
+    assert after == [{"a": 1}, {"a": 2}, {"a": 3}]
+    assert all(one is another for one, another in zip(before, after, strict=False))
+    for now in (b'{"a":9}\n{"a":2}\n{"a":3}\n', b'{"a":9}\n', b'{"a":9}\n{"a":7}', b""):
+        log.path.write_bytes(now)
+        assert log.read() == [json.loads(line) for line in now.splitlines()]
+    log.path.write_bytes(b'{"a":1}\n{"a"')
+    with pytest.warns(UserWarning, match="line 2: damaged, so it does not count; the 1 lines before it do"):
+        assert log.read() == [{"a": 1}]
+    assert log.path.with_name("log.jsonl.damaged").exists() is False
+    with pytest.warns(UserWarning, match="line 2: damaged"):
+        assert log.append([{"a": 4}]) == [{"a": 1}, {"a": 4}]
+    log.path.write_bytes(b'{"a":1}\n{"a":4}\n{"a"\n{"a":5}\n')
+    with pytest.raises(ValueError, match="line 3: damaged"):
+        log.read()
+
+
+def test_an_answer_is_read_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, read = Queue(run), list[int]()
+    whole = Answer.of
+    monkeypatch.setattr(Answer, "of", classmethod(lambda _, record: read.append(1) or whole(record)))
+    needed = []
+    for _ in range(5):
+        before = len(read)
+        queue.answer("confirm")
+        needed.append(len(read) - before)
+    assert max(needed[1:]) == needed[1], "the fifth answer costs as much as the second"
+
+
 def test_writers_take_turns(tmp_path: Path) -> None:
     """Each sees the records of the other before it adds its own: no line is lost or torn."""
 

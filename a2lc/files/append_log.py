@@ -38,9 +38,10 @@ class AppendLog:
     def __init__(self, path: str | os.PathLike[str], **fields: type | tuple[type, ...]) -> None:
         self.path = Path(path)
         self.fields = fields
+        self._seen: tuple[bytes, list[Record]] = b"", []  # whole lines that were read before, and their records
 
     def read(self) -> list[Record]:
-        """All records, oldest first; none where there is no file.
+        """All records, oldest first; none where there is no file. They belong to this object: not to be changed.
 
         Raises:
             ValueError: a line other than the last one is damaged; the message names file and line. Or it is a link,
@@ -108,9 +109,13 @@ class AppendLog:
 
     def _parse(self, content: bytes) -> tuple[list[Record], int]:
         """The records, and how many bytes they take: all but a damaged last line."""
-        records: list[Record] = []
-        whole, lines = 0, content.splitlines(keepends=True)
-        for number, line in enumerate(lines, start=1):
+        before, known = self._seen
+        if not content.startswith(before):  # somebody has edited it
+            before, known = b"", []
+        records, whole = [*known], len(before)
+        lines = content[whole:].splitlines(keepends=True)
+        last = len(records) + len(lines)
+        for number, line in enumerate(lines, start=len(records) + 1):
             try:
                 record = json.loads(line)
                 if not isinstance(record, dict):
@@ -120,7 +125,7 @@ class AppendLog:
                         raise ValueError(f"expected a value of {name}, found {record.get(name)!r}")
             except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, endless brackets
                 found = line[:80].decode(errors="replace").rstrip("\n")
-                if number < len(lines):
+                if number < last:
                     what = f"damaged ({error}), found {found!r}; mend or remove this line"
                     raise ValueError(f"{self.path}, line {number}: {what}") from error
                 warnings.warn(
@@ -131,6 +136,8 @@ class AppendLog:
                 return records, whole
             records.append(record)
             whole += len(line)
+        if content.endswith(b"\n"):
+            self._seen = content, [*records]
         return records, whole
 
     def _set_aside(self, file: FileIO, damaged: bytes) -> None:

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,7 @@ class Queue:
         self._order = QueueOrder(self.masks, scores, rows, moves=run.config.is_instant)
         self._since = time.monotonic()
         self.meanwhile: list[Answer] = []
+        self._read: list[tuple[Record, Answer]] = []
         self.refresh()
 
     @property
@@ -359,7 +361,7 @@ class Queue:
 
         def last(records: list[Record]) -> list[Record]:
             self._check_open()
-            left = kept(map(Answer.of, records))
+            left = kept(self._answers(records))
             mine = [answer for answer in left if answer.source == self.source and self._about(answer)]
             elsewhere = self._elsewhere(mine)
             mine = [answer for answer in mine if answer.session not in elsewhere]
@@ -404,7 +406,7 @@ class Queue:
                 left = f"{len(self.pending)} of {len(self)} masks are not answered"
                 how = "answer or skip them, or give them back to the pool with --enough (in Python enough=True)"
                 raise ValueError(f"round {self.round}: {left}: {how}")
-            final = answers_table(map(Answer.of, records))
+            final = answers_table(self._answers(records))
             masks = zip(final["image"], final["mask_id"], strict=True)
             rows = np.array([self.masks.row(*mask) for mask in masks], dtype=np.int64)
             self._folder.write_queries(rows, self._folder.audits())
@@ -457,11 +459,7 @@ class Queue:
 
         def add(records: list[Record]) -> list[Record]:
             self._check_open()
-            try:
-                self.meanwhile = kept(map(Answer.of, records[self._known :]))
-            except (KeyError, TypeError, ValueError):
-                self._set(records)  # says which line
-                raise
+            self.meanwhile = kept(self._answers(records)[self._known :])
             made.extend(answers(records))
             lines = [answer.record() for answer in made]
             for line in lines:
@@ -487,16 +485,8 @@ class Queue:
 
     def _set(self, records: list[Record]) -> None:
         answers = []
-        for number, record in enumerate(records, start=1):
+        for number, answer in enumerate(self._answers(records), start=1):
             where = f"{self._log.path}, line {number}"
-            try:
-                answer = Answer.of(record)
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"{where}: expected an answer of a person, found {str(record):.200} ({error})"
-                ) from error
-            if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
-                raise ValueError(f"{where}: label {answer.label} is no class")
             known = self._about(answer) is not None
             if answer.label is not None and not known:
                 raise ValueError(f"{where}: image {answer.image!r}, mask {answer.mask_id} is not asked about")
@@ -507,6 +497,24 @@ class Queue:
         self._known, self._standing = len(records), standing(answers)
         self._discarded = {answer.image for answer in self._standing.values() if answer.whole_image}
         self._arrange()
+
+    def _answers(self, records: list[Record]) -> list[Answer]:
+        """The records' answers, those that were read before without another look. Raises `ValueError` as `Queue`."""
+        pairs = zip(self._read, records, strict=False)
+        read = [before for before, _ in takewhile(lambda pair: pair[0][0] is pair[1], pairs)]
+        for number, record in enumerate(records[len(read) :], start=len(read) + 1):
+            where = f"{self._log.path}, line {number}"
+            try:
+                answer = Answer.of(record)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{where}: expected an answer of a person, found {str(record):.200} ({error})"
+                ) from error
+            if answer.label is not None and len(self.classes) <= answer.label != self.classes.ignore_index:
+                raise ValueError(f"{where}: label {answer.label} is no class")
+            read.append((record, answer))
+        self._read = read
+        return [answer for _, answer in read]
 
 
 def _measured(seconds: float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Cut:
         """As JSON values."""
         return {"labels": [*self.labels], "runs": [[*run] for run in self.runs]}
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Pixels of all pieces."""
         return sum(count for _, count in self.runs)
