@@ -20,6 +20,19 @@ from a2lc.paper.referring import (
     preset_of,
     results,
 )
+from a2lc.paper.referring_rounds import (
+    acceptance,
+    chosen_sentences,
+    draw_acceptance,
+    draw_learning,
+    draw_presets,
+    draw_rates,
+    learning,
+    looks_at,
+    made_of,
+    play_rates,
+    rates_table,
+)
 
 FIELDS: dict[str, Any] = {
     "options": {"n_train": 6, "n_val": 1, "n_test": 2, "height": 48, "width": 64},
@@ -100,3 +113,54 @@ def test_a_sentence_is_looked_at_with_what_was_decided(played: Any, tmp_path: Pa
     plt.close(fig)
     with pytest.raises(KeyError, match="train: no sentence 99999"):
         referring.look(run, data, "train", 99999, round=0)
+
+
+@pytest.mark.slow
+def test_shares_of_labels(played: Any, tmp_path: Path) -> None:
+    data, _ = played
+    presets = ["prior_only", "full_supervision"]
+    by_percent = play_rates(FIELDS, [34, 67], presets, [0], str(tmp_path), data)
+    table = rates_table(by_percent)
+    assert table.drop_duplicates("percent")[["percent", "images"]].to_numpy().tolist() == [[34, 2], [67, 4]]
+    assert list(table["method"].unique()) == presets and not table.duplicated(["percent", "method", "split"]).any()
+    all_labelled = [runs["full_supervision"][0].path for runs in by_percent.values()]
+    assert all_labelled[0] == all_labelled[1], "its rate is its own, so it is one run"
+    assert len(made_of(one for runs in by_percent.values() for of in runs.values() for one in of)) == 3
+    fig = draw_rates(by_percent, "oIoU", ["test_uni", "test_rel"], "title")
+    drawn = np.asarray(fig.axes[1].lines[0].get_ydata())
+    wanted = table[(table["method"] == "prior_only") & (table["split"] == "test_rel")]["oIoU"]
+    assert drawn == pytest.approx(wanted.to_numpy())
+    plt.close(fig)
+
+
+@pytest.mark.slow
+def test_rounds_and_what_they_accept(played: Any) -> None:
+    data, runs = played
+    runs = {"full": runs["full"]}
+    table = learning(runs)
+    assert table[["seed", "round"]].to_numpy().tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert (table.loc[table["round"] == 0, "accepted"] == 0).all()
+    accepted = acceptance(runs)
+    for run, row in zip(runs["full"], accepted.itertuples(), strict=True):
+        found = run.decisions(1)
+        taken = found["gate"] > 0
+        assert row.sentences == len(found) and row.accepted == pytest.approx(100 * taken.mean())
+        for name in ("share", "iou", "precision"):
+            assert getattr(row, name) == pytest.approx(100 * found.loc[taken, name].mean(), nan_ok=True)
+        assert row.iou_rejected == pytest.approx(100 * found.loc[~taken, "iou"].mean(), nan_ok=True)
+    of_round = accepted.set_index(["seed", "round"])["accepted"]
+    assert table.set_index(["seed", "round"])["accepted"].loc[of_round.index].to_numpy() == pytest.approx(of_round)
+    for fig in (
+        draw_learning(table, "oIoU", "title"),
+        draw_acceptance(accepted, "title"),
+        draw_presets(runs, "oIoU", ["test_uni"], "title"),
+    ):
+        fig.canvas.draw()
+        plt.close(fig)
+    for run in runs["full"]:
+        chosen = chosen_sentences(run, 1)
+        gates = run.decisions(1).set_index("sentence_id")["gate"]
+        assert chosen and len(set(chosen.values())) == len(chosen)
+        assert all((gates[number] == 0) == (name == "rejected") for name, number in chosen.items())
+        seen = looks_at(run, data, chosen, 1)
+        assert [name.split(":")[0] for name in seen] == [*chosen]

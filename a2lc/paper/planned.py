@@ -47,7 +47,9 @@ OF_ITEMS: Mapping[str, Rows] = {
 """Item -> the rows of `a2lc.paper.experiments` that it always has; one that is not named here and lists none has A²LC
 alone."""
 MOST_PRESETS = 3
-"""More have no colour of their own in `a2lc.figures.bars`."""
+"""Of the tutorial: more have no colour of their own in `a2lc.figures.bars`."""
+TELLING, LEARNING = ("tutorial10", "figure9"), ("figure7", "figure8")
+"""Items on referring expressions that tell of the last preset, which has rounds; and those of which all have."""
 ASKING = ("quickstart", "tutorial02", "tutorial03", "tutorial04", "tutorial05", "explore", "figure5", "figure_instant")
 """They look at a round's questions."""
 
@@ -61,14 +63,14 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
 
     Returns:
         One per row and seed; none of a notebook without a parameter ``dataset``, as one on referring expressions, of
-        which ``presets``, ``scenes`` and ``expressions`` are checked all the same.
+        which ``presets``, ``percents``, ``scenes`` and ``expressions`` are checked all the same.
 
     Raises:
         ValueError: names the item, the parameter or field that is wrong, what was expected and what was found.
     """
     try:
         if "expressions" in values:
-            _check_expressions(values)
+            _check_expressions(item, values)
         if "dataset" not in values:
             return []
         _check_values(item, values)
@@ -83,16 +85,26 @@ def planned_runs(item: str, values: Mapping[str, Any]) -> list[Experiment]:
         raise ValueError(f"{item}: {error}") from None
 
 
-def _check_expressions(values: Mapping[str, Any]) -> None:
+def _check_expressions(item: str, values: Mapping[str, Any]) -> None:
     """Refuse values that no run on referring expressions can be made of."""
     from a2lc.paper.referring import preset_of
+    from a2lc.referring import METHODS
 
-    if len(set(values["presets"])) < len(values["presets"]) or len(values["presets"]) > MOST_PRESETS:
-        raise ValueError(f"presets: expected at most {MOST_PRESETS} different names, found {values['presets']}")
+    presets, percents = values["presets"], values.get("percents", [])
+    most = MOST_PRESETS if item == "tutorial10" else len(METHODS)
+    if len(set(presets)) < len(presets) or len(presets) > most:
+        raise ValueError(f"presets: expected at most {most} different names, found {presets}")
+    if len(set(percents)) < len(percents) or not all(0 < percent <= 100 for percent in percents):
+        raise ValueError(f"percents: expected different whole numbers in 1..100, found {percents}")
     fields = {"options": values.get("scenes", {}), **values["expressions"]}
-    configs = [preset_of(fields, name, seed) for name in values["presets"] for seed in values["seeds"]]
-    if configs and not configs[-1].rounds:
-        raise ValueError(f"presets: expected one with rounds last, which is told, found {values['presets'][-1]!r}")
+    if percents and "rate" in fields:
+        raise ValueError("expressions.rate: expected none, as percents says it")
+    rates = [{"rate": percent / 100} for percent in percents] or [{}]
+    configs = [preset_of(fields | rate, name, seed) for rate in rates for name in presets for seed in values["seeds"]]
+    if item in TELLING and configs and not configs[-1].rounds:
+        raise ValueError(f"presets: expected one with rounds last, which is told, found {presets[-1]!r}")
+    if item in LEARNING and (without := [config.method for config in configs if not config.rounds]):
+        raise ValueError(f"presets: expected those with rounds, found {without[0]!r}")
 
 
 def check_parameters(item: str, namespace: Mapping[str, Any]) -> None:

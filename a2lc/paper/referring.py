@@ -63,27 +63,36 @@ def data_of(fields: Mapping[str, Any]) -> ReferringDataset:
     return load_dataset(config.dataset, config.root, split_by=config.split_by, **config.options)
 
 
-def about(fields: Mapping[str, Any], seeds: Sequence[int]) -> str:
-    """What a caption has to say of numbers made from these fields."""
+def about(fields: Mapping[str, Any], seeds: Sequence[int], percents: Sequence[int] = ()) -> str:
+    """What a caption has to say of numbers made from these fields, where so many percent of the images are labelled, or
+    what ``rate`` says."""
     config = Experiment(**fields)
-    made = f"{config.dataset}, {100 * config.rate:g} % of the images labelled, seeds {', '.join(map(str, seeds))}"
+    shares = ", ".join(map(str, percents)) or f"{100 * config.rate:g}"
+    made = f"{config.dataset}, {shares} % of the images labelled, seeds {', '.join(map(str, seeds))}"
     frozen = "the frozen model is simulated" if config.prior == SIMULATED else f"frozen model {config.prior}"
     return f"{made}; {frozen}. After the published description of Learning to Label, not the authors' method."
+
+
+def last_rounds(runs: Runs) -> pd.DataFrame:
+    """A row per run and split after the last round: ``method``, ``seed``, ``split``, each of `NUMBERS` in percent."""
+    rows = []
+    for name, of in runs.items():
+        for one in of:
+            last = one.summary.iloc[-1]
+            for split in (split for split in SPLITS if f"{split}_oiou" in last):
+                numbers = {label: 100 * float(last[f"{split}_{key}"]) for key, label in NUMBERS.items()}
+                rows.append({"method": name, "seed": one.config.seed, "split": split, **numbers})
+    return pd.DataFrame(rows)
 
 
 def results(runs: Runs) -> pd.DataFrame:
     """A row per preset and split after the last round: ``method``, ``split``, ``runs``, and of each of `NUMBERS` the
     mean over seeds in percent, with ``<number> sd`` (NaN of one seed)."""
-    rows = []
-    for name, of in runs.items():
-        last = pd.DataFrame([one.summary.iloc[-1] for one in of])
-        for split in (split for split in SPLITS if f"{split}_oiou" in last):
-            row: dict[str, Any] = {"method": name, "split": split, "runs": len(of)}
-            for key, label in NUMBERS.items():
-                values = 100 * last[f"{split}_{key}"].astype(float)
-                row |= {label: values.mean(), f"{label} sd": values.std(ddof=1) if len(of) > 1 else np.nan}
-            rows.append(row)
-    return pd.DataFrame(rows)
+    grouped = last_rounds(runs).groupby(["method", "split"], sort=False)
+    table = grouped.size().rename("runs").to_frame()
+    for label in NUMBERS.values():
+        table[label], table[f"{label} sd"] = grouped[label].mean(), grouped[label].std(ddof=1)
+    return table.reset_index()
 
 
 def draw_results(table: pd.DataFrame, number: str, title: str) -> Figure:
@@ -109,6 +118,36 @@ def decisions_by_gate(run: ReferringRun, round: int) -> pd.DataFrame:
 def draw_look(found: Look, title: str) -> Figure:
     """One sentence from left to right: image with the frozen model's boxes, its proposal, what the network says, what
     both say together, what was accepted (grey: left out), and the truth."""
+    return draw_looks({"": found}, title)
+
+
+def draw_looks(looks: Mapping[str, Look], title: str) -> Figure:
+    """Several sentences, a row each, as `draw_look` draws one.
+
+    Args:
+        looks: what a row is called -> what there is to see; all with the same panels.
+        title: over the figure.
+    """
+    rows = {name: _panels(found) for name, found in looks.items()}
+    columns = max(map(len, rows.values()))
+    fig, axes = plt.subplots(len(rows), columns, figsize=(2.6 * columns, 2.6 * len(rows)), squeeze=False)
+    for line, (found, (name, panels)) in zip(axes, zip(looks.values(), rows.items(), strict=True), strict=True):
+        for ax, (of, panel) in zip(line, panels.items(), strict=True):
+            ax.set_facecolor("0.7")
+            ax.imshow(panel, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+            ax.set_title(of, fontsize=9)
+            ax.set_xticks([])
+            ax.set_yticks([])
+        line[0].set_ylabel(name, fontsize=9)
+        for box in found.prior.boxes if found.prior is not None else ():
+            x0, y0, x1, y1 = (float(value) for value in box)
+            line[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#D55E00", linewidth=2))
+    fig.suptitle(title, fontsize=10)
+    fig.tight_layout()
+    return fig
+
+
+def _panels(found: Look) -> dict[str, np.ndarray]:
     panels: dict[str, np.ndarray] = {"image, boxes": found.image}
     if found.prior is not None:
         panels["proposal"] = found.prior.probabilities()
@@ -116,16 +155,4 @@ def draw_look(found: Look, title: str) -> Figure:
         panels |= {"network": found.said, "fused": found.fused}
         panels["accepted"] = np.where(found.cells, found.fused > 0.5, np.nan)
     panels["truth"] = found.truth.astype(np.float32)
-    fig, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels), 2.6), squeeze=False)
-    for ax, (name, panel) in zip(axes[0], panels.items(), strict=True):
-        ax.set_facecolor("0.7")
-        ax.imshow(panel, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
-        ax.set_title(name, fontsize=9)
-        ax.set_xticks([])
-        ax.set_yticks([])
-    for box in found.prior.boxes if found.prior is not None else ():
-        x0, y0, x1, y1 = (float(value) for value in box)
-        axes[0][0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#D55E00", linewidth=2))
-    fig.suptitle(title, fontsize=10)
-    fig.tight_layout()
-    return fig
+    return panels
