@@ -184,6 +184,20 @@ def test_what_is_not_proposed_cannot_be_approved(selection: dict, message: str, 
     assert not (run.path / "round_01" / "approvals.jsonl").exists()
 
 
+def test_one_undo_takes_back_one_decision_where_a_line_was_removed(run: Run) -> None:
+    """As the message about a damaged line asks for."""
+    approval = Approval(run)
+    masks = list(zip(approval.table["image"], approval.table["mask_id"], strict=True))
+    for mask in masks[:3]:
+        approval.approve(masks=[mask])
+    log = run.folder(1).path / "approvals.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[1:]))
+    approval = Approval(run)
+    before = approval.table["decision"].tolist()
+    approval.reject(masks=[masks[3]])
+    assert approval.undo() == 1 and approval.table["decision"].tolist() == before
+
+
 def test_closing_needs_a_decision_about_each(run: Run) -> None:
     approval = Approval(run)
     approval.reject(masks=[tuple(approval.table[["image", "mask_id"]].iloc[0])])

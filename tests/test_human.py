@@ -910,7 +910,8 @@ def test_a_mixed_mask_keeps_its_label_teaches_nothing_and_is_not_asked_about_aga
     "line",
     [{flag: wrong} for flag in ("whole_image", "mixed", "found") for wrong in (1, "yes")]
     + [{flag: True, "label": None} for flag in ("whole_image", "mixed", "found")]
-    + [{"found": True, "mask_id": 999999}],
+    + [{"found": True, "mask_id": 999999}]
+    + [{"session": wrong} for wrong in (7, "../x", "a" * 40)],
     ids=str,
 )
 def test_a_damaged_line_that_says_more_than_a_label_is_named(run: Run, line: dict[str, object], said: str) -> None:

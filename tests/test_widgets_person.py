@@ -24,10 +24,12 @@ from small_runs import QUICK, hand_made_run
 import a2lc
 from a2lc import Experiment, Run
 from a2lc.datasets import load_dataset
+from a2lc.files import is_locked
 from a2lc.human import Queue, next_round
 from a2lc.human.approval import APPROVED, REJECTED, UNDECIDED
 from a2lc.human.look_alikes import MOST
 from a2lc.human.mask_pictures import CLOSE, CONTEXT, OUTSIDE, MaskPictures
+from a2lc.human.sessions import this_session
 from a2lc.runs.decisions import vetoed
 from a2lc.widgets import Annotator, Approver
 from a2lc.widgets.annotator_state import AHEAD, AnnotatorState
@@ -273,6 +275,16 @@ def test_two_tabs_know_of_each_other_and_take_back_only_their_own(run: Run) -> N
     assert not [*(run.path / "round_01" / ".locks").glob("session-*")] or here.queue.answered == 0
 
 
+def test_who_answers_is_still_there_in_a_folder_that_was_made_anew(run: Run) -> None:
+    state, mark = AnnotatorState(run), run.path / "round_01" / f"session-{this_session()}"
+    state.answer(1)
+    assert is_locked(mark)
+    shutil.rmtree(run.path / "round_01" / ".locks")
+    assert not is_locked(mark)
+    state.answer(2)
+    assert is_locked(mark)
+
+
 # -------------------------------------------------------------------------------------------------------- pictures
 def test_a_mask_is_outlined_and_its_surroundings_are_darker(tmp_path: Path) -> None:
     """Oracle: pixels far from every border, one by one."""
@@ -301,7 +313,7 @@ def test_missing_images_are_named_and_nothing_else_is_lost(tmp_path: Path) -> No
 
 
 # -------------------------------------------------------------------------------------------------------- widgets
-def test_messages_of_the_page_answer_and_each_is_heard_once(run: Run) -> None:
+def test_messages_of_the_page_answer_and_each_is_heard_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     annotator = Annotator(run, live=True)
     model = annotator.widget
     assert model.view["query"]["position"] == 0 and model.key_of == KEYS and model.also == ALSO
@@ -310,6 +322,11 @@ def test_messages_of_the_page_answer_and_each_is_heard_once(run: Run) -> None:
     assert send(annotator, do=2).startswith("Mask 1") and model.replies == before + 1
     annotator._on_message({"client": "page", "id": 1, "view": before, "do": "undo"})  # its number was heard
     assert annotator.state.queue.answered == 1 and model.replies == before + 1
+    sent: list[object] = []
+    monkeypatch.setattr(model, "send_state", sent.append)
+    annotator._on_message({"client": "page", "id": 1, "view": before, "do": "undo"})
+    assert len(sent) == 1 and {"heard", "replies", "view"} <= set(sent[0]), "its reply was lost, so it comes again"
+    monkeypatch.undo()
     annotator._on_message({"client": "another view", "id": 1, "view": before, "do": "undo"})
     assert annotator.state.queue.answered == 0 and model.heard == {"page": 1, "another view": 1}
     answered = annotator.state.queue.answered

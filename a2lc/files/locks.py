@@ -92,7 +92,7 @@ def alone(file: str | os.PathLike[str]) -> Iterator[None]:
         while True:
             lock = FileLock(path)
             lock.acquire(timeout=0)
-            if _stands_at(path):
+            if stands_at(path):
                 break
             lock.release()  # the one before removed this file just after it was opened
     except Timeout:
@@ -109,7 +109,7 @@ def alone(file: str | os.PathLike[str]) -> Iterator[None]:
         lock.release()
 
 
-def _stands_at(path: Path) -> bool:
+def stands_at(path: str | os.PathLike[str]) -> bool:
     """Whether the file that this process has locked is the one of that name, so that nobody else can lock it."""
     other = FileLock(path)
     try:

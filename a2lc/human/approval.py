@@ -1,7 +1,7 @@
 """A person looks at the corrections that are proposed, before anything is corrected (`a2lc.stages.proposals`).
 
-Decisions are lines of ``approvals.jsonl``, the later one about a mask wins; ``act`` is the number of the first line of
-what was decided at once, and ``undoes`` that of what such a line takes back. `Approval.close` writes
+Decisions are lines of ``approvals.jsonl``, the later one about a mask wins; ``act`` is a number
+of what was decided at once, and ``undoes`` that of what such a line takes back. `Approval.close` writes
 ``approved.parquet``, and the round goes on with these. Corrections made can be undone at any time:
 `a2lc.human.undo_corrections`.
 """
@@ -20,7 +20,7 @@ from a2lc.correction.confidence import confidence_intervals
 from a2lc.files import Record, damaged, read_arrays, read_json, read_parquet, timestamp
 from a2lc.masks import VOID, label_names
 from a2lc.runs import Run
-from a2lc.runs.decisions import DECISIONS, acts_of, decisions_log, last_decisions
+from a2lc.runs.decisions import DECISIONS, acts_of, decisions_log, last_decisions, new_act
 
 UNDECIDED, APPROVED, REJECTED = "", "approved", "rejected"
 CAVEAT = (
@@ -214,7 +214,7 @@ class Approval:
             lines = acts[left[-1]]
             before = last_decisions(records[: lines[0]])
             masks = [(records[number]["image"], records[number]["mask_id"]) for number in lines]
-            about: Record = {"time": time, "act": len(records), "undoes": left[-1]}
+            about: Record = {"time": time, "act": new_act(records), "undoes": left[-1]}
             count = len(masks)
             return [{"image": i, "mask_id": m, "decision": before.get((i, m), UNDECIDED), **about} for i, m in masks]
 
@@ -269,7 +269,7 @@ class Approval:
             self._set(records)
             new_ones = self.table[chosen & (self.table["decision"] != decision)]
             about = zip(new_ones["image"], new_ones["mask_id"], strict=True)
-            how: Record = {"decision": decision, "time": time, "act": len(records)}
+            how: Record = {"decision": decision, "time": time, "act": new_act(records)}
             return [{"image": str(i), "mask_id": int(m), **how} for i, m in about]
 
         self._set(self._log.update(add))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from a2lc.files.locks import is_locked, lock_of
+from a2lc.files.locks import is_locked, lock_of, stands_at
 
 _names: dict[int, str] = {}  # of this process; one that was forked has another
 _held: dict[tuple[Path, int], FileLock] = {}
@@ -27,11 +27,15 @@ def this_session() -> str:
 def announce(folder: Path) -> None:
     """Tell other processes, as long as this one lives, that it answers in a folder."""
     path = _mark(folder, this_session())
-    if (path, os.getpid()) not in _held:
-        with suppress(OSError):  # what is recorded there fails, too, and says so
-            lock = lock_of(path)
-            lock.acquire(timeout=1)  # somebody may be looking
-            _held[path, os.getpid()] = lock
+    mine = path, os.getpid()
+    with suppress(OSError):  # what is recorded there fails, too, and says so
+        if mine in _held:
+            if stands_at(_held[mine].lock_file):
+                return
+            _held.pop(mine).release()  # the folder was made anew
+        lock = lock_of(path)
+        lock.acquire(timeout=1)  # somebody may be looking
+        _held[mine] = lock
 
 
 def is_elsewhere(folder: Path, session: str) -> bool:

@@ -171,6 +171,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
     written = LabelValues.of(read_layout(root, classes.names), classes, listed).written
     hashes: dict[str, str] = {}
     left: dict[str, str] = {}
+    kept: list[int] = []
     refused: ValueError | None = None
     with atomic_folder(out) as partial:
         for name, part in changes.groupby("image", sort=False):
@@ -182,11 +183,15 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
             if labels is None or began.get(str(name), "") not in ("", hash_of(labels)):
                 left[str(name)] = f"{files.get(str(name), name)}: {'is gone' if labels is None else 'has other labels'}"
                 continue
+            objects = masks.object_map(str(name))
+            part = _differing(part, objects, labels, masks)
+            kept += [*part.index]
+            if part.empty:
+                continue
             data, file = (
                 (path := files[str(name)]).read_bytes(),
                 partial / "before" / f"{name}{files[str(name)].suffix}",
             )
-            objects = masks.object_map(str(name))
             answers = dict(zip(part["mask_id"].tolist(), part["after"], strict=True))
             try:
                 _corrected(LabelFile(data, path), objects, answers, written)
@@ -208,6 +213,7 @@ def _write_changes(run: Run, out: PathLike, round: int | None) -> tuple[pd.DataF
         about = {"run": run.path.name, "round": run.finished_rounds if round is None else round}
         about |= {"made": datetime.now(UTC).isoformat(timespec="seconds")}
         write_json(partial / "about.json", about | written.to_json(masks.classes.names))
+        changes = changes.loc[kept]
         changes = changes[changes["image"].isin(hashes)].assign(sha256=changes["image"].map(hashes))
         write_text(partial / CHANGES, csv_text(changes[list(COLUMNS)]))
     return changes, left
@@ -242,6 +248,16 @@ def _changes_of(masks: MaskSet) -> pd.DataFrame:
     boxes = [" ".join(map(str, box)) for box in boxes_of(masks, rows).tolist()]
     labels = {"before": names[table["initial_label"]], "after": names[table["label"]]}
     return table.assign(box=boxes, **labels)[list(COLUMNS[:-1])]
+
+
+def _differing(changes: pd.DataFrame, objects: np.ndarray, labels: np.ndarray, masks: MaskSet) -> pd.DataFrame:
+    """The changes of an image, less pieces of a mask that have the label that all their pixels had."""
+    number = {name: k for k, name in enumerate(masks.classes.names)} | {VOID: masks.classes.ignore_index}
+    same = [
+        (labels[objects == mask_id] == number[after]).all() if before == after else False
+        for mask_id, before, after in zip(changes["mask_id"], changes["before"], changes["after"], strict=True)
+    ]
+    return changes[~np.array(same, dtype=bool)]
 
 
 def _replace(source: Path, root: Path, apply: bool) -> int:

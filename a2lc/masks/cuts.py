@@ -97,7 +97,10 @@ def read_cuts(file: Path) -> dict[tuple[str, int], Cut]:
         raise damaged(file, f"expected a list of masks that were cut, found {str(records):.40}")
     for record in records:
         try:
-            found[str(record["image"]), int(record["mask_id"])] = Cut.from_json(record)
+            image, mask_id = str(record["image"]), record["mask_id"]
+            if type(mask_id) is not int or (image, mask_id) in found:
+                raise ValueError("mask_id: expected a whole number, once")
+            found[image, mask_id] = Cut.from_json(record)
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(file, f"expected masks that were cut, found {str(record):.40} ({error})") from error
     return found

@@ -15,6 +15,7 @@ wins, whoever gave it.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -53,6 +54,12 @@ def seconds_in(value: object) -> float | None:
         return float(value)  # type: ignore[arg-type]
     except OverflowError:
         raise ValueError("seconds: expected a number, found one of too many digits") from None
+
+
+def _session_in(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-zA-Z]{0,32}", value):
+        raise ValueError(f"session: expected letters and digits, found {value!r:.40}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ class Answer:
             found=found,
             cut=cut,
             batch=str(record.get("batch", "")),
-            session=str(record.get("session", "")),
+            session=_session_in(record.get("session", "")),
         )
 
 

@@ -77,8 +77,8 @@ def last_decisions(records: list[Record]) -> dict[tuple[str, int], str]:
 
 
 def acts_of(records: list[Record]) -> dict[int, list[int]]:
-    """First line -> the lines of what was decided at once, in their order. Earlier versions wrote no ``act``, the first
-    line of each: what they decided at once has one time."""
+    """``act`` -> the lines of what was decided at once, in their order. Earlier versions wrote none, and the first of
+    their lines stands for it: what they decided at once has one time."""
     acts: dict[int, list[int]] = {}
     first, time = 0, None
     for number, record in enumerate(records):
@@ -88,6 +88,11 @@ def acts_of(records: list[Record]) -> dict[int, list[int]]:
         time = None if isinstance(act, int) else record.get("time")
         acts.setdefault(first, []).append(number)
     return acts
+
+
+def new_act(records: list[Record]) -> int:
+    """A number that no ``act`` has, also where somebody has removed a damaged line."""
+    return max([len(records), *(act + 1 for act in acts_of(records))])
 
 
 def undone_log(run_folder: Path) -> AppendLog:

@@ -122,6 +122,7 @@ class Dialogue(WidgetOrFigure):
 
     A message says who sends it (``client``) and has a number, ``id``, counted from 1: they are heard in this order,
     each once. One that comes before an earlier one, which a lost connection took, is not heard: both are sent again.
+    One that comes again gets the view that there is.
     """
 
     state: AnnotatorState | ApproverState
@@ -164,8 +165,12 @@ class Dialogue(WidgetOrFigure):
 
     def _on_message(self, message: dict[str, Any]) -> None:
         page, client, number = self.widget, message.get("client"), message.get("id")
-        if not isinstance(client, str) or type(number) is not int or number != page.heard.get(client, 0) + 1:
-            return  # of no page of ours, heard before, or ahead of one that is still to come
+        if not isinstance(client, str) or type(number) is not int:
+            return  # of no page of ours
+        if number <= (last := page.heard.get(client, 0)):  # heard before: the reply was lost
+            page.send_state([name for name in page.keys if not name.startswith("_")])
+        if number != last + 1:
+            return  # or ahead of one that is still to come
         seen = message.get("view")
         self._wrong = [(reply, text) for reply, text in self._wrong if type(seen) is int and reply > seen]
         said = []

@@ -2,7 +2,7 @@
 // come next and keeps that order, so the page fetches their pictures ahead and shows the next question at once; an answer
 // goes to the question that was shown, whatever has come meanwhile. Looks (H, T, N) are the page's alone.
 
-const LONGEST = [900, 480], FETCHES = 2, KEPT = 40; // pixels; cards asked for at a time; cards in memory
+const LONGEST = [900, 480], FETCHES = 2, KEPT = 40, PATIENCE = 20_000; // pixels; cards asked for at a time; in memory; ms
 const LOOKS = ["outline", "tint", "neighbours"];
 
 function render({ model, el }) {
@@ -78,13 +78,14 @@ function render({ model, el }) {
   const look = { outline: true, tint: false, neighbours: false };
 
   // ---- pictures, fetched and decoded ahead
-  const cards = new Map(), scenes = new Map(), asked = new Set();
+  const cards = new Map(), scenes = new Map(), asked = new Map(); // since when
   function fetchAhead() {
+    for (const [id, since] of asked) if (performance.now() - since > PATIENCE) asked.delete(id); // a connection was lost
     for (const one of talk.turning() ? [] : [...plan().slice(0, 1), ...model.get("view").group, ...plan().slice(1)]) {
       if (asked.size >= FETCHES) return;
       const id = idOf(one);
       if (cards.has(id) || asked.has(id)) continue;
-      asked.add(id);
+      asked.set(id, performance.now());
       model.send({ want: [one.image, one.mask_id], scene: !scenes.has(one.image) });
     }
   }
@@ -253,7 +254,7 @@ function render({ model, el }) {
   }
 
   // ---- keys
-  function act(what) {
+  function act(what, seen = group) { // what was shown as look-alikes when it was pressed
     if (what === "find") find.focus();
     else if (cuts.on() && !talk.turning() && !talk.holds() && cuts.act(what, pieceLabel(what))) words();
     else if (String(what).startsWith("best ")) {
@@ -264,10 +265,11 @@ function render({ model, el }) {
       if (shown && !behind) { look[what] = !look[what]; paintAll(); }
     } else if (talk.turning() || talk.holds()) {
       if (what === "enough") talk.refuse("Not yet: keys pressed before are still on their way.");
-      else talk.hold(() => act(what));
+      else talk.hold(((before) => () => act(what, before))(group));
     } else if (group.length && !["alike", "undo", "enough"].includes(what)) {
       const of = chosen().map(({ image, mask_id }) => [image, mask_id]);
-      if (!of.length || what === "void image" || ["back", "on"].includes(what)) talk.refuse("Choose masks, then press the key of a class; Esc leaves.");
+      if (seen !== group) talk.refuse("Not taken: the look-alikes were not there yet.");
+      else if (!of.length || what === "void image" || ["back", "on"].includes(what)) talk.refuse("Choose masks, then press the key of a class; Esc leaves.");
       else talk.send({ do: what, group: of, seconds: (performance.now() - since) / 1000 }, true);
       draw();
     } else if (what === "alike" || what === "cut") {
@@ -324,11 +326,13 @@ function render({ model, el }) {
     if (!el.contains(relatedTarget)) asleep.style.visibility = "";
   });
 
+  const again = setInterval(fetchAhead, 5000);
   model.on("change:replies", show); // all that belongs to a view comes in one message
   model.on("msg:custom", arrived);
   show();
   return () => {
     talk.end();
+    clearInterval(again);
     model.off("change:replies", show);
     model.off("msg:custom", arrived);
   };

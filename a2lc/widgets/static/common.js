@@ -56,7 +56,7 @@ function meant(event) {
 function conversation(model, el, stage, status, refused) {
   const client = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   const waiting = new Map(), held = [];
-  let last = 0, timer = 0;
+  let last = 0, timer = 0, releasing = false;
   const turning = () => [...waiting.values()].some(({ turns }) => turns);
   const late = () => {
     status.textContent = `No reply from the kernel to ${waiting.size === 1 ? "what was" : `${waiting.size} keys that were`} `
@@ -95,12 +95,18 @@ function conversation(model, el, stage, status, refused) {
     told();
   };
   const release = (ready) => {
-    while (held.length && !turning() && ready()) held.shift()();
+    if (releasing) return; // what is released draws, too
+    releasing = true; // it goes before all that are still held
+    try {
+      while (held.length && !turning() && ready()) held.shift()();
+    } finally {
+      releasing = false;
+    }
     told();
   };
   stage.dataset.refused = 0;
   told();
-  return { send, hold, heard, release, refuse, turning, waiting, holds: () => held.length > 0, end: () => clearTimeout(timer) };
+  return { send, hold, heard, release, refuse, turning, waiting, holds: () => held.length > 0 && !releasing, end: () => clearTimeout(timer) };
 }
 
 // A picture in a pane: while the pane or what is around it has the focus the wheel zooms where the pointer is, dragging
