@@ -48,7 +48,7 @@ def save_animation(frames: list[Image.Image], path: Path) -> None:
 
 
 def test_a_short_animation(lab: Lab, data_root: Path, tmp_path: Path) -> None:
-    """At 1280 x 720 all is in sight; a class is found by name; then nine answers, the truth each, and look-alikes: the
+    """At 1280 x 720, and at 1440 x 900 and 150 %, all is in sight; a class is found by name; then nine answers, the truth each, and look-alikes: the
     picture of every question is another one."""
     camvid = load_dataset("camvid", data_root / "CamVid")
     some = camvid.train.subset(camvid.train.names[::30][:10])
@@ -78,6 +78,11 @@ def test_a_short_animation(lab: Lab, data_root: Path, tmp_path: Path) -> None:
     frame()
     lab.screenshot("annotator_1280x720")
     assert page.evaluate(OUT_OF_SIGHT) == [], "pictures and all keys are in one view"
+    page.set_viewport_size({"width": 960, "height": 600})  # 1440 x 900 at 150 %
+    page.wait_for_timeout(500)
+    lab.screenshot("annotator_at_150_percent")
+    assert page.evaluate(OUT_OF_SIGHT) == [], "with the file browser beside it, too"
+    page.set_viewport_size({"width": 1280, "height": 720})
     shown = stage.get_attribute("data-shown")
     for keys_of_one in (["/", *"bicyc", "Enter"], [","]):  # a class by its name, the model's first choice
         for key in keys_of_one:
