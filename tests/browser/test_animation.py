@@ -48,8 +48,8 @@ def save_animation(frames: list[Image.Image], path: Path) -> None:
 
 
 def test_a_short_animation(lab: Lab, data_root: Path, tmp_path: Path) -> None:
-    """At 1280 x 720, and at 1440 x 900 and 150 %, all is in sight; a class is found by name; then nine answers, the truth each, and look-alikes: the
-    picture of every question is another one."""
+    """At 1280 x 720, and at 1440 x 900 and 150 %, all is in sight; a class is found by name; then nine answers, the
+    truth each, and look-alikes: the picture of every question is another one."""
     camvid = load_dataset("camvid", data_root / "CamVid")
     some = camvid.train.subset(camvid.train.names[::30][:10])
     export_folder(simulate_pseudo_labels(some, camvid.classes, progress=False), some, tmp_path / "data")
