@@ -38,6 +38,13 @@ from a2lc.widgets.browser_view import BrowserView
 from a2lc.widgets.keys import ALSO, KEYS, class_keys, keys_of, set_keys
 
 
+@pytest.fixture(autouse=True)
+def no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are made at once: a test in a browser, before in the same process, leaves a loop that runs, as a kernel
+    has one."""
+    monkeypatch.setattr("a2lc.widgets.annotator._running_loop", lambda: None)
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that waits for the answers of round 1."""
@@ -323,10 +330,10 @@ def test_messages_of_the_page_answer_and_each_is_heard_once(run: Run, monkeypatc
     annotator._on_message({"client": "page", "id": 1, "view": before, "do": "undo"})  # its number was heard
     assert annotator.state.queue.answered == 1 and model.replies == before + 1
     sent: list[object] = []
-    monkeypatch.setattr(model, "send_state", sent.append)
-    annotator._on_message({"client": "page", "id": 1, "view": before, "do": "undo"})
+    with monkeypatch.context() as context:
+        context.setattr(model, "send_state", sent.append)
+        annotator._on_message({"client": "page", "id": 1, "view": before, "do": "undo"})
     assert len(sent) == 1 and {"heard", "replies", "view"} <= set(sent[0]), "its reply was lost, so it comes again"
-    monkeypatch.undo()
     annotator._on_message({"client": "another view", "id": 1, "view": before, "do": "undo"})
     assert annotator.state.queue.answered == 0 and model.heard == {"page": 1, "another view": 1}
     answered = annotator.state.queue.answered
