@@ -456,6 +456,9 @@ def test_from_folder_to_corrected_copy_on_the_command_line(params: str, tmp_path
         tmp_path / "q.csv", index=False
     )
     CliRunner().invoke(app, ["queue", str(folder), "--import", str(tmp_path / "q.csv")])
+    between = CliRunner().invoke(app, ["write-back", str(folder), str(tmp_path / "between")])
+    assert "not in these labels yet. To let it count: a2lc next" in between.output
+    assert "not in these labels yet" not in early.output
     ended = CliRunner().invoke(app, ["next", str(folder), "--device", "cpu"])
     assert "finished after round 1" in ended.output and "a2lc write-back" in ended.output
     copied = CliRunner().invoke(app, ["write-back", str(folder), str(tmp_path / "out")])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from a2lc.human.run_cli import Root, RunFolder, RunsDir, begun_before, masks_typed, open_run, quoted, say_next
+
+if TYPE_CHECKING:
+    from a2lc.runs import Run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -205,6 +208,7 @@ def changes(
     if run_folder is not None:
         run = open_run(run_folder, runs_dir, root)
         typer.echo(f"{len(write_changes(run, folder, round))} changes in {folder / CHANGES}")
+        _say_what_waits(run, round)
     if apply_to is not None:
         typer.echo(f"{apply_changes(folder, apply_to)} label files of {apply_to} changed")
     if revert_in is not None:
@@ -229,3 +233,11 @@ def write_back(
         typer.echo(f"{out}: a copy without changes; {run.status}", err=True)
     files = found["image"].nunique()
     typer.echo(f"{len(found)} masks changed in {files} label files of {out}, see {out / 'changes' / CHANGES}")
+    _say_what_waits(run, round)
+
+
+def _say_what_waits(run: Run, round: int | None) -> None:
+    """Say that what was answered in a round that waits does not count yet."""
+    if round is None and run.waits_for and (run.folder(run.finished_rounds + 1).path / "answers.jsonl").is_file():
+        what = "what was said in it is not in these labels yet. To let it count"
+        typer.echo(f"{run.status}: {what}: a2lc next {quoted(run.path)} --enough", err=True)

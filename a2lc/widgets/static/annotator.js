@@ -211,6 +211,7 @@ function render({ model, el }) {
     notes.textContent = [...view.notes, (shown && cards.get(idOf(shown)).note) || ""].filter(Boolean).slice(0, 1).join(" ");
     notes.hidden = !notes.textContent;
     for (const { made } of [...answers, alike, cut, ...looks, ...ofClass, ...best]) made.disabled = !shown;
+    for (const { made } of [...moves, enough]) made.disabled = false;
     best.forEach(({ made, name }, i) => {
       const [label, share] = shown?.model[i] ?? [];
       made.hidden = label === undefined;

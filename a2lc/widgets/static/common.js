@@ -60,7 +60,7 @@ function conversation(model, el, stage, status, refused) {
   const turning = () => [...waiting.values()].some(({ turns }) => turns);
   const late = () => {
     status.textContent = `No reply from the kernel to ${waiting.size === 1 ? "what was" : `${waiting.size} keys that were`} `
-      + "pressed last. If it is busy, wait; if it is gone, run this cell again: what was answered is on disk.";
+      + "pressed last. If it is busy, wait; if it is gone, run the notebook again: what was answered is on disk.";
     try {
       for (const { whole } of waiting.values()) model.send(whole);
     } catch { /* the kernel is gone */ }
@@ -82,7 +82,7 @@ function conversation(model, el, stage, status, refused) {
       model.send(whole);
     } catch {
       last--;
-      return refuse("The kernel is gone, so this was not taken. Run this cell again: what was answered is on disk.");
+      return refuse("The kernel is gone, so this was not taken. Run the notebook again: what was answered is on disk.");
     }
     refused.textContent = "";
     waiting.set(last, { ...message, turns, whole });
