@@ -121,7 +121,8 @@ def test_shares_of_labels(played: Any, tmp_path: Path) -> None:
     presets = ["prior_only", "full_supervision"]
     by_percent = play_rates(FIELDS, [34, 67], presets, [0], str(tmp_path), data)
     table = rates_table(by_percent)
-    assert table.drop_duplicates("percent")[["percent", "images"]].to_numpy().tolist() == [[34, 2], [67, 4]]
+    labelled = table.drop_duplicates(["percent", "method"])[["percent", "images"]].to_numpy().tolist()
+    assert labelled == [[34, 2], [34, 6], [67, 4], [67, 6]], "full supervision has all six"
     assert list(table["method"].unique()) == presets and not table.duplicated(["percent", "method", "split"]).any()
     all_labelled = [runs["full_supervision"][0].path for runs in by_percent.values()]
     assert all_labelled[0] == all_labelled[1], "its rate is its own, so it is one run"

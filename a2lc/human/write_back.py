@@ -254,7 +254,7 @@ def _differing(changes: pd.DataFrame, objects: np.ndarray, labels: np.ndarray, m
     """The changes of an image, less pieces of a mask that have the label that all their pixels had."""
     number = {name: k for k, name in enumerate(masks.classes.names)} | {VOID: masks.classes.ignore_index}
     same = [
-        (labels[objects == mask_id] == number[after]).all() if before == after else False
+        before == after and (labels[objects == mask_id] == number[after]).all()
         for mask_id, before, after in zip(changes["mask_id"], changes["before"], changes["after"], strict=True)
     ]
     return changes[~np.array(same, dtype=bool)]

@@ -37,12 +37,13 @@ def play_rates(
 
 
 def rates_table(by_percent: Mapping[int, Runs]) -> pd.DataFrame:
-    """Rows of `a2lc.paper.referring.results` for each share: ``percent`` and ``images`` labelled before them."""
+    """Rows of `a2lc.paper.referring.results` for each share, after ``percent`` and ``images``: how many were labelled,
+    which is all of them for a preset with a rate of its own."""
     parts = []
     for percent, runs in by_percent.items():
-        first = next(iter(runs.values()))[0]
-        images = len(read_json(first.path / "labelled.json"))
-        parts.append(results(runs).assign(percent=percent, images=images))
+        images = {name: len(read_json(of[0].path / "labelled.json")) for name, of in runs.items()}
+        found = results(runs)
+        parts.append(found.assign(percent=percent, images=found["method"].map(images)))
     table = pd.concat(parts, ignore_index=True)
     return table[["percent", "images", *table.columns.drop(["percent", "images"])]]
 
