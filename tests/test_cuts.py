@@ -238,6 +238,20 @@ def test_a_damaged_line_is_named(run: Run, cut: object, tmp_path: Path) -> None:
         run.masks(0).with_state(tmp_path / "masks.parquet")
 
 
+def test_a_lost_file_of_cuts_is_missed(run: Run, tmp_path: Path) -> None:
+    query, pieces = all_red(Queue(run))
+    row = np.array([query.row])
+    for cuts in ({}, {query.row: Cut.of(pieces.ravel(), [0, 1])}):
+        state = run.masks(0).mix(row, 1, cuts)
+        state.save_state(tmp_path / "masks.parquet")
+        assert run.masks(0).with_state(tmp_path / "masks.parquet").cuts == state.cuts
+        (tmp_path / "cuts.json").unlink()
+        with pytest.raises(FileNotFoundError, match=r"cuts\.json"):
+            run.masks(0).with_state(tmp_path / "masks.parquet")
+    run.masks(0).save_state(tmp_path / "masks.parquet")
+    assert not (tmp_path / "cuts.json").exists() and run.masks(0).with_state(tmp_path / "masks.parquet").cuts == {}
+
+
 # ------------------------------------------------------------------------------------------------ how it is cut
 def cutting_of(run: Run) -> Cutting:
     queue = Queue(run)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from a2lc.files import damaged, read_json, write_json
+from a2lc.files import damaged, missing, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ class Cut:
         return np.repeat(*np.array(self.runs, dtype=np.int64).T)
 
 
-def write_cuts(file: Path, cuts: Mapping[tuple[str, int], Cut]) -> None:
-    """Write how masks, image and mask id, were cut; where none was, there is no file."""
-    if cuts:
+def write_cuts(file: Path, cuts: Mapping[tuple[str, int], Cut], mixed: bool) -> None:
+    """Write how masks, image and mask id, were cut. Where a mask is `mixed` there is a file even if none was cut, so
+    that a lost one is missed."""
+    if cuts or mixed:
         write_json(
             file, [{"image": image, "mask_id": mask_id, **cut.to_json()} for (image, mask_id), cut in cuts.items()]
         )
@@ -85,12 +86,15 @@ def write_cuts(file: Path, cuts: Mapping[tuple[str, int], Cut]) -> None:
         file.unlink(missing_ok=True)
 
 
-def read_cuts(file: Path) -> dict[tuple[str, int], Cut]:
+def read_cuts(file: Path, mixed: bool) -> dict[tuple[str, int], Cut]:
     """Read what `write_cuts` wrote.
 
     Raises:
+        FileNotFoundError: it is missing although a mask is `mixed`.
         ValueError: it is damaged.
     """
+    if mixed and not file.is_file():
+        raise missing(file)
     found: dict[tuple[str, int], Cut] = {}
     records = read_json(file) if file.is_file() else []
     if not isinstance(records, list):

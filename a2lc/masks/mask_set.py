@@ -377,6 +377,10 @@ class MaskSet:
         columns = {name: self.table[name] for name in STATE} | {"source": self.table["source"].cat.codes}
         return {name: column.to_numpy().copy() for name, column in columns.items()}
 
+    @property
+    def _is_mixed(self) -> bool:
+        return bool((self.table["source"] == MIXED).any())
+
     def _in_state(self, state: dict[str, Any]) -> MaskSet:
         """These masks with such columns."""
         table = self.table.assign(**state | {"source": categorical(state["source"], SOURCES)})
@@ -416,20 +420,20 @@ class MaskSet:
 
     def save_state(self, path: str | os.PathLike[str]) -> None:
         """Write only the columns that change, in row order: a few kilobytes for thousands of masks; and beside it,
-        where masks were cut, ``cuts.json``."""
-        write_cuts(Path(path).with_name(CUTS), self.cuts)
+        where masks are mixed, ``cuts.json``: how they were cut."""
+        write_cuts(Path(path).with_name(CUTS), self.cuts, self._is_mixed)
         write_parquet(path, pd.DataFrame(self._state()))
 
     def with_state(self, path: str | os.PathLike[str]) -> MaskSet:
         """This mask set with the labels that `save_state` wrote.
 
         Raises:
-            FileNotFoundError: the file is missing.
+            FileNotFoundError: the file is missing, or how its mixed masks were cut.
             ValueError: a file is damaged, has another number of masks, labels outside the class list, or cuts of masks
                 that are not there.
         """
         state = self._in_state(read_state(path, self.classes, len(self)))
-        state.cuts = read_cuts(file := Path(path).with_name(CUTS))
+        state.cuts = read_cuts(file := Path(path).with_name(CUTS), state._is_mixed)
         for mask, cut in state.cuts.items():
             try:
                 check_labels(np.array(cut.labels), self.classes, "cut")
