@@ -1,3 +1,7 @@
+from .class_names import MaskLocator as MaskLocator
+from .class_names import by_class_names as by_class_names
+from .class_names import proposed_labels as proposed_labels
+from .class_names import write_first_labels as write_first_labels
 from .config import Experiment as Experiment
 from .data import ReferringDataset as ReferringDataset
 from .data import ReferringSplit as ReferringSplit

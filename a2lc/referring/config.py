@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from a2lc.files import fingerprint, nearest
-from a2lc.referring.loading import DATASETS, TOY
+from a2lc.referring.loading import CLASS_NAMES, DATASETS, TOY
 from a2lc.referring.methods import METHODS
 from a2lc.referring.priors.models import MODELS
 from a2lc.referring.settings import Share, TrainingSettings
@@ -23,7 +23,8 @@ class Experiment(Settings):
     """One run: a dataset, a share of labelled images, a method."""
 
     dataset: str = TOY
-    """``toy_referring``, ``refcoco``, ``refcoco+`` or ``refcocog``."""
+    """``toy_referring``, ``refcoco``, ``refcoco+``, ``refcocog``; or ``class_names``, whose data and frozen model are
+    given to `a2lc.referring.run` (`a2lc.referring.by_class_names`, `a2lc.referring.MaskLocator`)."""
     root: Folder | None = None
     """Folder of the imported data; see `a2lc.referring.load_dataset`."""
     split_by: str | None = None
@@ -96,7 +97,7 @@ class Experiment(Settings):
         known = [SIMULATED, *(name for name in MODELS if name != "sam")]
         if self.prior not in known:
             wrong.append(f"prior: expected one of {', '.join(known)}, found {self.prior!r}{nearest(self.prior, known)}")
-        elif self.prior == SIMULATED and self.dataset != TOY:
+        elif self.prior == SIMULATED and self.dataset not in (TOY, CLASS_NAMES):
             wrong.append(f"prior: {SIMULATED!r} knows drawn scenes only, found dataset {self.dataset!r}")
         if self.dataset != TOY and self.training.size is None:
             wrong.append(

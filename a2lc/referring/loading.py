@@ -8,8 +8,8 @@ from a2lc.files import nearest
 from a2lc.referring import refcoco, toy
 from a2lc.referring.data import ReferringDataset
 
-TOY = "toy_referring"
-DATASETS = (TOY, *refcoco.SPLITS)
+TOY, CLASS_NAMES = "toy_referring", "class_names"
+DATASETS = (TOY, *refcoco.SPLITS, CLASS_NAMES)
 
 
 def load_dataset(
@@ -24,7 +24,8 @@ def load_dataset(
         options: of ``toy_referring``, see `a2lc.referring.toy.load`.
 
     Raises:
-        ValueError: an unknown name or option; or a file is damaged.
+        ValueError: an unknown name or option; ``class_names``, which `by_class_names` makes of a segmentation dataset;
+            or a file is damaged.
         FileNotFoundError: a file is missing.
     """
     if name == TOY:
@@ -33,6 +34,8 @@ def load_dataset(
         return toy.load(**options)
     if name not in DATASETS:
         raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, found {name!r}{nearest(name, DATASETS)}")
+    if name == CLASS_NAMES:
+        raise ValueError(f"{name}: made of a segmentation dataset: expected data=by_class_names(dataset), found none")
     if options:
         raise ValueError(f"{name}: no such option: {', '.join(options)}")
     if root is None:
