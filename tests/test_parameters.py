@@ -40,6 +40,7 @@ budget: float = 0.09  # a share
 seeds: list[int] = [0]
 methods: list[str] = ["alc", "a2lc"]
 images: list[str] = []
+shares: list[float] = [0.5]
 log_scale: bool = False
 root: str = ""
 segmenter: dict = {"scale": 2.0}
@@ -76,6 +77,8 @@ def settled(**given: Any) -> dict[str, Any]:
         ("methods", "[spx, 'alc']", ["spx", "alc"]),
         ("methods", "alc,spx", ["alc", "spx"]),
         ("images", "0016", ["0016"]),
+        ("shares", "[0.1, 1]", [0.1, 1]),
+        ("shares", 1e-2, [0.01]),
         ("root", "12", "12"),
         ("segmenter", "{iterations: 5}", {"iterations": 5}),
         ("segmenter", '{"iterations": 5}', {"iterations": 5}),
@@ -106,6 +109,7 @@ def test_false_is_false() -> None:
         ("seeds", [True], '-p seeds "[0]"'),
         ("seeds", "[]", '-p seeds "[0]"'),  # a notebook without any run shows nothing
         ("seeds", None, '-p seeds "[0]"'),
+        ("shares", "a half", '-p shares "[0.5]"'),
         ("methods", 3, '-r methods "[alc, a2lc]"'),
         ("images", 16, '-r images "[NAME]"'),  # was perhaps 0016: papermill makes a number of it
         ("root", 12, '-r root ""'),

@@ -68,6 +68,14 @@ def test_an_item_takes_its_own_values_before_those_of_all(notebooks: Path) -> No
     assert one.project == notebooks.parent and one.folder == notebooks.parent / "f"
 
 
+def test_a_profile_of_other_items_alone_executes_those(notebooks: Path) -> None:
+    write_profile(notebooks, "other", figures_dir="f", rounds=3, tutorial01={"rounds": 4})
+    assert items(plan("other", notebooks)) == ["tutorial01"]
+    assert items(plan("other", notebooks, ["table1"])) == ["table1"]
+    write_profile(notebooks, "other", figures_dir="f", rounds=3, tutorial01={"rounds": 4}, table1={"rounds": 5})
+    assert items(plan("other", notebooks)) == ["quickstart", "figure_instant", "table1", "table2", "figure1"]
+
+
 def test_a_profile_may_have_several_datasets(notebooks: Path) -> None:
     for name in ("paper_voc2012", "paper_cityscapes"):
         write_profile(notebooks, name, rounds=1, figures_dir=name)

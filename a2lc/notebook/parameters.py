@@ -32,7 +32,7 @@ class Parameter:
 
     Attributes:
         name: the parameter.
-        kind: bool, int, float (takes whole numbers too), str, dict, list[int] or list[str].
+        kind: bool, int, float (takes whole numbers too), str, dict, list[int], list[float] or list[str].
         default: a literal of that type. A list that is not empty by default must not be empty.
     """
 
@@ -45,7 +45,7 @@ class Parameter:
         """What a command line may say, for papermill."""
         if self.name == PROFILE:
             return "-f notebooks/params/toy.yaml"
-        default = [0 if self.kind == "list[int]" else "NAME"] if self.default == [] else self.default
+        default = ["NAME" if self.kind == "list[str]" else 0] if self.default == [] else self.default
         if isinstance(default, (dict, list)):
             text = f'"{yaml.safe_dump(default, default_flow_style=True, width=1000).strip()}"'
         else:
@@ -108,7 +108,7 @@ def declared(source: str) -> dict[str, Parameter]:
         if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value):
             raise ValueError(f"expected name: type = literal, found {ast.unparse(line)}")
         name, kind = line.target.id, ast.unparse(line.annotation)
-        if kind not in (known := (*TYPES, "list[int]", "list[str]")):
+        if kind not in (known := (*TYPES, "list[int]", "list[float]", "list[str]")):
             raise ValueError(f"{name}: expected a type of {', '.join(known)}, found {kind}")
         try:
             default = ast.literal_eval(line.value)

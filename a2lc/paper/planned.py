@@ -95,7 +95,7 @@ def _check_expressions(item: str, values: Mapping[str, Any]) -> None:
     if len(set(presets)) < len(presets) or len(presets) > most:
         raise ValueError(f"presets: expected at most {most} different names, found {presets}")
     if len(set(percents)) < len(percents) or not all(0 < percent <= 100 for percent in percents):
-        raise ValueError(f"percents: expected different whole numbers in 1..100, found {percents}")
+        raise ValueError(f"percents: expected different numbers above 0, at most 100, found {percents}")
     fields = {"options": values.get("scenes", {}), **values["expressions"]}
     if percents and "rate" in fields:
         raise ValueError("expressions.rate: expected none, as percents says it")

@@ -63,11 +63,16 @@ def data_of(fields: Mapping[str, Any]) -> ReferringDataset:
     return load_dataset(config.dataset, config.root, split_by=config.split_by, **config.options)
 
 
-def about(fields: Mapping[str, Any], seeds: Sequence[int], percents: Sequence[int] = ()) -> str:
+def tested_splits(data: ReferringDataset) -> list[str]:
+    """The splits of a dataset that nothing is chosen by, in the order of `SPLITS`."""
+    return [name for name in SPLITS if name in data.splits and name != "val"]
+
+
+def about(fields: Mapping[str, Any], seeds: Sequence[int], percents: Sequence[float] = ()) -> str:
     """What a caption has to say of numbers made from these fields, where so many percent of the images are labelled, or
     what ``rate`` says."""
     config = Experiment(**fields)
-    shares = ", ".join(map(str, percents)) or f"{100 * config.rate:g}"
+    shares = ", ".join(f"{percent:g}" for percent in percents) or f"{100 * config.rate:g}"
     made = f"{config.dataset}, {shares} % of the images labelled, seeds {', '.join(map(str, seeds))}"
     frozen = "the frozen model is simulated" if config.prior == SIMULATED else f"frozen model {config.prior}"
     return f"{made}; {frozen}. After the published description of Learning to Label, not the authors' method."

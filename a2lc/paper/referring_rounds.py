@@ -21,13 +21,13 @@ SHARES = {"accepted": "sentences accepted (%)", "iou": "IoU of accepted maps (%)
 # --------------------------------------------------------------------------------------------------- shares of labels
 def play_rates(
     fields: Mapping[str, Any],
-    percents: Iterable[int],
+    percents: Iterable[float],
     presets: Sequence[str],
     seeds: Sequence[int],
     runs_dir: str,
     data: ReferringDataset | None = None,
     progress: bool = False,
-) -> dict[int, dict[str, list[ReferringRun]]]:
+) -> dict[float, dict[str, list[ReferringRun]]]:
     """Play presets where so many percent of the images are labelled; arguments and errors of
     `a2lc.paper.referring.play_presets`. A preset that has a rate of its own is the same run for all."""
     return {
@@ -36,19 +36,19 @@ def play_rates(
     }
 
 
-def rates_table(by_percent: Mapping[int, Runs]) -> pd.DataFrame:
+def rates_table(by_percent: Mapping[float, Runs]) -> pd.DataFrame:
     """Rows of `a2lc.paper.referring.results` for each share, after ``percent`` and ``images``: how many were labelled,
     which is all of them for a preset with a rate of its own."""
     parts = []
     for percent, runs in by_percent.items():
-        images = {name: len(read_json(of[0].path / "labelled.json")) for name, of in runs.items()}
+        images = {name: len(of[0].labelled) for name, of in runs.items()}
         found = results(runs)
         parts.append(found.assign(percent=percent, images=found["method"].map(images)))
     table = pd.concat(parts, ignore_index=True)
     return table[["percent", "images", *table.columns.drop(["percent", "images"])]]
 
 
-def draw_rates(by_percent: Mapping[int, Runs], number: str, splits: Sequence[str], title: str) -> Figure:
+def draw_rates(by_percent: Mapping[float, Runs], number: str, splits: Sequence[str], title: str) -> Figure:
     """One of `NUMBERS`' labels against the share of labelled images: a panel per split, a line per preset with a band
     of one standard deviation over seeds."""
     every = pd.concat([last_rounds(runs).assign(percent=percent) for percent, runs in by_percent.items()])
@@ -56,7 +56,7 @@ def draw_rates(by_percent: Mapping[int, Runs], number: str, splits: Sequence[str
     for axis, split in zip(axes[0], splits, strict=True):
         _lines(every[every["split"] == split], "percent", number, "method", axis)
         axis.set(xscale="log", xlabel="images labelled (%)", ylabel=f"{number} (%)", title=split)
-        axis.set_xticks([*by_percent], [*map(str, by_percent)])
+        axis.set_xticks([*by_percent], [f"{percent:g}" for percent in by_percent])
         axis.minorticks_off()
     return _titled(fig, title)
 

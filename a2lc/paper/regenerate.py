@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -101,7 +101,8 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
     Args:
         profile: a name in ``<notebooks>/params``.
         notebooks: the folder of the notebooks.
-        only: beginnings of notebook names; empty: all of `ITEMS`.
+        only: beginnings of notebook names; empty: all of `ITEMS`; of a profile that has parameters for other items
+            alone, those.
 
     Raises:
         FileNotFoundError: no such profile, notebook or folder.
@@ -118,14 +119,13 @@ def plan(profile: str, notebooks: Path, only: Sequence[str] = ()) -> list[Task]:
             raise FileNotFoundError(
                 f"{notebooks}: no notebook begins with {name!r}{nearest(name, known)} (known: {', '.join(known)})"
             )
-    chosen = [path for path in every if (path.name.startswith(tuple(only)) if only else any(map(path.match, ITEMS)))]
     project = project_folder() if notebooks == PACKAGED else notebooks.parent
     parameters, tasks = parameters_by_item(notebooks), []
     for file in profile_files(notebooks / "params", profile):
         values = read_profile(file)
         if not isinstance(values.get("figures_dir"), str):
             raise ValueError(f"{file}: expected figures_dir, a folder, found {values.get('figures_dir')!r}")
-        for path in chosen:
+        for path in _chosen(every, values, only):
             check_kernel(path)
             try:
                 given = _given(path, values, parameters)
@@ -161,6 +161,15 @@ def redirected(tasks: Sequence[Task], out: Path) -> list[Task]:
         parameters = task.parameters | {name: place for name, place in places.items() if name in known}
         moved.append(replace(task, parameters=parameters, folder=folder))
     return moved
+
+
+def _chosen(every: Sequence[Path], profile: Mapping[str, Any], only: Sequence[str]) -> list[Path]:
+    """What is executed of all notebooks; arguments as of `plan`."""
+    if only:
+        return [path for path in every if path.name.startswith(tuple(only))]
+    usual = [path for path in every if any(map(path.match, ITEMS))]
+    named = [path for path in every if item_of(path) in profile]
+    return named if named and not set(named) & set(usual) else usual
 
 
 def _given(notebook: Path, profile: dict[str, Any], known: dict[str, dict[str, Parameter]]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def by_class_names(dataset: Dataset) -> ReferringDataset:
     """A segmentation dataset as one of referring expressions, `ClassSplit` of ``train`` and ``val``; play it with
     ``Experiment(dataset="class_names", training={"size": ...})`` and ``referring.run(..., data=..., locator=...)``."""
     names = dataset.classes.names
-    splits = {split.name: ClassSplit(split, names) for split in (dataset.train, dataset.val)}
+    splits: dict[str, ReferringSplit] = {split.name: ClassSplit(split, names) for split in (dataset.train, dataset.val)}
     return ReferringDataset(dataset.name, splits)
 
 

@@ -11,7 +11,7 @@ from a2lc.referring.context import load_network, make_context
 from a2lc.referring.data import ReferringDataset
 from a2lc.referring.gates import accepted
 from a2lc.referring.pairs import at_size
-from a2lc.referring.priors.base import Prior
+from a2lc.referring.priors.base import Locator, Prior
 from a2lc.referring.runs import ReferringRun
 from a2lc.referring.state import fuse
 from a2lc.referring.training import predict
@@ -42,7 +42,13 @@ class Look:
 
 
 def look(
-    run: ReferringRun, data: ReferringDataset, split: str, sentence_id: int, round: int, device: str = "auto"
+    run: ReferringRun,
+    data: ReferringDataset,
+    split: str,
+    sentence_id: int,
+    round: int,
+    device: str = "auto",
+    locator: Locator | None = None,
 ) -> Look:
     """Look at one sentence with the network of a round.
 
@@ -53,6 +59,7 @@ def look(
         sentence_id: of the sentence.
         round: its network; what was accepted is of the round after it.
         device: where to compute.
+        locator: the frozen model, where the run was given one.
 
     Raises:
         KeyError: the split has no such sentence.
@@ -60,7 +67,7 @@ def look(
     """
     config = run.config
     shared = run.path.parent
-    context = make_context(config, shared, resolve_device(device), data, None, None, None, None, False)
+    context = make_context(config, shared, resolve_device(device), data, locator, None, None, None, False)
     of = data.splits[split]
     rows = np.flatnonzero(of.table["sentence_id"] == sentence_id)
     if not len(rows):

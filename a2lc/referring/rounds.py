@@ -42,7 +42,7 @@ from a2lc.referring.proposals import (
     propose,
     reward_table,
 )
-from a2lc.referring.runs import FOLDER, ReferringRun
+from a2lc.referring.runs import FOLDER, LABELLED, ReferringRun
 from a2lc.referring.state import NAMES, Standard, fuse
 from a2lc.referring.text import Tokens
 from a2lc.referring.training import predict, train
@@ -91,7 +91,7 @@ def run(
         return result
     with locked(result.path):
         remove_leftovers(result.path)
-        write_json(result.path / "labelled.json", sorted(context.labelled))
+        write_json(result.path / LABELLED, sorted(context.labelled))
         if context.store is not None:
             for split in context.data.splits.values():
                 context.store.fill(split, progress=progress)

@@ -23,7 +23,7 @@ STAGES = ("proposed", "rewarded", "decided", "trained", "evolved")
 FIRST = ("trained",)
 FOLDER = "referring"
 """In the folder of all runs: A²LC's own commands look at what lies directly in that."""
-CONFIG, PROVENANCE = "config.json", "provenance.json"
+CONFIG, PROVENANCE, LABELLED = "config.json", "provenance.json", "labelled.json"
 
 
 class ReferringRun:
@@ -88,6 +88,15 @@ class ReferringRun:
     def finished(self) -> bool:
         """Whether all rounds are played."""
         return self.folder(self.config.rounds).done((STAGES if self.config.rounds else FIRST)[-1])
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """Names of the labelled images, sorted.
+
+        Raises:
+            FileNotFoundError, ValueError: the run has not begun, or its file is damaged.
+        """
+        return tuple(read_json(self.path / LABELLED))
 
     @property
     def summary(self) -> pd.DataFrame:

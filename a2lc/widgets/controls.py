@@ -17,6 +17,18 @@ from a2lc.widgets.pictures import LAYERS
 LAYER_KEYS = {"image": "i", "first": "f", "now": "l", "truth": "g", "difference": "d", "borders": "b"}
 """The key that switches a layer on and off."""
 
+MASK_KEYS = [
+    ["← →", "image"],
+    ["↓ ↑", "mask"],
+    ["0 … 9", "round"],
+    ["W", "why"],
+    ["C", "say what it is"],
+    ["U", "take that back"],
+    ["Z", "or wheel: zoom, drag: pan"],
+    ["Esc", "no mask"],
+]
+"""Keys of a MaskBrowser on its picture, and what they do."""
+
 ANY = "any"
 """The value of a filter that asks for nothing: to a Dropdown, None is no choice at all."""
 
@@ -36,6 +48,7 @@ class Picture(anywidget.AnyWidget):
     status = traitlets.Unicode().tag(sync=True)
     round = traitlets.Int().tag(sync=True)
     rounds = traitlets.Int().tag(sync=True)
+    told = traitlets.List(default_value=MASK_KEYS).tag(sync=True)  # keys, and what they do
     naming = traitlets.Unicode().tag(sync=True)  # the keys of what the selected mask may be; empty: nothing can be said
     answered = traitlets.Int().tag(sync=True)  # views so far
 
@@ -59,11 +72,11 @@ class Controls:
     def __init__(self, state: BrowserState) -> None:
         self.picture, self.layers = Picture(rounds=len(state.rounds) - 1), Layers(layers=_rows(state))
         self.images = ipywidgets.Select(description="Images", rows=8)
-        self.filters = {name: _dropdown(*choice) for name, choice in _choices(state).items()}
+        self.filters = {name: dropdown(*choice) for name, choice in _choices(state).items()}
         self.everything = _button("Clear filters", "Show all images again")
         self.previous = _button("← Previous", "Previous image (key: left arrow or P)")
         self.next = _button("Next →", "Next image (key: right arrow or N)")
-        self.name = _dropdown("This mask is", _labels(state), "…")
+        self.name = dropdown("This mask is", _labels(state), "…")
         self.why = _button("Why this mask?", "Take its score apart (key: W)")
         self.undo = _button("Undo this correction", "Put back the label that the LCM has changed, for good")
         self.save = _button("Save this view", "As PNG, PDF and JSON")
@@ -93,19 +106,20 @@ class Controls:
     def _laid_out(self) -> ipywidgets.VBox:
         self.images.add_class("a2lc-images")
         find, layers, legend = (ipywidgets.HTML(f"<h3>{name}</h3>") for name in ("Find masks", "Layers", "Legend"))
-        top = _box("row", find, *self.filters.values(), self.everything)
+        top = box("row", find, *self.filters.values(), self.everything)
         steps, reasons = (
-            _box("row", self.previous, self.next),
-            _box("reasons", _box("row", self.name), _box("row", self.why, self.undo), self.reasons),
+            box("row", self.previous, self.next),
+            box("reasons", box("row", self.name), box("row", self.why, self.undo), self.reasons),
         )
-        main = _box("main", self.picture, self.notes, _box("below", self.history, reasons))
+        main = box("main", self.picture, self.notes, box("below", self.history, reasons))
         groups = (self.images, steps), (layers, self.layers), (legend, self.legend, self.save)
-        whole = _box("browser", top, _box("columns", main, _box("side", *(_box("group", *group) for group in groups))))
+        whole = box("browser", top, box("columns", main, box("side", *(box("group", *group) for group in groups))))
         whole.add_class("a2lc-widget")
         return whole
 
 
-def _box(name: str, *children: Any) -> ipywidgets.Box:
+def box(name: str, *children: Any) -> ipywidgets.Box:
+    """A row or a column with the style ``a2lc-<name>``."""
     box = (ipywidgets.HBox if name in ("row", "columns", "below") else ipywidgets.VBox)(children)
     box.add_class(f"a2lc-{name}")
     return box
@@ -115,9 +129,11 @@ def _button(text: str, hint: str) -> ipywidgets.Button:
     return ipywidgets.Button(description=text, tooltip=hint)
 
 
-def _dropdown(description: str, options: list[tuple[str, Any]], none: str = ANY) -> ipywidgets.Dropdown:
+def dropdown(description: str, options: list[tuple[str, Any]], none: str | None = ANY) -> ipywidgets.Dropdown:
+    """A choice among words and their values; before them `none` for `ANY`, where it has a name."""
+    first = [] if none is None else [(none, ANY)]
     return ipywidgets.Dropdown(
-        description=description, options=[(none, ANY), *options], style={"description_width": "initial"}
+        description=description, options=[*first, *options], style={"description_width": "initial"}
     )
 
 

@@ -131,17 +131,17 @@ def compose(
     """
     picture = np.full((*scene.index.shape, 3), GREY, dtype=np.uint8)
     if scene.image is not None and (share := opacity.get("image", 0)) > 0:
-        picture = _blend(picture, scene.image, share)
+        picture = blend(picture, scene.image, share)
     for layer, labels in (("first", first), ("now", now)):
         if (share := opacity.get(layer, 0)) > 0:
             painted = np.where(labels < len(classes), share, 0.0)
-            picture = _blend(picture, colour(labels, classes)[scene.index], painted[scene.index])
+            picture = blend(picture, colour(labels, classes)[scene.index], painted[scene.index])
     if (truth := scene.truth) is not None and (share := opacity.get("truth", 0)) > 0:
-        picture = _blend(picture, colour(truth, classes), np.where(truth < len(classes), share, 0.0))
+        picture = blend(picture, colour(truth, classes), np.where(truth < len(classes), share, 0.0))
     _paint_differences(picture, codes or {}, opacity.get("difference", 0))
     if (share := opacity.get("borders", 0)) > 0:
         edge = edges(scene.index)
-        picture[edge] = _blend(picture[edge], np.array([255, 255, 255], dtype=np.uint8), share)
+        picture[edge] = blend(picture[edge], np.array([255, 255, 255], dtype=np.uint8), share)
     if marked is not None and marked.any():
         inside = np.append(marked, False)[scene.index]
         outline(picture, np.where(inside, scene.index, -1), width=1)
@@ -210,7 +210,7 @@ def _paint_differences(picture: np.ndarray, codes: Mapping[str, np.ndarray], sha
             ink = np.array(ImageColor.getrgb(DIFFERENCES[name][1]), dtype=np.uint8)
             at = np.nonzero(where)
             inked = _pattern(name, *at)
-            picture[at] = _blend(
+            picture[at] = blend(
                 picture[at], np.where(inked[:, None], ink, np.uint8(255)), share * np.where(inked, 1, 0.6)
             )
 
@@ -226,7 +226,7 @@ def _pattern(name: str, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return y % 10 < 4
 
 
-def _blend(below: np.ndarray, above: np.ndarray, share: float | np.ndarray) -> np.ndarray:
+def blend(below: np.ndarray, above: np.ndarray, share: float | np.ndarray) -> np.ndarray:
     """`above` painted over `below` with an opacity in [0, 1], per pixel or everywhere."""
     if np.ndim(share) == 0 and share >= 1:
         return np.array(np.broadcast_to(above, below.shape))

@@ -1,4 +1,4 @@
-// The picture of a MaskBrowser: shows the bytes it is given and what lies under the pointer, reports clicks and keys.
+// The picture of a browser of masks or of sentences: shows the bytes it is given and what lies under the pointer, reports clicks and keys.
 // Nothing is decided here: the kernel answers every message with a new view and a higher `answered`.
 
 const KEYS = new Set([
@@ -21,10 +21,11 @@ function render({ model, el }) {
     "aria-describedby": help.id,
   }, paper);
   const status = node("p", { class: "a2lc-status", role: "status", "aria-live": "polite" });
-  help.append(
-    "On the picture:  ", key("←"), key("→"), " image   ", key("↓"), key("↑"), " mask   ", key("0"), "…", key("9"),
-    " round   ", key("W"), " why   ", key("C"), " say what it is   ", key("U"), " take that back   ", key("Z"), " or wheel: zoom, drag: pan   ", key("Esc"), " no mask",
-  );
+  help.append("On the picture:  ");
+  for (const [keys, words] of model.get("told")) {
+    for (const name of keys.split(" ")) help.append(name === "…" ? name : key(name));
+    help.append(` ${words}   `);
+  }
   el.classList.add("a2lc-picture");
   el.append(roundRow, node("div", { class: "a2lc-frame" }, stage, tip), status, help);
 
