@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from a2lc import referring
 from a2lc.referring import Look, ReferringDataset, ReferringRun
 from a2lc.referring.priors.base import Prior
 from a2lc.widgets import SentenceBrowser
+from a2lc.widgets.front_end import figure_png
 from a2lc.widgets.sentence_browser import SENTENCE_KEYS
-from a2lc.widgets.sentence_state import COLOURS, SENTENCE_LAYERS, SentenceState, compose_sentence
+from a2lc.widgets.sentence_state import COLOURS, SENTENCE_LAYERS, SentenceState, compose_sentence, legend
 from tests.small_runs import seeded
 
 OPTIONS = {"n_train": 6, "n_val": 2, "n_test": 2, "height": 48, "width": 64}
@@ -169,6 +172,18 @@ def test_without_a_front_end_it_is_a_figure(run: ReferringRun, data: ReferringDa
     assert "simulated" in browser.figure().axes[0].get_title(loc="left")
     assert repr(browser).startswith(f"SentenceBrowser({run.path.name}")
     assert browser.state.view()["sentences"] == len(data.train)
+
+
+def test_the_colours_of_the_legend_survive_in_a_saved_notebook(run: ReferringRun, data: ReferringDataset) -> None:
+    browser = SentenceBrowser(run, data, live=False)
+    for layer in browser.state.layers:
+        browser.state.show_layer(layer, True)
+    saved = np.asarray(Image.open(io.BytesIO(figure_png(browser.figure()))).convert("RGB")).reshape(-1, 3).astype(int)
+    painted = legend(browser.state.shown)
+    assert len(painted) == len(COLOURS)
+    for _, code in painted:
+        wanted = [int(code[at : at + 2], 16) for at in (1, 3, 5)]
+        assert np.abs(saved - wanted).max(1).min() <= 8
 
 
 def test_a_list_of_nothing_is_said(state: SentenceState) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -83,7 +83,7 @@ class SentenceBrowser(WidgetOrFigure):
         self._list.value, self._list.description = state.number, f"{len(table):,} sentences"
         self._split.value, self._decision.value = state.split, state.decision or ANY
         self._decision.disabled = state.split != "train"
-        self._layers.layers = _rows(state)
+        self._layers.layers, self._legend.value = _rows(state), _legend_html(state.shown)
         self._busy = False
         with self._picture.hold_sync():
             self._picture.picture, self._picture.round = encode(state.picture()), state.round
@@ -106,8 +106,8 @@ class SentenceBrowser(WidgetOrFigure):
         self._decision.observe(lambda change: self._do(lambda: self._on_decision(change["new"])), "value")
         heads = {name: ipywidgets.HTML(f"<h3>{name}</h3>") for name in ("Find sentences", "Layers", "Legend")}
         top = box("row", heads["Find sentences"], self._split, self._decision)
-        painted = ipywidgets.HTML(_legend_html())
-        groups = (self._list,), (heads["Layers"], self._layers), (heads["Legend"], painted)
+        self._legend = ipywidgets.HTML()
+        groups = (self._list,), (heads["Layers"], self._layers), (heads["Legend"], self._legend)
         side = box("side", *(box("group", *group) for group in groups))
         self._box = box("browser", top, box("columns", box("main", self._picture), side))
         self._box.add_class("a2lc-widget")
@@ -165,7 +165,7 @@ class SentenceBrowser(WidgetOrFigure):
         title = wrapped([self.state.described(), f"Layers: {layers}. {self._origin()}"], 100)
         axis.set_title(title, fontsize=9, loc="left")
         fig.legend(
-            handles=[Patch(facecolor=colour, label=words) for words, colour in legend()],
+            handles=[Patch(facecolor=colour, label=words) for words, colour in legend(self.state.shown)],
             loc="outside lower center",
             ncols=5,
             fontsize=8,
@@ -194,7 +194,7 @@ def _rows(state: SentenceState) -> list[dict[str, Any]]:
     ]
 
 
-def _legend_html() -> str:
+def _legend_html(shown: Collection[str]) -> str:
     swatch = '<span style="display:inline-block;width:14px;height:11px;background:{}"></span>'
-    items = "".join(f"<li>{swatch.format(colour)}<span>{words}</span></li>" for words, colour in legend())
+    items = "".join(f"<li>{swatch.format(colour)}<span>{words}</span></li>" for words, colour in legend(shown))
     return f'<ul class="a2lc-legend">{items}</ul>' + message_html("White outline: the ground truth.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -227,11 +228,11 @@ def compose_sentence(found: Look, opacity: dict[str, float]) -> np.ndarray:
     return picture
 
 
-def legend() -> list[tuple[str, str]]:
-    """Words and colour of what `compose_sentence` paints."""
-    words = {"prior": "frozen model", "network": "network", "fused": "fused"}
-    words |= {"object": "accepted as object", "background": "accepted as background"}
-    return [(words[name], colour) for name, colour in COLOURS.items()]
+def legend(shown: Collection[str]) -> list[tuple[str, str]]:
+    """Words and colour of what `compose_sentence` paints of the layers that are shown."""
+    words = {name: [(SENTENCE_LAYERS[name].lower(), COLOURS[name])] for name in ("prior", "network", "fused")}
+    words["accepted"] = [(f"accepted as {name}", COLOURS[name]) for name in ("object", "background")]
+    return [entry for layer, entries in words.items() if layer in shown for entry in entries]
 
 
 def _paint(name: str) -> np.ndarray:
