@@ -363,4 +363,4 @@ def test_gradients_decide_too(acceptance: str) -> None:
 def test_fixed_accepts_at_one_gate() -> None:
     nothing = rewarded(np.zeros((0, 2)), np.zeros((0, 4)))
     found = decide(Experiment(method="fixed"), np.zeros((3, 2)), np.zeros((3, len(NAMES))), nothing, 9, 0.1, 0)
-    assert found.gates.tolist() == [1, 1, 1]
+    assert found.gates.tolist() == [2, 2, 2]

@@ -7,8 +7,9 @@ from typing import Any
 METHODS: dict[str, dict[str, Any]] = {
     "prior_only": {"trains": False, "rounds": 0, "acceptance": "none"},
     "supervised": {"rounds": 0, "uses_prior": False, "guides": False, "acceptance": "none"},
-    "fixed": {"uses_prior": False, "guides": False, "acceptance": "fixed"},
-    "fixed_prior": {"guides": False, "acceptance": "fixed"},
+    "fixed": {"uses_prior": False, "guides": False, "acceptance": "fixed", "fixed_gate": 2},
+    "fixed_low": {"uses_prior": False, "guides": False, "acceptance": "fixed", "fixed_gate": 4},
+    "fixed_prior": {"guides": False, "acceptance": "fixed", "fixed_gate": 2},
     "rple_no_prior": {"uses_prior": False, "guides": False},
     "rple": {"guides": False},
     "full": {},
@@ -22,8 +23,9 @@ METHODS: dict[str, dict[str, Any]] = {
 ABOUT = {
     "prior_only": "the frozen model alone, nothing is trained",
     "supervised": "labelled images only",
-    "fixed": "pseudo-labels where the network is sure (one threshold)",
-    "fixed_prior": "the same of the network and the prior, fused",
+    "fixed": "pseudo-labels where the network is at least 0.9 sure",
+    "fixed_low": "the same from 0.65 on",
+    "fixed_prior": "at least 0.9 sure, network and prior fused",
     "rple_no_prior": "a gate per sentence, learnt from rewards, without the prior",
     "rple": "the same with the prior in states and fusion",
     "full": "and the prior guides the network and evolves",
