@@ -425,7 +425,11 @@ def test_the_last_round_may_train(tmp_path: Path) -> None:
 
 
 def test_a_run_that_ends_before_its_last_round_says_that_no_model_is_trained(tmp_path: Path) -> None:
-    fields = TOY | {"instant": {"features": "colour", "train": "last"}, "budget": 9_999, "segmenter": {"iterations": 2}}
+    fields = TOY | {
+        "instant": {"features": "colour", "train": "last", "reorder_every": 1_000},
+        "budget": 9_999,
+        "segmenter": {"iterations": 2},
+    }
     ends = "the run ends after round 1, without a model: `rounds: 1` in another runs_dir trains one"
     with pytest.warns(UserWarning, match=ends), pytest.warns(UserWarning, match="are left: all of them are queried"):
         run = a2lc.run(Experiment(**fields), tmp_path, progress=False)
