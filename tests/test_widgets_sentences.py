@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,22 @@ def test_the_colours_of_the_legend_survive_in_a_saved_notebook(run: ReferringRun
     for _, code in painted:
         wanted = [int(code[at : at + 2], 16) for at in (1, 3, 5)]
         assert np.abs(saved - wanted).max(1).min() <= 8
+
+
+def test_a_sentence_that_cannot_be_read_is_said_and_the_others_can(
+    run: ReferringRun, data: ReferringDataset, tmp_path: Path
+) -> None:
+    copy = tmp_path / "referring" / run.path.name
+    shutil.copytree(run.path.parent, tmp_path / "referring")
+    browser = SentenceBrowser(ReferringRun.open(copy), data, live=True)
+    first = browser.state.sentences["image"].iloc[0]
+    (gone,) = copy.parent.rglob(f"{first}.safetensors")
+    gone.unlink()
+    picture = browser.widget.children[1].children[0].children[0]
+    assert picture.status.startswith("✗") and str(gone) in picture.status
+    other = browser.state.sentences.loc[browser.state.sentences["image"] != first, "sentence_id"].iloc[0]
+    browser._list.value = other
+    assert picture.status == browser.state.described() and "✗" not in picture.status
 
 
 def test_a_list_of_nothing_is_said(state: SentenceState) -> None:

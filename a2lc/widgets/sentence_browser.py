@@ -14,7 +14,7 @@ from a2lc.widgets.controls import ANY, Layers, Picture, box, dropdown
 from a2lc.widgets.front_end import WidgetOrFigure, wrapped
 from a2lc.widgets.panels import message_html
 from a2lc.widgets.pictures import encode
-from a2lc.widgets.sentence_state import DECISIONS, SENTENCE_LAYERS, SentenceState, legend
+from a2lc.widgets.sentence_state import DECISIONS, SENTENCE_LAYERS, SentenceState, legend, nothing
 
 if TYPE_CHECKING:
     from a2lc.referring import ReferringDataset, ReferringRun
@@ -85,10 +85,13 @@ class SentenceBrowser(WidgetOrFigure):
         self._decision.disabled = state.split != "train"
         self._layers.layers, self._legend.value = _rows(state), _legend_html(state.shown)
         self._busy = False
+        try:
+            picture, about = state.picture(), state.described()
+        except (OSError, ValueError, KeyError) as error:  # an image, a prior or a network that is gone
+            picture, about = nothing(), f"✗ {error}"
         with self._picture.hold_sync():
-            self._picture.picture, self._picture.round = encode(state.picture()), state.round
-            self._picture.alt = state.described()
-            self._picture.status = said or state.described()
+            self._picture.picture, self._picture.round = encode(picture), state.round
+            self._picture.alt, self._picture.status = about, said or about
             self._picture.answered += 1
 
     def _make(self) -> None:

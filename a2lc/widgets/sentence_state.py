@@ -163,7 +163,7 @@ class SentenceState:
         """(h, w, 3) uint8: all layers that are shown, in one."""
         found = self.look()
         if found is None:
-            return np.full((*shown_size(360, 480), 3), GREY, np.uint8)
+            return nothing()
         return compose_sentence(found, {layer: self.opacity[layer] for layer in self.shown})
 
     def described(self) -> str:
@@ -226,6 +226,11 @@ def compose_sentence(found: Look, opacity: dict[str, float]) -> np.ndarray:
     if opacity.get("truth", 0) > 0 and found.truth.any():
         outline(picture, np.where(nearest_pixels(found.truth, size), 0, -1), width=2)
     return picture
+
+
+def nothing() -> np.ndarray:
+    """(h, w, 3) uint8: where there is no sentence to show."""
+    return np.full((*shown_size(360, 480), 3), GREY, np.uint8)
 
 
 def legend(shown: Collection[str]) -> list[tuple[str, str]]:
