@@ -351,11 +351,15 @@ def read_fields(path: str | Path) -> dict[str, Any]:
     """The fields of an experiment in a YAML or JSON file: all of it, or those in a profile; see `Experiment.from_file`.
 
     Raises:
-        FileNotFoundError, ValueError: as `a2lc.files.read_yaml`, `a2lc.notebook.parameters.read_profile`.
+        FileNotFoundError, ValueError: as `a2lc.files.read_yaml`, `a2lc.notebook.parameters.read_profile`; or it is a
+            profile of referring expressions, of which no `Experiment` can be made.
     """
     values, fields = read_yaml(path), Experiment.model_fields
     known = parameters_by_item(notebooks_of(project_folder(path)))
     of_notebooks = {*known, *(name for names in known.values() for name in names)} - set(fields)
     if PROFILE not in values and not of_notebooks & set(values):
         return values
-    return {name: value for name, value in read_profile(path).items() if name not in of_notebooks}
+    profile = read_profile(path)
+    if "expressions" in profile:
+        raise ValueError(f"{path}: is of referring expressions: a2lc regenerate --profile {Path(path).stem} plays it")
+    return {name: value for name, value in profile.items() if name not in of_notebooks}
