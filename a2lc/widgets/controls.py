@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import anywidget
@@ -154,14 +155,21 @@ def _choices(state: BrowserState) -> dict[str, tuple[str, list[tuple[str, Any]]]
     return choices
 
 
-def _rows(state: BrowserState) -> list[dict[str, Any]]:
+def layer_rows(
+    titles: Mapping[str, str], keys: Mapping[str, str], opacity: Mapping[str, float], shown: Collection[str]
+) -> list[dict[str, Any]]:
+    """What `Layers` shows: a row per layer of `opacity`, with its title, its key, and whether it is shown."""
     return [
         {
             "name": layer,
-            "title": LAYERS[layer],
-            "key": LAYER_KEYS[layer].upper(),
-            "shown": layer in state.shown,
-            "opacity": round(100 * state.opacity[layer]),
+            "title": titles[layer],
+            "key": keys[layer].upper(),
+            "shown": layer in shown,
+            "opacity": round(100 * share),
         }
-        for layer in state.layers
+        for layer, share in opacity.items()
     ]
+
+
+def _rows(state: BrowserState) -> list[dict[str, Any]]:
+    return layer_rows(LAYERS, LAYER_KEYS, state.opacity, state.shown)

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from a2lc.widgets.controls import ANY, Layers, Picture, box, dropdown
+from a2lc.widgets.controls import ANY, Layers, Picture, box, dropdown, layer_rows
 from a2lc.widgets.front_end import WidgetOrFigure, wrapped
 from a2lc.widgets.panels import message_html
 from a2lc.widgets.pictures import encode
@@ -185,16 +185,7 @@ class SentenceBrowser(WidgetOrFigure):
 
 
 def _rows(state: SentenceState) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": layer,
-            "title": SENTENCE_LAYERS[layer],
-            "key": SENTENCE_KEYS[layer].upper(),
-            "shown": layer in state.shown,
-            "opacity": round(100 * state.opacity[layer]),
-        }
-        for layer in state.layers
-    ]
+    return layer_rows(SENTENCE_LAYERS, SENTENCE_KEYS, state.opacity, state.shown)
 
 
 def _legend_html(shown: Collection[str]) -> str:
