@@ -87,10 +87,18 @@ def main() -> None:
                 pseudo_labels=given,
                 segmenter=SEGMENTER[arguments.dataset],
             )
-            summary = run(config, runs, progress=arguments.progress).summary.set_index("round")["data_miou"]
-            after = {f"round {number}": 100 * summary[number] for number in range(1, arguments.rounds + 1)}
+            assert given.labels is not None
+            place = given.labels.parent / "runs"  # where labels lie is no part of a run's name
+            summary = run(config, place, progress=arguments.progress).summary.set_index("round")["data_miou"]
+            after = {f"round {number}": 100 * float(summary[number]) for number in range(1, arguments.rounds + 1)}
             rows.append(
-                {"first labels": name, "seed": seed, "masks right": 100 * same, "start": 100 * summary[0], **after}
+                {
+                    "first labels": name,
+                    "seed": seed,
+                    "masks right": 100 * float(same),
+                    "start": 100 * float(summary[0]),
+                    **after,
+                }
             )
             print(rows[-1], flush=True)
     each = pd.DataFrame(rows).drop(columns="seed").groupby("first labels", sort=False)
