@@ -94,6 +94,7 @@ def test_a_run_proposes_labels_that_a2lc_begins_with(
     fields = {**FIELDS, "rounds": 1 if method == "full" else 0}
     config = referring.Experiment(method=method, training=TRAINING, **fields)
     run = referring.run(config, tmp_path / "runs", data=data, locator=locator, progress=False)
+    assert run.frozen_model == ("labels of masks" if method == "full" else None)
     labels = referring.proposed_labels(run, data, masks, locator)
     assert labels.shape == (len(masks),) and labels.dtype == np.uint8 and labels.max() < len(masks.classes)
     labelled = referring.labelled_images(data.train, 0.5, seeded())

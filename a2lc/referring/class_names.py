@@ -159,7 +159,11 @@ def proposed_labels(
 
 
 def write_first_labels(masks: MaskSet, labels: np.ndarray, folder: str | os.PathLike[str]) -> PseudoLabels:
-    """Write masks with other labels, (M,) uint8, as A²LC reads them, and return how it is told where they are."""
+    """Write masks with other labels, (M,) uint8, as A²LC reads them, and return how it is told where they are.
+
+    Raises:
+        ValueError: a mask id > 65535, which no PNG holds, or a name that leads out of `folder`.
+    """
     objects, maps = Path(folder) / "object_maps", Path(folder) / "labels"
     for name in masks.names:
         values = np.append(labels[masks.rows(name)], np.uint8(masks.uncovered))

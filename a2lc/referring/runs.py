@@ -99,6 +99,16 @@ class ReferringRun:
         return tuple(read_json(self.path / LABELLED))
 
     @property
+    def frozen_model(self) -> str | None:
+        """What the frozen model calls itself; None where none is asked.
+
+        Raises:
+            FileNotFoundError, ValueError: the run has not begun, or its file is damaged.
+        """
+        identity = read_json(self.path / PROVENANCE, "data").get("prior")
+        return None if identity is None else str(identity["locator"].get("model", "unnamed"))
+
+    @property
     def summary(self) -> pd.DataFrame:
         """A row per finished round: ``round``, ``accepted`` (share of unlabelled pairs), the losses, the metrics of
         each split that was measured (``val_oiou``, ``val_miou``, ``val_pr50``, ...), and ``seconds``."""

@@ -180,8 +180,10 @@ class SentenceBrowser(WidgetOrFigure):
         return self.state.described()
 
     def _origin(self) -> str:
-        simulated = self.state.run.config.prior == "simulated"
-        return "The frozen model is simulated." if simulated else f"Frozen model: {self.state.run.config.prior}."
+        model = self.state.run.frozen_model
+        if model is None:
+            return "No frozen model is asked."
+        return f"The frozen model is {model}." if model == "simulated" else f"Frozen model: {model}."
 
 
 def _rows(state: SentenceState) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from PIL import ImageColor
 
 from a2lc.files import nearest
 from a2lc.human.mask_pictures import GREY, nearest_pixels, outline, smooth
@@ -69,7 +70,7 @@ class SentenceState:
         self.decision: str | None = None
         self.opacity = dict.fromkeys(self.layers, 0.6) | {"image": 1.0, "truth": 1.0}
         self.shown = {"image", "prior", "truth"}
-        self._looks: OrderedDict[tuple[str, int, int], Look] = OrderedDict()
+        self._kept_look = lru_cache(maxsize=_KEPT)(self._look)
         self.number: int | None = None
         self.sentences = pd.DataFrame()
         self.find()
@@ -150,14 +151,12 @@ class SentenceState:
         """What there is to see of the sentence; None where none fits."""
         if self.number is None:
             return None
+        return self._kept_look(self.split, self.number, self.round)
+
+    def _look(self, split: str, number: int, round: int) -> Look:
         from a2lc.referring import look  # with PyTorch, which other widgets need not
 
-        key = (self.split, self.number, self.round)
-        if key not in self._looks:
-            self._looks[key] = look(self.run, self.data, *key, device=self._device, locator=self._locator)
-            while len(self._looks) > _KEPT:
-                self._looks.popitem(last=False)
-        return self._looks[key]
+        return look(self.run, self.data, split, number, round, self._device, self._locator)
 
     def picture(self) -> np.ndarray:
         """(h, w, 3) uint8: all layers that are shown, in one."""
@@ -241,7 +240,7 @@ def legend(shown: Collection[str]) -> list[tuple[str, str]]:
 
 
 def _paint(name: str) -> np.ndarray:
-    return np.array([int(COLOURS[name][at : at + 2], 16) for at in (1, 3, 5)], np.uint8)
+    return np.array(ImageColor.getrgb(COLOURS[name]), np.uint8)
 
 
 def _frame(picture: np.ndarray, top: int, bottom: int, left: int, right: int, width: int = 2) -> None:
