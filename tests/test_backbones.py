@@ -225,6 +225,22 @@ def test_maps_are_at_their_strides(name: str, size: tuple[int, int]) -> None:
     assert [stage.shape[1] for stage in maps] == network.channels
 
 
+@pytest.mark.parametrize("size", [(64, 96), (75, 50), (7, 5)])
+def test_a_plain_transformer_has_one_stride(size: tuple[int, int]) -> None:
+    """Its last block's map, whatever strides are wanted; where it sees what it was given, it says so as timm does."""
+    name = "test_vit.r160_in1k"
+    assert backbones.strides_of(name, (8, 16, 32)) == (16,) and backbones.strides_of(NAME, (8, 16)) == (8, 16)
+    network = backbones.Backbone(name, (16,), 16).eval()
+    with torch.inference_mode():
+        (found,) = network(torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)))
+    assert found.shape[1:] == (network.channels[0], *(-(-side // 16) for side in size))
+    full, images = timm.create_model(name, dynamic_img_size=True).eval(), torch.rand(1, 3, 64, 96)
+    state = {key.removeprefix("model."): value for key, value in network.network.state_dict().items()}
+    full.load_state_dict(state, strict=False)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(images)[0], full.forward_intermediates(images, intermediates_only=True)[-1])
+
+
 def test_maps_are_those_of_timm(tmp_path: Path) -> None:
     """The same as the full network's own intermediate maps."""
     weights = pretrained.find_backbone(NAME, save_weights(tmp_path))
@@ -237,11 +253,48 @@ def test_maps_are_those_of_timm(tmp_path: Path) -> None:
             torch.testing.assert_close(ours, theirs[stage])
 
 
+@pytest.mark.parametrize(("name", "left"), [("tf_efficientnet_lite0", 0), ("test_resnet.r160_in1k", 1)])
+def test_batch_norms_are_folded_into_convolutions(name: str, left: int) -> None:
+    """The same maps, as if trained: statistics and scales are not those of a new layer. One that follows several layers
+    stays, as in the stem of some networks."""
+    torch.manual_seed(0)
+    network = backbones.Backbone(name, (8, 16, 32), 16).eval()
+    for norm in (layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)):
+        for values, low, high in ((norm.weight, 0.5, 1.5), (norm.running_var, 0.5, 2), (norm.running_mean, -1, 1)):
+            assert values is not None
+            torch.nn.init.uniform_(values, low, high)
+    image, found = torch.rand(1, 3, 75, 50), backbones.folded(network)
+    assert sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in found.modules()) == left
+    with torch.inference_mode():
+        for new, old in zip(found(image), network(image), strict=True):
+            torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-4 * float(old.abs().max()))
+
+
+def test_layers_that_are_listed_in_another_order_are_not_folded() -> None:
+    """A batch norm that is listed after a convolution and computed before it stays."""
+
+    class Backwards(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.norm = torch.nn.Conv2d(3, 3, 8, 8), torch.nn.BatchNorm2d(3)
+            torch.nn.init.constant_(self.norm.weight, 2.0)
+
+        def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+            return [self.convolution(self.norm(images))]
+
+    network = backbones.Backbone(NAME, (8,), 32).eval()
+    network.network = Backwards().eval()
+    assert backbones.folded(network) is network
+    network.network.norm = torch.nn.Identity()
+    torch.testing.assert_close(backbones.folded(network)(torch.ones(1, 3, 8, 8)), network(torch.ones(1, 3, 8, 8)))
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("test_vit.r160_in1k", r"'test_vit.r160_in1k': expected maps at strides 4, 32, found 16, 16"),
         ("hrnet_w18_small", "'hrnet_w18_small' cannot be dilated to stride 16"),
+        ("samvit_base_patch16.sa1b", r"expected maps at strides 4, 32, found 16, 16, 16"),
     ],
 )
 def test_backbones_that_do_not_serve(name: str, message: str) -> None:

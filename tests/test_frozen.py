@@ -201,6 +201,17 @@ def test_scale_makes_more_cells(weights: Path) -> None:
     assert trained(weights, scale=2.0).predict(image).shape == (3, 48, 64)
 
 
+def test_a_plain_transformer_serves(tmp_path: Path) -> None:
+    """One map at its own stride; the head learns on its cells."""
+    name = "test_vit.r160_in1k"
+    model = trained(save_weights(tmp_path, name), backbone=name)
+    image = Halves().image("image0")  # 48 x 64
+    assert [stage.shape[2:] for stage in features_of(model, image)] == [(3, 4)] and model.extractor.strides == (16,)
+    assert model.predict(image).shape == (3, 48, 64)
+    with torch.device("meta"), pytest.raises(ValueError, match="'samvit_base_patch16' takes images of one size only"):
+        Backbone("samvit_base_patch16", (16,))
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 

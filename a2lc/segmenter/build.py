@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from a2lc.files import nearest
-from a2lc.segmenter.backbones import Backbone
+from a2lc.segmenter.backbones import Backbone, strides_of
 from a2lc.segmenter.families import CLASSES
 from a2lc.segmenter.frozen import FrozenSegmenter
 from a2lc.segmenter.frozen_parts import OUTPUT_STRIDE, STRIDES
@@ -64,7 +64,7 @@ def check_network(settings: SegmenterSettings) -> None:
     elif settings.from_timm:
         with torch.device("meta"):
             if settings.network == "frozen":
-                Backbone(settings.backbone, STRIDES, OUTPUT_STRIDE)
+                Backbone(settings.backbone, strides_of(settings.backbone, STRIDES), OUTPUT_STRIDE)
             else:
                 new_network(settings, 2, pretrained=False)
         if settings.pretrained:

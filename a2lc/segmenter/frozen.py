@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from a2lc.datasets import Split
 from a2lc.files import read_arrays, write_arrays
-from a2lc.segmenter.frozen_parts import STRIDES, FrozenBackbone, FrozenHead, enlarged, joined, likeliest
+from a2lc.segmenter.frozen_parts import FrozenBackbone, FrozenHead, enlarged, joined, likeliest
 from a2lc.segmenter.processes import kernels
 from a2lc.segmenter.released import load_weights
 from a2lc.segmenter.samples import IGNORE, Labels, read_sample
@@ -245,7 +245,7 @@ class FrozenSegmenter:
 
     def _at_cells(self, labels: np.ndarray, size: torch.Size | tuple[int, int]) -> torch.Tensor:
         """Labels (H, W) at the centres of the cells: (h, w)."""
-        side = STRIDES[0] / self.settings.scale
+        side = self.extractor.strides[0] / self.settings.scale
         rows, columns = (
             np.minimum(((np.arange(cells) + 0.5) * side).astype(int), pixels - 1)
             for cells, pixels in zip(size, labels.shape, strict=True)
@@ -264,7 +264,7 @@ class FrozenSegmenter:
 
     def _whole(self, cells: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:
         """How many pixels all cells have, of which the image (H, W) has the upper left."""
-        side = STRIDES[0] / self.settings.scale
+        side = self.extractor.strides[0] / self.settings.scale
         return tuple(max(pixels, round(count * side)) for count, pixels in zip(cells, size, strict=True))
 
 

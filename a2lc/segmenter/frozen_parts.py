@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from a2lc.segmenter.backbones import Backbone, stages_at
+from a2lc.segmenter.backbones import Backbone, folded, stages_at, strides_of
 from a2lc.segmenter.feature_store import FeatureStore, Maps
 from a2lc.segmenter.head import last_layer
 from a2lc.segmenter.pretrained import find_backbone
@@ -25,9 +25,11 @@ WIDTH = 192
 
 
 class FrozenBackbone:
-    """Features of images at strides 8, 16 and, dilated, 32: kept ones, else computed in float32.
+    """Features of images at strides 8, 16 and, dilated, 32, of a plain transformer at its only one: kept ones, else
+    computed in float32.
 
     Attributes:
+        strides: before dilation, the finest first.
         weights: that were found.
         channels: of all stages together.
         store: where features are kept.
@@ -46,8 +48,8 @@ class FrozenBackbone:
     def __init__(self, settings: SegmenterSettings, device: torch.device, shared: Path | None) -> None:
         self.weights = find_backbone(settings.backbone, settings.weights, offline=settings.offline)
         self.settings = settings.model_copy(update={"mean": self.weights.mean, "std": self.weights.std})
-        stages = list(stages_at(settings.backbone, STRIDES).values())
-        self.device, self.channels = device, sum(stages)
+        self.strides = strides_of(settings.backbone, STRIDES)
+        self.device, self.channels = device, sum(stages_at(settings.backbone, self.strides).values())
         pixels = (*self.weights.mean, *self.weights.std)
         about = (self.weights.sha256, f"{pixels} x{settings.scale}", f"timm {version('timm')}")
         self.store = FeatureStore(shared, settings.backbone, about)
@@ -66,8 +68,8 @@ class FrozenBackbone:
     @torch.inference_mode()
     def _compute(self, image: np.ndarray) -> Maps:
         if self._network is None:
-            network = Backbone(self.settings.backbone, STRIDES, OUTPUT_STRIDE, self.weights)
-            self._network = network.to(self.device).to(memory_format=torch.channels_last).eval()
+            network = Backbone(self.settings.backbone, self.strides, OUTPUT_STRIDE, self.weights)
+            self._network = folded(network.to(self.device).to(memory_format=torch.channels_last).eval())
         what = f"features of an image of {'x'.join(map(str, image.shape[:2]))}"
         with kernels(self.settings.deterministic), enough_memory(self.device, what, "scale"):
             maps = self._network(normalise(scaled_pixels(image, self.settings.scale, self.device), self.settings))
