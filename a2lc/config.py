@@ -14,8 +14,8 @@ from a2lc.acquisition.settings import PIXBAL
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
 from a2lc.files import fingerprint, is_whole, nearest, read_yaml
-from a2lc.instant.settings import COLOUR, INSTANT, InstantSettings
-from a2lc.machine import JOBLIB, KNEED, SEEDS, TIMM
+from a2lc.instant.settings import COLOUR, INSTANT, SAM, InstantSettings
+from a2lc.machine import JOBLIB, KNEED, SEEDS, SEGMENT_ANYTHING, TIMM
 from a2lc.notebook import notebooks_of, project_folder
 from a2lc.notebook.parameters import PROFILE, parameters_by_item, read_profile
 from a2lc.pseudo_labels.settings import PseudoLabels
@@ -281,7 +281,7 @@ class Experiment(Settings):
         pooled = (
             self.instant.features if self.is_instant else self.correction.pooled_from if self.needs_pooled else COLOUR
         )
-        features = (TIMM,) if pooled != COLOUR else ()
+        features = () if pooled == COLOUR else (SEGMENT_ANYTHING,) if pooled in SAM else (TIMM,)
         network = self.segmenter.optional_modules if self.trains(self.rounds) else ()
         return (*cutting, *features, *network)
 

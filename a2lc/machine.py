@@ -39,7 +39,7 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 CONTRIB = "opencv-contrib-python-headless"
 SEEDS, KNEED, JOBLIB = "cv2.ximgproc", "kneed", "joblib"
 TIMM, SMP, TRANSFORMERS = "timm", "segmentation_models_pytorch", "transformers"
-PYCOCO = "pycocotools.mask"
+PYCOCO, SEGMENT_ANYTHING = "pycocotools.mask", "segment_anything"
 OPTIONAL = {  # module: a name in it, what it is for, and the extra that brings it
     SEEDS: ("createSuperpixelSEEDS", "SEEDS superpixels need OpenCV with its contrib modules", "superpixels"),
     KNEED: ("KneeLocator", "sieving of MerSpx needs kneed", "superpixels"),
@@ -47,6 +47,7 @@ OPTIONAL = {  # module: a name in it, what it is for, and the extra that brings 
     TIMM: ("create_model", "pretrained backbones and network 'frozen' need timm", "pretrained"),
     SMP: ("create_model", "network 'smp' needs segmentation-models-pytorch", "networks"),
     PYCOCO: ("frPyObjects", "polygons of COCO need pycocotools", "formats"),
+    SEGMENT_ANYTHING: ("sam_model_registry", "features of Segment Anything need segment-anything", "grounded-sam"),
     TRANSFORMERS: ("SegformerConfig", "networks 'segformer' and 'mask2former' need transformers", "networks"),
 }
 

@@ -12,6 +12,7 @@ from a2lc.human.own_dataset import default_features
 from a2lc.instant import Instant, mask_features
 from a2lc.masks import MaskSet, label_names
 from a2lc.pseudo_labels.own_labels import own_label_masks
+from a2lc.pseudo_labels.sam_features import any_image_features
 from a2lc.segmenter import resolve_device
 
 
@@ -62,6 +63,7 @@ def find(
         shared=None if kept is None else kept.parent,
         kept=kept,
         progress=progress,
+        source=any_image_features,
     )
     table, names = masks.table, label_names(masks.classes)
     labels, k, every = table["label"].to_numpy(), len(masks.classes), np.arange(len(masks))

@@ -33,12 +33,13 @@ def mask_features(
     shared: Path | None = None,
     kept: Path | None = None,
     progress: bool = True,
+    source: Source | None = None,
 ) -> np.ndarray:
     """Features of every mask, in table order: those kept in a file where image, masks and weights are the same, else
     computed.
 
     Args:
-        features: a backbone of timm, or ``colour``.
+        features: a backbone of timm, or ``colour``; or what else `source` knows.
         masks: M masks.
         split: where the images are read.
         segmenter: where the weights of the backbone are looked for; None: the usual places.
@@ -46,6 +47,7 @@ def mask_features(
         shared: where features of whole images are kept (`a2lc.segmenter.feature_store`); None: a temporary folder.
         kept: the folder in which those of the masks are kept; None: nowhere.
         progress: whether to show a bar.
+        source: in place of `image_features`.
 
     Returns:
         (M, C) float16.
@@ -57,7 +59,7 @@ def mask_features(
         OSError: features cannot be written, the disk is full for one.
     """
     try:
-        of_image, about = image_features(features, segmenter, device, shared)
+        of_image, about = (source or image_features)(features, segmenter, device, shared)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}{WITHOUT_WEIGHTS}") from error
     except ValueError as error:
@@ -150,6 +152,8 @@ def _content(about: str, masks: MaskSet, split: Split) -> bytes:
 
 ImageFeatures = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 """(H, W, 3) uint8 image, (H, W) int64 position of each pixel's mask or -1, n masks -> (n, C) float32."""
+Source = Callable[[str, SegmenterSettings | None, torch.device | None, Path | None], tuple[ImageFeatures, str]]
+"""A function such as `image_features`."""
 
 
 def image_features(
@@ -176,7 +180,7 @@ def image_features(
     backbone = FrozenBackbone(frozen, device or torch.device("cpu"), shared)
 
     def of_image(image: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
-        return np.hstack([_averages(stage[0].cpu().numpy(), index, n) for stage in backbone.maps(image)])
+        return np.hstack([averages(stage[0].cpu().numpy(), index, n) for stage in backbone.maps(image)])
 
     return of_image, backbone.store.identity
 
@@ -194,7 +198,7 @@ def _computed(of_image: ImageFeatures, masks: MaskSet, split: Split, progress: b
     return found
 
 
-def _averages(stage: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
+def averages(stage: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
     """Averages of a map (C, h, w) over the pixels of n masks, each pixel having the features of its cell: (n, C)
     float32; index (H, W), -1 = no mask."""
     (height, width), (h, w) = index.shape, stage.shape[1:]

@@ -14,6 +14,9 @@ INSTANT = "instant"
 
 COLOUR = "colour"
 
+SAM = ("sam_vit_h", "sam_vit_l", "sam_vit_b")
+"""Segment Anything's image encoders, as features of masks (`a2lc.pseudo_labels.sam_features`)."""
+
 FEWEST = 20
 """Answers from which on something is said of all labels (`a2lc.instant.Outlook`)."""
 
@@ -23,8 +26,9 @@ class InstantSettings(Settings):
 
     Attributes:
         features: what masks are compared by: a small backbone of timm that knows ImageNet, such as the default, whose
-            weights are found as those of ``segmenter`` (its ``weights`` and ``offline`` hold here too); or ``colour``:
-            colours, edges, size and place, which need no weights and find less.
+            weights are found as those of ``segmenter`` (its ``weights`` and ``offline`` hold here too); Segment
+            Anything's image encoder, one of `SAM`; or ``colour``: colours, edges, size and place, which need no
+            weights and find less.
         reorder_every: the masks not yet asked about are put into a new order after so many answers, >= 1.
         train: whether a segmentation model is trained: ``never``, or on the labels of the ``last`` round, so that its
             Model mIoU is known.

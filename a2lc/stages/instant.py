@@ -15,6 +15,7 @@ from a2lc.files import read_json, write_json
 from a2lc.instant import Instant, Suspicion, features_key, mask_features
 from a2lc.instant.settings import COLOUR
 from a2lc.masks import MaskSet
+from a2lc.pseudo_labels.sam_features import any_image_features
 from a2lc.runs import RoundFolder, Run
 from a2lc.runs.decisions import vetoed
 from a2lc.segmenter import resolve_device
@@ -46,7 +47,7 @@ def features_of(
     """(M, P) float16 features of a run's masks, kept beside them; always those that the run began with.
 
     Args:
-        name: a backbone or ``colour``, see `mask_features`.
+        name: of features, see `InstantSettings`.
         run, dataset, masks, device, shared, progress: as of `instant_of`.
 
     Raises:
@@ -61,6 +62,7 @@ def features_of(
         shared=shared.parent,
         kept=shared,
         progress=progress,
+        source=any_image_features,
     )
     check_features(run, shared, name)
     return features
