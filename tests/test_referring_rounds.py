@@ -294,8 +294,8 @@ def test_brake_4_in_the_loop_rejects_background_alone(tmp_path: Path) -> None:
         return Timid(vocabulary), vocabulary
 
     options = {"method": "fixed", "network": make, "rounds": 1}
-    assert (play(tmp_path, **options).decisions(1)["gate"] == 0).all()
-    assert (play(tmp_path, **options, balanced=False).decisions(1)["gate"] == 2).all()
+    assert (play(tmp_path, **options, balanced=True).decisions(1)["gate"] == 0).all()
+    assert (play(tmp_path, **options).decisions(1)["gate"] == 2).all()  # a threshold alone has no such brake
 
 
 # --- files

@@ -7,9 +7,9 @@ from typing import Any
 METHODS: dict[str, dict[str, Any]] = {
     "prior_only": {"trains": False, "rounds": 0, "acceptance": "none"},
     "supervised": {"rounds": 0, "uses_prior": False, "guides": False, "acceptance": "none"},
-    "fixed": {"uses_prior": False, "guides": False, "acceptance": "fixed", "fixed_gate": 2},
-    "fixed_low": {"uses_prior": False, "guides": False, "acceptance": "fixed", "fixed_gate": 4},
-    "fixed_prior": {"guides": False, "acceptance": "fixed", "fixed_gate": 2},
+    "fixed": {"uses_prior": False, "guides": False, "acceptance": "fixed", "fixed_gate": 2, "balanced": False},
+    "fixed_low": {"uses_prior": False, "guides": False, "acceptance": "fixed", "fixed_gate": 4, "balanced": False},
+    "fixed_prior": {"guides": False, "acceptance": "fixed", "fixed_gate": 2, "balanced": False},
     "rple_no_prior": {"uses_prior": False, "guides": False},
     "rple": {"guides": False},
     "full": {},
