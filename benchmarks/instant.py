@@ -9,7 +9,9 @@ seeds of the folds. All constants were chosen on PASCAL VOC; CamVid and toy judg
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -18,6 +20,7 @@ import pandas as pd
 from instant_variants import LITE0, VARIANTS, pooled
 from profiles import profile_arguments, profile_masks
 
+from a2lc.datasets import Split
 from a2lc.instant import Instant, mask_features
 from a2lc.machine import MissingExtraError
 from a2lc.masks import MaskSet
@@ -27,7 +30,7 @@ from a2lc.paper.tables import save_table
 
 SHARE, ROUNDS, STEPS = 0.09, 5, 50  # of the masks in a round; new orders in all rounds together
 CONSTANTS = "a2lc.instant.regressions"
-PLAYED = {"steps", "corrects", "judge", "explore"}  # what `play` takes
+PLAYED = {"steps", "corrects", "judge", "explore", "tuned"}  # what `play` takes
 
 
 def play(
@@ -39,8 +42,10 @@ def play(
     corrects: bool,
     judge: type[Instant] = Instant,
     explore: float = 0.0,
+    tuned: Callable[[MaskSet, int], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, float]:
-    """Five rounds in `steps` parts, each asked in a new order of `judge`, a share `explore` of it at random.
+    """Five rounds in `steps` parts, each asked in a new order of `judge`, a share `explore` of it at random; after the
+    first round with the features that `tuned` gives.
 
     Returns:
         (steps + 1, 2) answers and Data mIoU in [0, 1] before and after each part; the processor seconds without
@@ -62,6 +67,8 @@ def play(
             proposed = instant.corrections(given, found)
             at = np.flatnonzero(proposed.accepted)
             corrected = given.relabel(at, proposed.predicted[at], source="lcm", round=1, confidence=1.0)
+        if tuned is not None and curve[-1][0] < total / ROUNDS <= stop:
+            instant = judge(tuned(corrected, seed), masks, seed)
         seconds += time.process_time() - start
         curve.append((int(stop), truth.data_metrics(corrected).miou))
     return np.array(curve), seconds
@@ -83,6 +90,13 @@ def variant(masks: MaskSet, truth: TruthHistogram, features: np.ndarray, seed: i
     return row | {"seconds": seconds}
 
 
+def tuning(
+    tuned: Callable[..., np.ndarray], features: np.ndarray, split: Split, shared: Path
+) -> Callable[[MaskSet, int], np.ndarray]:
+    """What gives features from masks with their labels, and a seed."""
+    return lambda masks, seed: tuned(features, masks, split, shared, seed)
+
+
 def main() -> None:
     parser = profile_arguments(__doc__)
     parser.add_argument("--only", nargs="*", default=list(VARIANTS))
@@ -100,6 +114,8 @@ def main() -> None:
         except (FileNotFoundError, MissingExtraError) as error:
             print(f"{name}: left out, {error}")
             continue
+        if "tuned" in changed:
+            changed["tuned"] = tuning(changed["tuned"], features, dataset.train, kept.parent)
         of_seeds = pd.DataFrame([variant(masks, truth, features, seed, **changed) for seed in range(arguments.seeds)])
         rows.append({"variant": name, **of_seeds.mean().round(2), "mean_std": round(of_seeds["mean"].std(), 2)})
         print(rows[-1], flush=True)

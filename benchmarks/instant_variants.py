@@ -17,12 +17,13 @@ from tqdm.auto import tqdm
 
 from a2lc.datasets import Split
 from a2lc.instant import Instant, Suspicion
-from a2lc.instant.features import _averages
+from a2lc.instant.features import averages
 from a2lc.instant.regressions import ANSWER, FIRST_LABEL, PRESENT
 from a2lc.instant.settings import COLOUR
 from a2lc.masks import MaskSet
 from a2lc.segmenter import SegmenterSettings
 from a2lc.segmenter.backbones import Backbone, features_only
+from a2lc.segmenter.frozen import FrozenSegmenter
 from a2lc.segmenter.frozen_parts import OUTPUT_STRIDE, STRIDES, FrozenBackbone
 
 LITE0 = "tf_efficientnet_lite0"
@@ -131,7 +132,7 @@ Pooled = Callable[[list[np.ndarray], np.ndarray, int], np.ndarray]
 
 
 def mean(maps: list[np.ndarray], index: np.ndarray, n: int) -> np.ndarray:
-    return np.hstack([_averages(stage, index, n) for stage in maps])
+    return np.hstack([averages(stage, index, n) for stage in maps])
 
 
 def with_deviation(maps: list[np.ndarray], index: np.ndarray, n: int) -> np.ndarray:
@@ -194,6 +195,21 @@ def pooled(pool: Pooled, masks: MaskSet, split: Split, shared: Path, random: boo
     return np.concatenate(parts)
 
 
+def fine_tuned(features: np.ndarray, masks: MaskSet, split: Split, shared: Path, seed: int) -> np.ndarray:
+    """(M, F + 192) float16: beside the features (M, F), what the last layer sees of a frozen segmenter that was trained
+    on the masks' labels as they are; other arguments as of `pooled`."""
+    model = FrozenSegmenter(SegmenterSettings(network="frozen"), len(masks.classes), torch.device("cpu"), shared)
+    model.fit(split, masks.label_map, seed=seed, progress=False)
+    assert model.head is not None
+    parts = []
+    with torch.inference_mode():
+        for name in masks.names:
+            seen = model.head.features(model.extractor.maps(split.image(name)))[0].numpy()
+            rows = masks.rows(name)
+            parts.append(averages(seen, masks.index_map(name), rows.stop - rows.start).astype(np.float16))
+    return np.hstack([features, np.concatenate(parts)])
+
+
 # ------------------------------------------------------------------------------------------------------------ the rows
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -211,6 +227,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "first-order change of mIoU": {"judge": ByPayoff},
     "answers of the same image": {"judge": WithAnswersOfImage},
     "a tenth of the questions at random": {"explore": 0.1},
+    "features fine-tuned once, after round 1": {"tuned": fine_tuned},
     "five folds": {"FOLDS": 5},
     "a stronger prior, answers count less": {"PRESENT": 0.005, "ANSWER": 20.0},
     "answers count as other labels": {"ANSWER": 1.0},
@@ -221,5 +238,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "without corrections": {"corrects": False},
     "a new order per round": {"steps": 5},
 }
-"""Row of the table -> what differs: features of a backbone or `colour`; `pool`, and `random` weights; what judges; the
-share that is asked at random; how often there is a new order; whether masks are corrected; constants, in capitals."""
+"""Row of the table -> what differs: features of a backbone or `colour`; `pool`, and `random` weights; `tuned` ones
+after the first round; what judges; the share that is asked at random; how often there is a new order; whether masks are
+corrected; constants, in capitals."""
