@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny_priors import CPU, tiny_clipseg, tiny_dino, tiny_florence, tiny_qwen, tiny_sam
 
 from a2lc import referring
@@ -23,6 +24,7 @@ from a2lc.referring.priors.qwen import QwenLocator
 from a2lc.referring.priors.reading import read_json_boxes, read_location_marks
 from a2lc.referring.priors.sam import SamShaper
 from a2lc.referring.priors.shapes import box_cover, combine
+from a2lc.referring.priors.simulated_sam import SimulatedSam, masks_of
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
 SIZE = (48, 64)
@@ -308,6 +310,43 @@ def test_the_simulated_prior_is_what_it_was_before_any_training(toy: referring.R
     assert 0.5 < fits.mean() < 0.66
     assert np.mean(scores) > fits.mean() + 0.1  # too sure of itself
     assert np.array(agreement)[fits].mean() > np.array(agreement)[~fits].mean() + 0.1
+
+
+def test_the_simulated_segment_anything_is_what_it_was_before_any_training(toy: referring.ReferringDataset) -> None:
+    """Chosen before any training, as the other: where the box is right, so is nearly every proposal, which a bell over
+    the box is not; where it is wrong, the proposal is as sharp, and wrong."""
+    sharp, bells, fits, sure = [], [], [], []
+    for image, rows in toy.train.table.groupby("image"):
+        asked = list(zip(rows["sentence_id"], rows["sentence"], strict=True))
+        picture, sam = toy.train.image(str(image)), SimulatedSam([toy.train])
+        both = (ask(SimulatedLocator([toy.train]), picture, asked, str(image), shaper) for shaper in (sam, None))
+        for row, cut, bell in zip(rows.itertuples(), *both, strict=True):
+            mask = torch.from_numpy(toy.train.mask(int(row.ref_id))).float()[None, None]
+            truth = torch.nn.functional.adaptive_avg_pool2d(mask, cut.proposal.shape)[0, 0].numpy() > 0.5
+            box = np.array([row.x0, row.y0, row.x1, row.y1])
+            fits.append(len(cut.boxes) > 0 and box_iou(cut.boxes[0], box) >= 0.5)
+            for kept, prior in ((sharp, cut), (bells, bell)):
+                there = prior.probabilities() > 0.5
+                kept.append((there & truth).sum() / max((there | truth).sum(), 1))
+            sure.append(np.abs(2 * cut.probabilities()[truth] - 1).mean() if truth.any() else np.nan)
+    right, iou = np.array(fits), np.array(sharp)
+    assert (iou[right] > 0.5).mean() > 0.8 and np.array(bells)[right].mean() < 0.45 < 0.7 < iou[right].mean()
+    assert iou[~right].mean() < 0.15
+    assert abs(np.nanmean(np.array(sure)[right]) - np.nanmean(np.array(sure)[~right])) < 0.3
+
+
+def test_what_a_box_on_a_drawn_scene_may_mean() -> None:
+    figures = np.zeros((12, 20), int)
+    figures[2:10, 4:8], figures[4:8, 8:12] = 1, 2
+    whole, more, part = masks_of(figures, np.array([4, 2, 9, 10], np.float32), upper=True)
+    assert (whole == (figures == 1)).all() and more.sum() == whole.sum() + 4  # a column of the other is in the box
+    assert part.sum() == whole.sum() / 2 and part[2:6, 4:8].all()
+    nothing = masks_of(np.zeros((12, 20), int), np.array([4, 2, 12, 10], np.float32), upper=False)
+    assert nothing[0].sum() == pytest.approx(np.pi * 16, rel=0.1) and nothing[2].sum() == nothing[0].sum() / 2
+    with pytest.raises(KeyError, match="found another image"):
+        SimulatedSam([]).shape(np.zeros((12, 20, 3), np.uint8), np.array([[4, 2, 9, 10]]))
+    with pytest.raises(TypeError, match="drawn scenes only"):
+        SimulatedSam([object()])
 
 
 def test_what_it_says_depends_on_the_sentence_alone(toy: referring.ReferringDataset) -> None:

@@ -74,7 +74,11 @@ def about(fields: Mapping[str, Any], seeds: Sequence[int], percents: Sequence[fl
     config = Experiment(**fields)
     shares = ", ".join(f"{percent:g}" for percent in percents) or f"{100 * config.rate:g}"
     made = f"{config.dataset}, {shares} % of the images labelled, seeds {', '.join(map(str, seeds))}"
-    frozen = "the frozen model is simulated" if config.prior == SIMULATED else f"frozen model {config.prior}"
+    if config.prior == SIMULATED:
+        shaped = "frozen model and Segment Anything are" if config.shape == "sam" else "the frozen model is"
+        frozen = f"{shaped} simulated"
+    else:
+        frozen = f"frozen model {config.prior}"
     return f"{made}; {frozen}. After the published description of Learning to Label, not the authors' method."
 
 

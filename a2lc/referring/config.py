@@ -46,7 +46,8 @@ class Experiment(Settings):
     prior: str = SIMULATED
     """The frozen model: ``simulated`` (toy only) or one of `a2lc.referring.priors.models.MODELS`."""
     shape: Literal["gauss", "sam"] = "gauss"
-    """How boxes become soft proposals; a model's own map is taken where it gives one."""
+    """How boxes become soft proposals: bells over them, or Segment Anything's masks, which are simulated where the
+    frozen model is; a model's own map is taken where it gives one."""
     uses_prior: bool = True
     """Whether pseudo-labels are fused with the prior, and decisions look at it."""
     guides: bool = True

@@ -24,6 +24,7 @@ from a2lc.referring.pairs import Pairs
 from a2lc.referring.priors.base import STRIDE, Locator, Prior, Shaper
 from a2lc.referring.priors.models import load_locator, load_sam
 from a2lc.referring.priors.simulated import SimulatedLocator
+from a2lc.referring.priors.simulated_sam import SimulatedSam
 from a2lc.referring.priors.store import PriorStore
 from a2lc.referring.text import Tokens, Vocabulary
 
@@ -118,12 +119,14 @@ def make_context(
     others = set(data.train.names) - set(labelled)
     store = None
     if config.needs_prior:
-        if locator is None and config.prior == SIMULATED:
+        made_up = locator is None and config.prior == SIMULATED
+        if shaper is None and config.shape == "sam":
+            drawn = list(data.splits.values())
+            shaper = SimulatedSam(drawn) if made_up else load_sam(weights, device=str(device))
+        if made_up:
             locator = SimulatedLocator(list(data.splits.values()))
         elif locator is None:
             locator = load_locator(config.prior, weights, device=str(device))
-        if shaper is None and config.shape == "sam":
-            shaper = load_sam(weights, device=str(device))
         store = PriorStore(runs_dir / "shared" / "priors", locator, shaper)
 
     def new_network() -> tuple[Sesm, Tokens]:

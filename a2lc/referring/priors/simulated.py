@@ -71,7 +71,7 @@ class SimulatedLocator:
         seen, figures = split.seen(request.name), split.figures(request.name)
         moods = self._moods(request.name, sentence, request.asking)
         (meant,) = said.satisfied_by(seen)
-        boxes = {figure.number: _box_of(figures == figure.number) for figure in seen}
+        boxes = {figure.number: box_of(figures == figure.number) for figure in seen}
         taken = _hiding(_taken(meant, said, seen, moods), seen, boxes)
         if taken is None:
             return Located.nothing()
@@ -128,7 +128,8 @@ def _hiding(taken: Seen | None, seen: list[Seen], boxes: dict[int, np.ndarray]) 
     return taken
 
 
-def _box_of(mask: np.ndarray) -> np.ndarray:
+def box_of(mask: np.ndarray) -> np.ndarray:
+    """x0 y0 x1 y1 of the pixels of a mask (H, W), which has some."""
     ys, xs = np.nonzero(mask)
     return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float32)
 
