@@ -29,7 +29,8 @@ from a2lc.rounds import run
 
 SEGMENTER: Mapping[str, Mapping[str, Any]] = {"toy": {"scale": 2.0, "iterations": 50}, "camvid": {"network": "frozen"}}
 SIZE = (96, 128)  # that the network of `a2lc.referring` sees images at
-PRESETS = ("supervised", "fixed_prior", "rple", "full")
+PRESETS = ("supervised", "fixed_prior", "full")
+BATCH = 8  # labelled pairs of a step of `a2lc.referring`
 SIMULATED = "simulated"
 
 
@@ -44,7 +45,11 @@ def first_labels(dataset: Dataset, arguments: argparse.Namespace, seed: int, run
     found = {SIMULATED: masks.table["label"].to_numpy()}
     found[f"{SIMULATED}, labelled images right"] = np.where(known, right, found[SIMULATED])
     for name in PRESETS:
-        fields = {"rate": arguments.rate, "seed": seed, "training": {"size": SIZE, "steps": arguments.steps}}
+        fields = {
+            "rate": arguments.rate,
+            "seed": seed,
+            "training": {"size": SIZE, "steps": arguments.steps, "batch": BATCH},
+        }
         rounds = {} if "rounds" in referring.METHODS[name] else {"rounds": arguments.proposing_rounds}
         config = referring.Experiment(dataset="class_names", method=name, **fields, **rounds)
         played = referring.run(config, runs, data=data, locator=locator, progress=arguments.progress)
@@ -64,7 +69,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.1, help="share of the images that is labelled")
     parser.add_argument("--steps", type=int, default=300, help="of each training of a2lc.referring")
     parser.add_argument("--proposing-rounds", type=int, default=2, help="of a2lc.referring")
-    parser.add_argument("--rounds", type=int, default=5, help="of A²LC")
+    parser.add_argument("--rounds", type=int, default=3, help="of A²LC")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="runs are kept here and reused")
     parser.add_argument("--out", type=Path, required=True)
@@ -110,8 +115,8 @@ def main() -> None:
         f"{arguments.dataset}, {len(dataset.train)} training images, simulated masks and labels. Share of masks "
         f"with their most frequent class, and Data mIoU (%) at the start and after A²LC's rounds, seeds "
         f"{', '.join(map(str, arguments.seeds))}. Proposed: by a2lc.referring from class names, {arguments.rate:.0%} "
-        f"of the images labelled, {arguments.proposing_rounds} rounds of {arguments.steps} steps, {SIZE[0]}×{SIZE[1]}, "
-        "the simulated labels as its frozen model; after the published description of Learning to Label, not "
+        f"of the images labelled, {arguments.proposing_rounds} rounds of {arguments.steps} steps of {BATCH}, "
+        f"{SIZE[0]}×{SIZE[1]}, the simulated labels as its frozen model; after the published description of Learning to Label, not "
         "the authors' method. Nobody has published this combination."
     )
     print(table.round(1).to_string())

@@ -55,6 +55,15 @@ def test_every_image_has_a_sentence_of_every_class(dataset: Dataset) -> None:
         data.train.image("another")
 
 
+def test_class_names_with_left_and_right_mean_the_same_when_mirrored(dataset: Dataset, masks: MaskSet) -> None:
+    names = ("left hand", "right hand", *dataset.classes.names[2:])
+    locator = referring.MaskLocator(masks)
+    locator._classes = {sentence_of(name): label for label, name in enumerate(names)}
+    image = dataset.train.names[0]
+    prior = ask(locator, dataset.train.image(image), [(0, "the left hand")], image)[0]
+    assert prior.agreement == 1
+
+
 def test_the_frozen_model_says_what_the_masks_say(
     dataset: Dataset, masks: MaskSet, locator: referring.MaskLocator
 ) -> None:

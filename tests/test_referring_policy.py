@@ -77,6 +77,8 @@ def test_what_a_perfect_and_a_wrong_map_are_worth() -> None:
     assert gate_rewards(np.zeros((8, 8)), truth, box) == pytest.approx([0.5 - 4 * 0.5] * ACTIONS)
     unsure = np.where(truth, 0.5, 0.0)  # background alone
     assert gate_rewards(unsure, truth, box) == pytest.approx([0.5] * ACTIONS)
+    nothing = np.zeros((8, 8), bool)
+    assert gate_rewards(np.zeros((8, 8)), nothing, near(nothing)) == pytest.approx([0.5] * ACTIONS)  # and no more
     assert near(np.zeros((3, 4))).all()
 
 

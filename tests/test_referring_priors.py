@@ -374,7 +374,14 @@ def test_priors_are_asked_for_once_and_continued(toy: referring.ReferringDataset
     assert len(locator.asked) == first > 0
     store.fill(toy.train, names[:5], progress=False)
     assert {request.name for request in locator.asked[first:]} == set(names[2:5])
+    first = len(locator.asked)
+    other = toy.train.of_images(names[:1])
+    other.table.loc[0, "sentence"] = "another thing"  # under the same number
+    store.fill(other, progress=False)
+    assert {request.sentence for request in locator.asked[first:]} == {"another thing"}
+    store.fill(toy.train, names[:2], progress=False)
     row = toy.train.table.iloc[0]
+    assert locator.asked[-1].sentence == row["sentence"]
     prior = PriorStore(tmp_path, locator).of(toy.train, row["image"], int(row["sentence_id"]))
     wanted = ask(locator, toy.train.image(row["image"]), [(0, "x")], "a")[0]
     assert (prior.proposal == wanted.proposal).all() and prior.score == pytest.approx(wanted.score)

@@ -327,8 +327,13 @@ def test_a_run_killed_in_any_stage_is_continued_to_the_same_bits(
 
 def test_another_configuration_or_other_data_are_refused(tmp_path: Path) -> None:
     run = play(tmp_path, method="supervised")
-    with pytest.raises(ValueError, match="holds another run: data.sentences"):
+    with pytest.raises(ValueError, match=r"holds another run: data\.images.*; data\.sentences"):
         play(tmp_path, squares(images=8), method="supervised")
+    others = squares()
+    show = others.train.image
+    others.train.image = lambda name: 255 - show(name)  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"holds another run: data\.images: wanted \S+, found \S+\. Choose"):
+        play(tmp_path, others, method="supervised")
     config = json.loads((run.path / "config.json").read_text())
     (run.path / "config.json").write_text(json.dumps(config | {"seed": 5}))
     with pytest.raises(ValueError, match="holds another run: seed"):

@@ -21,7 +21,7 @@ from a2lc.files import below, fingerprint, write_label_png
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.referring.context import load_network, make_context
-from a2lc.referring.data import COLUMNS, ReferringDataset, ReferringSplit
+from a2lc.referring.data import COLUMNS, ReferringDataset, ReferringSplit, mirrored_sentence
 from a2lc.referring.pairs import at_size
 from a2lc.referring.priors.base import Located, Locator, Request
 from a2lc.referring.rounds import MODEL
@@ -109,7 +109,8 @@ class MaskLocator:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Request) -> Located:
-        there = self._of[request.name].label_map(request.name) == self._classes[request.sentence]
+        sentence = mirrored_sentence(request.sentence) if request.mirrored else request.sentence
+        there = self._of[request.name].label_map(request.name) == self._classes[sentence]
         if not there.any():
             return Located.nothing()
         there = there[:, ::-1] if request.mirrored else there

@@ -28,6 +28,7 @@ from a2lc.referring.priors.simulated_sam import SimulatedSam
 from a2lc.referring.priors.store import PriorStore
 from a2lc.referring.text import Tokens, Vocabulary
 
+LOOKED_AT = 16  # labelled images by which other data are recognised
 PARTS = 4  # one of so many parts of the labelled images is kept for rewards
 NetworkFactory = Callable[[ReferringSplit], tuple[Sesm, Tokens]]
 """The training split -> a new network, and what turns sentences into its numbers."""
@@ -157,9 +158,20 @@ def provenance_of(context: Context) -> dict[str, Any]:
         table = split.table.to_csv(index=False, lineterminator="\n")
         digest.update(f"{name}\n{table}".encode())
     identity = None if context.store is None else context.store.identity
-    data = {"sentences": digest.hexdigest()[:16], "prior": fingerprint(identity)}
+    data = {"sentences": digest.hexdigest()[:16], "images": _look_of(context), "prior": fingerprint(identity)}
     about = "after the published description of Learning to Label (arXiv 2605.28239v1)"
     return {"data": data, "method": about, "prior": identity, **surroundings(), "device": str(context.device)}
+
+
+def _look_of(context: Context) -> str:
+    """16 digits of what some labelled images and the objects on them look like."""
+    digest, table = hashlib.sha256(), context.known.table
+    for name in sorted(context.labelled)[:LOOKED_AT]:
+        image = context.known.image(name)
+        digest.update(f"{name} {image.shape}\n".encode() + np.ascontiguousarray(image).tobytes())
+        for reference in table.loc[table["image"] == name, "ref_id"].unique():
+            digest.update(np.packbits(context.known.mask(int(reference))).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def save_network(network: Sesm, file: Path) -> None:

@@ -55,11 +55,12 @@ def gate_rewards(fused: np.ndarray, truth: np.ndarray, box: np.ndarray, needed: 
         needed: precision that breaks even, in [0, 1).
 
     Returns:
-        (ACTIONS,) at most 1; background alone earns at most one half. Rejecting is worth 0.
+        (ACTIONS,) at most 1; background alone earns at most one half, also where there is no object. Rejecting is
+        worth 0.
     """
     weights, price = cell_weights(truth, box), needed / (1 - needed)
     right = (fused > 0.5) == truth
-    worth = np.where(right, weights, -price * weights) / max(weights.sum(), 1e-12)
+    worth = np.where(right, weights, -price * weights) / (weights.sum() if truth.any() else 1.0)
     return np.array([(worth * accepted(fused, gate)).sum() for gate in range(1, ACTIONS + 1)])
 
 

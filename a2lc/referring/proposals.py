@@ -116,8 +116,13 @@ def choose_fusion(context: Context, known: list[Proposal], truths: list[np.ndarr
         return Fusion(config.fusion_weight)
     states = np.array([proposal.state(0.5, True) for proposal in known]).reshape(-1, len(NAMES))
     pairs = zip(known, truths, strict=True)
-    worth = [(soft_iou(one.prior, truth), soft_iou(one.teacher, truth)) for one, truth in pairs]
+    worth = [(_worth(one.prior, truth), _worth(one.teacher, truth)) for one, truth in pairs]
     return Fusion.learn(states, np.array(worth).reshape(-1, 2))
+
+
+def _worth(one: np.ndarray, truth: np.ndarray) -> float:
+    """IoU; 1 for a map that rightly says that nothing is there."""
+    return soft_iou(one, truth) if truth.any() or (one > 0.5).any() else 1.0
 
 
 def reward_table(

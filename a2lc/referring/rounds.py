@@ -180,8 +180,10 @@ def reward(context: Context, teacher: Sesm, tokens: Tokens, folder: StageFolder,
     split = context.known.of_images(context.reward_images(number))
     pairs = context.pairs(split, tokens)
     propose_all(context, teacher, pairs, folder, "reward_pairs", seed)
-    known = list(proposed(context, pairs, folder, "reward_pairs"))
-    truths = [pairs.truth(one.row, (one.teacher.shape[0], one.teacher.shape[1])).numpy() > 0.5 for one in known]
+    every = proposed(context, pairs, folder, "reward_pairs")
+    cells = [(one, pairs.truth(one.row, (one.teacher.shape[0], one.teacher.shape[1])).numpy()) for one in every]
+    told = [(one, part > 0.5) for one, part in cells if (part > 0.5).any() or not part.any()]  # else it is too small
+    known, truths = [one for one, _ in told], [truth for _, truth in told]
     fusion = choose_fusion(context, known, truths)
     write_parquet(folder.path / "rewards.parquet", reward_table(context, split, known, truths, fusion))
     others = context.pairs(context.unknown, tokens)

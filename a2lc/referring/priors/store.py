@@ -6,6 +6,7 @@ ROOT/<fingerprint>/prior.json            what decides the answers
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable
 from functools import lru_cache
@@ -33,7 +34,7 @@ from a2lc.referring.data import ReferringSplit
 from a2lc.referring.priors.asking import ask
 from a2lc.referring.priors.base import MOST, Locator, Prior, Shaper
 
-FIELDS = ("sentence_id", "boxes", "scores", "agreement", "quality", "unread", "proposal")
+FIELDS = ("sentence_id", "said", "boxes", "scores", "agreement", "quality", "unread", "proposal")
 
 
 class PriorStore:
@@ -53,7 +54,7 @@ class PriorStore:
 
     def __init__(self, root: str | os.PathLike[str], locator: Locator, shaper: Shaper | None = None) -> None:
         self._locator, self._shaper = locator, shaper
-        self.identity: dict[str, Any] = {"locator": locator.identity(), "shape": "gauss or heat"}
+        self.identity: dict[str, Any] = {"locator": locator.identity(), "shape": "gauss or heat", "layout": 2}
         if shaper is not None:
             self.identity["shape"] = shaper.identity()
         self.path = Path(root) / fingerprint(self.identity)
@@ -65,7 +66,8 @@ class PriorStore:
                 )
 
     def fill(self, split: ReferringSplit, images: Iterable[str] | None = None, progress: bool = True) -> None:
-        """Ask about every sentence that has not been asked about; killed anywhere, the same call continues.
+        """Ask about every sentence that has not been asked about in these words; killed anywhere, the same call
+        continues.
 
         Args:
             split: sentences and images.
@@ -87,15 +89,15 @@ class PriorStore:
     def _fill_image(self, split: ReferringSplit, image: str, rows: pd.DataFrame) -> None:
         file = self._file(split, image)
         kept = self._read(file) if file.is_file() else None
-        known = set(kept["sentence_id"].tolist()) if kept else set()
-        asked = [(int(n), str(s)) for n, s in zip(rows["sentence_id"], rows["sentence"], strict=True) if n not in known]
+        known = dict(zip(kept["sentence_id"].tolist(), map(bytes, kept["said"]), strict=True)) if kept else {}
+        every = [(int(n), str(s)) for n, s in zip(rows["sentence_id"], rows["sentence"], strict=True)]
+        asked = [(number, text) for number, text in every if known.get(number) != _digest(text)]
         if not asked:
             return
-        made = _as_arrays(
-            [number for number, _ in asked], ask(self._locator, split.image(image), asked, image, self._shaper)
-        )
+        made = _as_arrays(asked, ask(self._locator, split.image(image), asked, image, self._shaper))
         if kept:
-            made = {name: np.concatenate([kept[name], made[name]]) for name in FIELDS}
+            still = ~np.isin(kept["sentence_id"], made["sentence_id"])  # a number may mean another sentence now
+            made = {name: np.concatenate([kept[name][still], made[name]]) for name in FIELDS}
         write_arrays(file, made)
 
     def of(self, split: ReferringSplit, image: str, sentence_id: int) -> Prior:
@@ -139,13 +141,18 @@ def _kept(file: Path, changed: int) -> dict[str, np.ndarray]:
     return PriorStore._read(file)
 
 
-def _as_arrays(numbers: list[int], priors: list[Prior]) -> dict[str, np.ndarray]:
-    """(n, ...) arrays of n priors; boxes and scores that are not there are -1."""
+def _digest(sentence: str) -> bytes:
+    return hashlib.sha256(sentence.encode("utf-8", "surrogatepass")).digest()[:8]
+
+
+def _as_arrays(asked: list[tuple[int, str]], priors: list[Prior]) -> dict[str, np.ndarray]:
+    """(n, ...) arrays of n priors of numbers and sentences; boxes and scores that are not there are -1."""
     boxes, scores = np.full((len(priors), MOST, 4), -1, np.float32), np.full((len(priors), MOST), -1, np.float32)
     for row, prior in enumerate(priors):
         boxes[row, : len(prior.boxes)], scores[row, : len(prior.scores)] = prior.boxes, prior.scores
     return {
-        "sentence_id": np.array(numbers, np.int64),
+        "sentence_id": np.array([number for number, _ in asked], np.int64),
+        "said": np.array([list(_digest(text)) for _, text in asked], np.uint8),
         "boxes": boxes,
         "scores": scores,
         "agreement": np.array([prior.agreement for prior in priors], np.float32),
