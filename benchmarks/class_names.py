@@ -53,7 +53,7 @@ def first_labels(dataset: Dataset, arguments: argparse.Namespace, seed: int, run
         rounds = {} if "rounds" in referring.METHODS[name] else {"rounds": arguments.proposing_rounds}
         config = referring.Experiment(dataset="class_names", method=name, **fields, **rounds)
         played = referring.run(config, runs, data=data, locator=locator, progress=arguments.progress)
-        labels = referring.proposed_labels(played, data, masks, locator)
+        labels = referring.proposed_labels(played, data, masks)
         found[f"proposed, {name}"] = np.where(known, right, labels)
     return {
         name: referring.write_first_labels(masks, labels, runs / "first" / f"{seed}-{name.replace(', ', '-')}")
@@ -116,8 +116,8 @@ def main() -> None:
         f"with their most frequent class, and Data mIoU (%) at the start and after A²LC's rounds, seeds "
         f"{', '.join(map(str, arguments.seeds))}. Proposed: by a2lc.referring from class names, {arguments.rate:.0%} "
         f"of the images labelled, {arguments.proposing_rounds} rounds of {arguments.steps} steps of {BATCH}, "
-        f"{SIZE[0]}×{SIZE[1]}, the simulated labels as its frozen model; after the published description of Learning to Label, not "
-        "the authors' method. Nobody has published this combination."
+        f"{SIZE[0]}×{SIZE[1]}, the simulated labels as its frozen model; after the published description of Learning "
+        "to Label, not the authors' method. Nobody has published this combination."
     )
     print(table.round(1).to_string())
     save_table(table, f"class_names_{arguments.dataset}", arguments.out, caption)

@@ -64,6 +64,28 @@ def test_class_names_with_left_and_right_mean_the_same_when_mirrored(dataset: Da
     assert prior.agreement == 1
 
 
+def test_first_labels_are_as_many_as_masks(masks: MaskSet, tmp_path: Path) -> None:
+    labels = masks.table["label"].to_numpy().astype(np.int64)
+    for wrong, said in ((labels[1:], "expected"), (labels / 1, "found float64"), (labels - 300, "0 to 255")):
+        with pytest.raises(ValueError, match=f"labels: .*{said}"):
+            referring.write_first_labels(masks, wrong, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_images_whose_truth_nobody_knows_may_be_among_the_unlabelled(
+    dataset: Dataset, locator: referring.MaskLocator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = referring.labelled_images(referring.by_class_names(dataset).train, 0.5, seeded())
+    truth = type(dataset.train).ground_truth
+    known = {*labelled, *dataset.val.names}
+    monkeypatch.setattr(
+        type(dataset.train), "ground_truth", lambda self, name: truth(self, name) if name in known else None
+    )
+    config = referring.Experiment(method="full", training=TRAINING, **FIELDS)
+    run = referring.run(config, tmp_path, data=referring.by_class_names(dataset), locator=locator, progress=False)
+    assert run.finished and "iou" not in run.decisions(1)
+
+
 def test_the_frozen_model_says_what_the_masks_say(
     dataset: Dataset, masks: MaskSet, locator: referring.MaskLocator
 ) -> None:
@@ -104,7 +126,7 @@ def test_a_run_proposes_labels_that_a2lc_begins_with(
     config = referring.Experiment(method=method, training=TRAINING, **fields)
     run = referring.run(config, tmp_path / "runs", data=data, locator=locator, progress=False)
     assert run.frozen_model == ("labels of masks" if method == "full" else None)
-    labels = referring.proposed_labels(run, data, masks, locator)
+    labels = referring.proposed_labels(run, data, masks)
     assert labels.shape == (len(masks),) and labels.dtype == np.uint8 and labels.max() < len(masks.classes)
     labelled = referring.labelled_images(data.train, 0.5, seeded())
     kept = masks.table["image"].isin(labelled).to_numpy()
@@ -128,7 +150,7 @@ def test_labels_are_those_of_the_highest_map(
     k, name = len(masks.classes), masks.names[0]
     maps = np.random.default_rng(seeded()).random((k, 48, 64)).astype(np.float32)
     monkeypatch.setattr(class_names, "_last_maps", lambda *_: iter([(name, maps)]))
-    labels = referring.proposed_labels(run, data, masks, locator)
+    labels = referring.proposed_labels(run, data, masks)
     ids, rows = masks.table["mask_id"].to_numpy(), masks.rows(name)
     for row in range(rows.start, rows.stop):
         inside = masks.object_map(name) == ids[row]
@@ -146,10 +168,9 @@ def test_what_cannot_be_is_refused(dataset: Dataset, masks: MaskSet, tmp_path: P
     data = referring.by_class_names(dataset)
     with pytest.raises(TypeError, match="drawn"):
         referring.run(config, tmp_path, data=data, progress=False)
-    locator = referring.MaskLocator(masks)
     only = referring.Experiment(method="prior_only", training=TRAINING, **{**FIELDS, "rounds": 0})
     with pytest.raises(ValueError, match="finished"):
-        referring.proposed_labels(referring.ReferringRun(tmp_path / only.name, only), data, masks, locator)
+        referring.proposed_labels(referring.ReferringRun(tmp_path / only.name, only), data, masks)
 
 
 def test_without_a_ground_truth_there_is_no_referent(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

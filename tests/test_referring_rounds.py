@@ -22,6 +22,7 @@ from a2lc.referring.network import Sesm
 from a2lc.referring.priors import Located, Request
 from a2lc.referring.runs import STAGES, ReferringRun
 from a2lc.referring.text import Vocabulary
+from a2lc.runs import StageFolder
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 TINY = {"training": {"steps": 2, "batch": 4}, "rate": 0.5}
@@ -325,15 +326,15 @@ def test_a_run_killed_in_any_stage_is_continued_to_the_same_bits(
     assert files_of(again.path) == files_of(whole.path)
 
 
-def test_another_configuration_or_other_data_are_refused(tmp_path: Path) -> None:
+def test_another_configuration_or_other_data_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = play(tmp_path, method="supervised")
     with pytest.raises(ValueError, match=r"holds another run: data\.images.*; data\.sentences"):
         play(tmp_path, squares(images=8), method="supervised")
-    others = squares()
-    show = others.train.image
-    others.train.image = lambda name: 255 - show(name)  # type: ignore[method-assign]
+    show = Squares.image
+    monkeypatch.setattr(Squares, "image", lambda self, name: 255 - show(self, name))
     with pytest.raises(ValueError, match=r"holds another run: data\.images: wanted \S+, found \S+\. Choose"):
-        play(tmp_path, others, method="supervised")
+        play(tmp_path, method="supervised")
+    monkeypatch.undo()
     config = json.loads((run.path / "config.json").read_text())
     (run.path / "config.json").write_text(json.dumps(config | {"seed": 5}))
     with pytest.raises(ValueError, match="holds another run: seed"):
@@ -343,6 +344,48 @@ def test_another_configuration_or_other_data_are_refused(tmp_path: Path) -> None
         ReferringRun.open(run.path)
     with pytest.raises(FileNotFoundError, match="no run on referring expressions"):
         ReferringRun.open(tmp_path)
+
+
+def test_priors_that_had_moved_and_are_gone_are_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"acceptance": "fixed", "fixed_gate": 4, "balanced": False, "rounds": 2}
+    whole = play(tmp_path / "whole", **options)
+    begin = rounds.StageFolder.begin
+
+    def stopped(self: StageFolder, name: str, *more: Any) -> bool:
+        if self.path.name == "round_02":
+            raise KeyboardInterrupt
+        return begin(self, name, *more)
+
+    monkeypatch.setattr(rounds.StageFolder, "begin", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "stopped", **options)
+    monkeypatch.undo()
+    folder = tmp_path / "stopped" / "referring" / whole.path.name
+    shard = folder / "round_01" / "evolved" / "shard_00000.safetensors"
+    kept = shard.read_bytes()
+    shard.write_bytes(kept[:-9])
+    with pytest.raises(ValueError, match=r"shard_00000.*Remove .*shard_00000.* and .*round_01/state.json"):
+        play(tmp_path / "stopped", **options)
+    shard.unlink()
+    with pytest.raises(FileNotFoundError, match=r"shard_00000.*missing.*round_01/state.json"):
+        play(tmp_path / "stopped", **options)
+    (folder / "round_01" / "state.json").unlink()
+    assert files_of(play(tmp_path / "stopped", **options).path) == files_of(whole.path)
+
+
+def test_a_look_shows_what_the_run_has_accepted(tmp_path: Path) -> None:
+    """Under the prior as it had evolved; and without the frozen model."""
+    options: dict[str, Any] = {"acceptance": "fixed", "fixed_gate": 4, "balanced": False, "rounds": 2}
+    config, data = referring.Experiment(**{**TINY, **options}), squares()
+    run = rounds.run(config, tmp_path, data=data, locator=Pointing(), progress=False)
+    for number in (1, 2):
+        decided = run.decisions(number)
+        for row in decided.itertuples():
+            cells = referring.look(run, data, "train", int(str(row.sentence_id)), number - 1, "cpu").cells
+            assert cells.mean() == pytest.approx(row.share)
+        assert (decided["share"] > 0).any()
 
 
 def test_weights_of_another_network_are_named(tmp_path: Path) -> None:

@@ -171,7 +171,8 @@ def damaged(path: str | os.PathLike[str], what: str, line: int = 0) -> ValueErro
     so that they are made again; never what a person said."""
     file = Path(path)
     where, remove = f"{file}, line {line}" if line else str(file), [] if file.suffix == ".jsonl" else [file]
-    folder = file.parent if file.parent.name not in ("object_maps", "targets") else file.parent.parent
+    rounds = (place for place in list(file.parents)[:3] if re.fullmatch(r"round_\d+", place.name))
+    folder = next(rounds, file.parent if file.parent.name not in ("object_maps", "targets") else file.parent.parent)
     if file.name in ("config.json", "provenance.json"):
         remove = [file.with_name("config.json"), file.with_name("provenance.json")]
     elif re.fullmatch(r"round_\d+|model-s\d+-[0-9a-f]{8}", folder.name):

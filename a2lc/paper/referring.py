@@ -147,11 +147,11 @@ def draw_looks(looks: Mapping[str, Look], title: str) -> Figure:
             ax.set_title(of, fontsize=9)
             ax.set_xticks([])
             ax.set_yticks([])
-        line[0].set_ylabel(name, fontsize=9)
+        line[0].set_ylabel(name, fontsize=9, parse_math=False)
         for box in found.prior.boxes if found.prior is not None else ():
             x0, y0, x1, y1 = (float(value) for value in box)
             line[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#D55E00", linewidth=2))
-    fig.suptitle(title, fontsize=10)
+    fig.suptitle(title, fontsize=10, parse_math=False)
     fig.tight_layout()
     return fig
 

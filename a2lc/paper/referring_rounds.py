@@ -115,7 +115,10 @@ def acceptance(runs: Runs) -> pd.DataFrame:
                 found = one.decisions(number)
                 taken, left = found[found["gate"] > 0], found[found["gate"] == 0]
                 row: dict[str, Any] = {"method": name, "seed": one.config.seed, "round": number}
-                row |= {"sentences": len(found), "accepted": 100 * len(taken) / len(found)}
+                row |= {
+                    "sentences": len(found),
+                    "accepted": 100 * len(taken) / len(found) if len(found) else float("nan"),
+                }
                 row |= {mean: 100 * float(taken[mean].mean()) for mean in ("share", "iou", "precision")}
                 rows.append(row | {"iou_rejected": 100 * float(left["iou"].mean())})
     return pd.DataFrame(rows)

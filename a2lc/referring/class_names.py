@@ -20,15 +20,14 @@ from a2lc.datasets import Dataset, Split
 from a2lc.files import below, fingerprint, write_label_png
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.settings import PseudoLabels
-from a2lc.referring.context import load_network, make_context
+from a2lc.referring.context import context_of, load_network
 from a2lc.referring.data import COLUMNS, ReferringDataset, ReferringSplit, mirrored_sentence
 from a2lc.referring.pairs import at_size
-from a2lc.referring.priors.base import Located, Locator, Request
+from a2lc.referring.priors.base import Located, Request
 from a2lc.referring.rounds import MODEL
 from a2lc.referring.runs import ReferringRun
 from a2lc.referring.state import fuse
 from a2lc.referring.training import predict
-from a2lc.segmenter import resolve_device
 
 SURE = 0.9  # of itself the frozen model always is, as masks have no scores
 
@@ -60,6 +59,11 @@ class ClassSplit(ReferringSplit):
         if truth is None:
             raise ValueError(f"{self._split.names[at]}: expected a ground truth, found none")
         return np.asarray(truth == label)
+
+    @property
+    def has_truth(self) -> bool:
+        """See `ReferringSplit.has_truth`."""
+        return all(self._split.ground_truth(name) is not None for name in self.names)
 
     def restricted(self, name: str, table: pd.DataFrame) -> ClassSplit:
         """See `ReferringSplit.restricted`."""
@@ -125,9 +129,7 @@ def sentence_of(name: str) -> str:
     return f"the {name}"
 
 
-def proposed_labels(
-    run: ReferringRun, data: ReferringDataset, masks: MaskSet, locator: Locator, device: str = "auto"
-) -> np.ndarray:
+def proposed_labels(run: ReferringRun, data: ReferringDataset, masks: MaskSet, device: str = "auto") -> np.ndarray:
     """What a run proposes as labels of masks: of each mask the class whose map is highest on average over its pixels.
     The map is the last network's, fused with the frozen model's where the run does so, in its last round's proportion.
 
@@ -135,7 +137,6 @@ def proposed_labels(
         run: a finished run on `by_class_names`.
         data: what it was played with.
         masks: of the training images; their labels are not looked at.
-        locator: what it was played with.
         device: where to compute.
 
     Returns:
@@ -147,7 +148,7 @@ def proposed_labels(
     if not (run.finished and run.config.trains):
         raise ValueError(f"{run.path}: expected a finished run that trains a network")
     labels = masks.table["label"].to_numpy().copy()
-    for name, maps in _last_maps(run, data, locator, len(masks.classes), device):
+    for name, maps in _last_maps(run, data, len(masks.classes), device):
         index = masks.index_map(name)
         whole = F.interpolate(torch.from_numpy(maps)[None], index.shape, mode="bilinear", align_corners=False)[0]
         inside = torch.from_numpy(index.ravel() >= 0)
@@ -160,25 +161,29 @@ def proposed_labels(
 
 
 def write_first_labels(masks: MaskSet, labels: np.ndarray, folder: str | os.PathLike[str]) -> PseudoLabels:
-    """Write masks with other labels, (M,) uint8, as A²LC reads them, and return how it is told where they are.
+    """Write masks with other labels, (M,) integers in 0..255, as A²LC reads them, and return how it is told where they
+    are.
 
     Raises:
-        ValueError: a mask id > 65535, which no PNG holds, or a name that leads out of `folder`.
+        ValueError: there are not as many labels as masks, or they are no such integers; a mask id > 65535, which no PNG
+            holds, or a name that leads out of `folder`.
     """
+    if labels.shape != (len(masks),) or labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: expected {len(masks)} integers, found {labels.dtype} of shape {labels.shape}")
+    if labels.min() < 0 or labels.max() > 255:
+        raise ValueError(f"labels: expected 0 to 255, found {labels.min()} to {labels.max()}")
     objects, maps = Path(folder) / "object_maps", Path(folder) / "labels"
     for name in masks.names:
-        values = np.append(labels[masks.rows(name)], np.uint8(masks.uncovered))
+        values = np.append(labels[masks.rows(name)], masks.uncovered).astype(np.uint8)
         write_label_png(below(objects, f"{name}.png"), masks.object_map(name))
         write_label_png(below(maps, f"{name}.png"), values[masks.index_map(name)])
     return PseudoLabels(kind="folders", object_maps=objects, labels=maps)
 
 
-def _last_maps(
-    run: ReferringRun, data: ReferringDataset, locator: Locator, count: int, device: str
-) -> Iterator[tuple[str, np.ndarray]]:
+def _last_maps(run: ReferringRun, data: ReferringDataset, count: int, device: str) -> Iterator[tuple[str, np.ndarray]]:
     """Of every image that is not labelled the (count, h, w) float32 maps of its sentences, class by class."""
     config, last = run.config, run.config.rounds
-    context = make_context(config, run.path.parent, resolve_device(device), data, locator, None, None, None, False)
+    context = context_of(run, data, device)
     network, tokens = context.new_network()
     load_network(network, run.path / f"round_{last:02d}" / MODEL, context.device)
     pairs, batch = context.pairs(context.unknown, tokens), config.training.batch

@@ -26,9 +26,12 @@ from a2lc.referring.priors.models import load_locator, load_sam
 from a2lc.referring.priors.simulated import SimulatedLocator
 from a2lc.referring.priors.simulated_sam import SimulatedSam
 from a2lc.referring.priors.store import PriorStore
+from a2lc.referring.runs import ReferringRun
 from a2lc.referring.text import Tokens, Vocabulary
+from a2lc.segmenter import resolve_device
 
 LOOKED_AT = 16  # labelled images by which other data are recognised
+PRIORS = Path("shared") / "priors"  # in the folder of runs
 PARTS = 4  # one of so many parts of the labelled images is kept for rewards
 NetworkFactory = Callable[[ReferringSplit], tuple[Sesm, Tokens]]
 """The training split -> a new network, and what turns sentences into its numbers."""
@@ -111,15 +114,19 @@ def make_context(
     network: NetworkFactory | None,
     weights: str | os.PathLike[str] | None,
     progress: bool,
+    kept: dict[str, Any] | None = None,
 ) -> Context:
-    """Load data and frozen model, choose the labelled images; arguments as of `a2lc.referring.run`."""
+    """Load data and frozen model, choose the labelled images; arguments as of `a2lc.referring.run`. With `kept`, what a
+    run has noted of its frozen model, that model's answers are read and it is not loaded."""
     data = data or load_dataset(config.dataset, config.root, split_by=config.split_by, **config.options)
     chosen = labelled_images(data.train, config.rate, config.seed)
     order = np.random.default_rng([config.seed, 3]).permutation(len(chosen))
     labelled = tuple(chosen[place] for place in order)
     others = set(data.train.names) - set(labelled)
     store = None
-    if config.needs_prior:
+    if config.needs_prior and kept is not None:
+        store = PriorStore.kept(runs_dir / PRIORS, kept)
+    elif config.needs_prior:
         made_up = locator is None and config.prior == SIMULATED
         if shaper is None and config.shape == "sam":
             drawn = list(data.splits.values())
@@ -128,7 +135,7 @@ def make_context(
             locator = SimulatedLocator(list(data.splits.values()))
         elif locator is None:
             locator = load_locator(config.prior, weights, device=str(device))
-        store = PriorStore(runs_dir / "shared" / "priors", locator, shaper)
+        store = PriorStore(runs_dir / PRIORS, locator, shaper)
 
     def new_network() -> tuple[Sesm, Tokens]:
         with torch.random.fork_rng():
@@ -149,6 +156,14 @@ def _network_of(config: Experiment, weights: str | os.PathLike[str] | None) -> N
         return small_network(len(vocabulary), settings.guidance, settings.words), vocabulary
 
     return make
+
+
+def context_of(run: ReferringRun, data: ReferringDataset, device: str) -> Context:
+    """What a run was played with, without its frozen model, whose answers are kept."""
+    where = resolve_device(device)
+    return make_context(
+        run.config, run.path.parent, where, data, None, None, None, None, False, run.provenance.get("prior")
+    )
 
 
 def provenance_of(context: Context) -> dict[str, Any]:

@@ -55,6 +55,11 @@ class ReferringSplit(ABC):
         """Names of the images that have a sentence, sorted."""
         return sorted(self.table["image"].unique())
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether every referent's mask is known."""
+        return True
+
     @abstractmethod
     def image(self, name: str) -> np.ndarray:
         """(H, W, 3) uint8 RGB.

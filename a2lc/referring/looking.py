@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from a2lc.referring.context import load_network, make_context
+from a2lc.referring.context import context_of, load_network
 from a2lc.referring.data import ReferringDataset
 from a2lc.referring.gates import accepted
+from a2lc.referring.maps import Maps
 from a2lc.referring.pairs import at_size
-from a2lc.referring.priors.base import Locator, Prior
+from a2lc.referring.priors.base import Prior
+from a2lc.referring.priors.shapes import as_bytes
 from a2lc.referring.runs import ReferringRun
 from a2lc.referring.state import fuse
 from a2lc.referring.training import predict
-from a2lc.segmenter import resolve_device
 
 
 @dataclass(frozen=True)
@@ -48,26 +49,23 @@ def look(
     sentence_id: int,
     round: int,
     device: str = "auto",
-    locator: Locator | None = None,
 ) -> Look:
-    """Look at one sentence with the network of a round.
+    """Look at one sentence with the network of a round. The frozen model is not needed: its answers are kept.
 
     Args:
         run: a run that has come so far.
         data: the data it was played with.
         split: name of the split.
         sentence_id: of the sentence.
-        round: its network; what was accepted is of the round after it.
+        round: its network, under the prior as it had evolved by then; what was accepted is of the round after it.
         device: where to compute.
-        locator: the frozen model, where the run was given one.
 
     Raises:
         KeyError: the split has no such sentence.
         FileNotFoundError: the round is not there yet.
     """
     config = run.config
-    shared = run.path.parent
-    context = make_context(config, shared, resolve_device(device), data, locator, None, None, None, False)
+    context = context_of(run, data, device)
     of = data.splits[split]
     rows = np.flatnonzero(of.table["sentence_id"] == sentence_id)
     if not len(rows):
@@ -80,7 +78,8 @@ def look(
         return Look(sentence, image, truth, prior, None, None, np.zeros(shape, bool))
     network, tokens = context.new_network()
     load_network(network, run.path / f"round_{round:02d}" / "model.safetensors", context.device)
-    ((_, logits),) = predict(network, context.pairs(of, tokens), [row], 1, context.device)
+    evolved = Maps(run.path / f"round_{round:02d}" / "evolved") if split == "train" else None
+    ((_, logits),) = predict(network, context.pairs(of, tokens, evolved), [row], 1, context.device)
     said = logits.sigmoid().numpy()
     gate, weight = 0, 0.5
     if split == "train" and round < config.rounds:
@@ -91,4 +90,5 @@ def look(
     fused = said
     if prior is not None and config.uses_prior:
         fused = fuse(at_size(torch.from_numpy(prior.probabilities()), said.shape).numpy(), said, weight)
+    fused = as_bytes(fused).astype(np.float32) / 255  # as runs keep it
     return Look(sentence, image, truth, prior, said, fused, accepted(fused, gate))

@@ -15,6 +15,7 @@ import torch
 
 from a2lc.files import (
     locked,
+    missing,
     read_arrays,
     read_json,
     read_parquet,
@@ -27,7 +28,7 @@ from a2lc.referring.config import Experiment
 from a2lc.referring.context import Context, NetworkFactory, load_network, make_context, provenance_of, save_network
 from a2lc.referring.data import ReferringDataset
 from a2lc.referring.gates import accepted, is_balanced, pseudo_weights
-from a2lc.referring.maps import Maps
+from a2lc.referring.maps import SHARD, Maps
 from a2lc.referring.measure import measure, truth_of_decisions
 from a2lc.referring.network import Sesm
 from a2lc.referring.pairs import Batch, Pairs
@@ -125,7 +126,7 @@ def play_round(
     """One round: the teacher of round r-1 in, that of round r out. A finished stage is read, not repeated."""
     assert teacher is not None, "rounds without a network"
     folder, seeds = result.folder(number), context.seeds(number)
-    evolved = Maps(result.folder(number - 1).path / "evolved")
+    evolved = evolved_before(context, result.folder(number - 1))
     pairs = context.pairs(context.unknown, tokens, evolved)
 
     # 1. The teacher looks at every unlabelled pair, in a weak and in a strong view, under the prior as it has evolved.
@@ -229,7 +230,7 @@ def decide_all(context: Context, pairs: Pairs, folder: StageFolder, number: int,
     write_parquet(folder.path / "decisions.parquet", decisions)
     coverage = float((gates > 0).mean()) if len(gates) else 0.0
     write_json(folder.path / "policy.json", {**found.notes, "unbalanced": unbalanced, "accepted": coverage})
-    if config.reports_truth:
+    if config.reports_truth and context.unknown.has_truth:
         shown = ((n, maps[n].astype(np.float32) / 255) for n in pairs.numbers.tolist())
         write_parquet(folder.path / "truth.parquet", truth_of_decisions(context.unknown, decisions, shown))
 
@@ -275,6 +276,20 @@ def evolve(context: Context, teacher: Sesm, pairs: Pairs, folder: StageFolder) -
             yield int(pairs.numbers[row]), as_bytes(fuse(first.numpy(), said.numpy(), 1 - context.config.evolve))
 
     Maps.write(folder.path / "evolved", moved())
+
+
+def evolved_before(context: Context, folder: StageFolder) -> Maps:
+    """The priors that have moved by the end of a round.
+
+    Raises:
+        FileNotFoundError: some are gone; says what to remove, so that they are made again.
+    """
+    found, decisions = Maps(folder.path / "evolved"), folder.path / "decisions.parquet"
+    if context.config.guides and folder.done("evolved") and decisions.is_file():
+        expected = int((read_parquet(decisions, "gate")["gate"] > 0).sum())
+        if len(found) != expected:
+            raise missing(found.folder / f"shard_{len(found) // SHARD:05d}.safetensors")
+    return found
 
 
 def write_metrics(

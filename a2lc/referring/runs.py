@@ -99,19 +99,29 @@ class ReferringRun:
         return tuple(read_json(self.path / LABELLED))
 
     @property
+    def provenance(self) -> dict[str, Any]:
+        """Of what the run is made.
+
+        Raises:
+            FileNotFoundError, ValueError: the run has not begun, or its file is damaged.
+        """
+        return read_json(self.path / PROVENANCE, "data")
+
+    @property
     def frozen_model(self) -> str | None:
         """What the frozen model calls itself; None where none is asked.
 
         Raises:
             FileNotFoundError, ValueError: the run has not begun, or its file is damaged.
         """
-        identity = read_json(self.path / PROVENANCE, "data").get("prior")
+        identity = self.provenance.get("prior")
         return None if identity is None else str(identity["locator"].get("model", "unnamed"))
 
     @property
     def summary(self) -> pd.DataFrame:
         """A row per finished round: ``round``, ``accepted`` (share of unlabelled pairs), the losses, the metrics of
-        each split that was measured (``val_oiou``, ``val_miou``, ``val_pr50``, ...), and ``seconds``."""
+        each split that was measured (``val_oiou``, ``val_miou``, ``val_pr50``, ...), and of rounds after the first
+        training ``seconds_proposed`` and so on, of the stages but the last."""
         rows = []
         for number in range(self.config.rounds + 1):
             file = self.path / f"round_{number:02d}" / "metrics.json"

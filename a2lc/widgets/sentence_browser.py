@@ -18,7 +18,6 @@ from a2lc.widgets.sentence_state import DECISIONS, SENTENCE_LAYERS, SentenceStat
 
 if TYPE_CHECKING:
     from a2lc.referring import ReferringDataset, ReferringRun
-    from a2lc.referring.priors.base import Locator
 
 SENTENCE_KEYS = {"image": "i", "prior": "f", "network": "l", "fused": "b", "accepted": "d", "truth": "g"}
 """The key that switches a layer on and off."""
@@ -35,7 +34,6 @@ class SentenceBrowser(WidgetOrFigure):
     Args:
         run: as far as it has come; at least its first training.
         data: what it was played with.
-        locator: the frozen model, where the run was given one.
         device: where the network computes.
         live: whether to show the widget; None: where there is a front end for it.
 
@@ -50,12 +48,11 @@ class SentenceBrowser(WidgetOrFigure):
         self,
         run: ReferringRun,
         data: ReferringDataset,
-        locator: Locator | None = None,
         *,
         device: str = "auto",
         live: bool | None = None,
     ) -> None:
-        self.state = SentenceState(run, data, locator, device=device)
+        self.state = SentenceState(run, data, device=device)
         super().__init__(live)
         self._box: ipywidgets.Box | None = None
         self._busy = False  # while controls follow the state, what they report is not news
@@ -123,7 +120,7 @@ class SentenceBrowser(WidgetOrFigure):
             return
         try:
             said = act() or ""
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             said = f"✗ {error}"
         self.refresh(said)
 
@@ -166,7 +163,7 @@ class SentenceBrowser(WidgetOrFigure):
         axis.set(xticks=[], yticks=[])
         layers = ", ".join(SENTENCE_LAYERS[name].lower() for name in self.state.layers if name in self.state.shown)
         title = wrapped([self.state.described(), f"Layers: {layers}. {self._origin()}"], 100)
-        axis.set_title(title, fontsize=9, loc="left")
+        axis.set_title(title, fontsize=9, loc="left", parse_math=False)
         fig.legend(
             handles=[Patch(facecolor=colour, label=words) for words, colour in legend(self.state.shown)],
             loc="outside lower center",

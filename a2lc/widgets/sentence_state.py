@@ -16,7 +16,6 @@ from a2lc.widgets.pictures import blend, shown_size
 
 if TYPE_CHECKING:
     from a2lc.referring import Look, ReferringDataset, ReferringRun
-    from a2lc.referring.priors.base import Locator
 
 SENTENCE_LAYERS = {
     "image": "Image",
@@ -39,7 +38,6 @@ class SentenceState:
     Args:
         run: as far as it has come; at least its first training.
         data: what it was played with.
-        locator: the frozen model, where the run was given one.
         device: where the network computes.
 
     Attributes:
@@ -59,10 +57,8 @@ class SentenceState:
 
     layers = tuple(SENTENCE_LAYERS)
 
-    def __init__(
-        self, run: ReferringRun, data: ReferringDataset, locator: Locator | None = None, *, device: str = "auto"
-    ) -> None:
-        self.run, self.data, self._locator, self._device = run, data, locator, device
+    def __init__(self, run: ReferringRun, data: ReferringDataset, *, device: str = "auto") -> None:
+        self.run, self.data, self._device = run, data, device
         done = [number for number in range(run.config.rounds + 1) if run.folder(number).done("trained")]
         if not done:
             raise ValueError(f"{run.path}: has trained no network yet; play it first")
@@ -156,7 +152,7 @@ class SentenceState:
     def _look(self, split: str, number: int, round: int) -> Look:
         from a2lc.referring import look  # with PyTorch, which other widgets need not
 
-        return look(self.run, self.data, split, number, round, self._device, self._locator)
+        return look(self.run, self.data, split, number, round, self._device)
 
     def picture(self) -> np.ndarray:
         """(h, w, 3) uint8: all layers that are shown, in one."""
@@ -194,6 +190,10 @@ class SentenceState:
         said[~table["image"].isin(labelled).to_numpy()] = ""
         if self.round < self.run.config.rounds and self.run.folder(self.round + 1).done("decided"):
             found = self.run.decisions(self.round + 1).set_index("sentence_id")["gate"]
+            if not found.index.isin(said.index).all():
+                raise ValueError(
+                    f"{self.run.path}: decides on sentences that these data have not; were they played with it?"
+                )
             said.loc[found.index] = np.where(found > 0, "accepted", "rejected")
         return said.to_numpy()
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +47,32 @@ class PriorStore:
 
     Attributes:
         path: the folder of this model's priors, named after what decides them.
+        identity: that, as JSON values.
 
     Raises:
         ValueError: the folder holds priors of something else, or cannot be read.
     """
 
     def __init__(self, root: str | os.PathLike[str], locator: Locator, shaper: Shaper | None = None) -> None:
-        self._locator, self._shaper = locator, shaper
-        self.identity: dict[str, Any] = {"locator": locator.identity(), "shape": "gauss or heat", "layout": 2}
-        if shaper is not None:
-            self.identity["shape"] = shaper.identity()
-        self.path = Path(root) / fingerprint(self.identity)
+        shape = "gauss or heat" if shaper is None else shaper.identity()
+        self._ask: Callable[..., list[Prior]] | None = partial(ask, locator, shaper=shaper)
+        self._open(root, {"locator": locator.identity(), "shape": shape, "layout": 2})
+
+    @classmethod
+    def kept(cls, root: str | os.PathLike[str], identity: dict[str, Any]) -> PriorStore:
+        """What is kept of a frozen model with this `identity`, to be read without the model.
+
+        Raises:
+            ValueError: as of the class.
+        """
+        found = cls.__new__(cls)
+        found._ask = None
+        found._open(root, identity)
+        return found
+
+    def _open(self, root: str | os.PathLike[str], identity: dict[str, Any]) -> None:
+        self.identity = identity
+        self.path = Path(root) / fingerprint(identity)
         if (self.path / "prior.json").is_file():
             found = read_json(self.path / "prior.json", "locator", "shape")
             if wrong := differences(self.identity, found):
@@ -94,7 +109,8 @@ class PriorStore:
         asked = [(number, text) for number, text in every if known.get(number) != _digest(text)]
         if not asked:
             return
-        made = _as_arrays(asked, ask(self._locator, split.image(image), asked, image, self._shaper))
+        assert self._ask is not None, "priors that are only read"
+        made = _as_arrays(asked, self._ask(split.image(image), asked, image))
         if kept:
             still = ~np.isin(kept["sentence_id"], made["sentence_id"])  # a number may mean another sentence now
             made = {name: np.concatenate([kept[name][still], made[name]]) for name in FIELDS}
