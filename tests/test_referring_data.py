@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -305,8 +306,49 @@ def test_lists_in_lists_are_not_written_out(tmp_path: Path) -> None:
     for _ in range(60):  # written out, 2 ** 60 texts
         value = [value, value]
     (tmp_path / "refs(unc).p").write_bytes(pickle.dumps([refs()[0] | {"split": value}]))
-    with pytest.raises(ValueError, match="record 0: split: expected str, found list"):
+    with pytest.raises(ValueError, match="record 0: split: expected a text, found list"):
         read_refs(tmp_path / "refs(unc).p")
+
+
+def test_tuples_are_refused_as_nested_ones_would_end_the_interpreter(tmp_path: Path) -> None:
+    (tmp_path / "refs(unc).p").write_bytes(b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.")
+    with pytest.raises(ValueError, match="instruction EMPTY_TUPLE at byte 3, which makes a tuple"):
+        read_refs(tmp_path / "refs(unc).p")
+
+
+def test_a_text_that_is_named_many_times_is_no_more_than_the_file(tmp_path: Path) -> None:
+    text = "x" * 100_000  # kept once in the file, a thousand times in the table
+    many = [{"sent_id": number, "sent": text} for number in range(1000)]
+    (tmp_path / "refs(unc).p").write_bytes(pickle.dumps(refs(sentences=many)))
+    with pytest.raises(ValueError, match="record 0: .* texts used many times"):
+        read_refs(tmp_path / "refs(unc).p")
+
+
+def test_an_image_of_another_size_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    root = tmp_path / "data"
+    referring.import_refcoco(archive(tmp_path / "refcoco"), root, "refcoco")
+    (root / "train2014").mkdir()
+    Image.new("RGB", (8, 10)).save(root / "train2014" / "COCO_train2014_7.jpg")
+    data = referring.load_dataset("refcoco", root)
+    with pytest.raises(ValueError, match=r"COCO_train2014_7\.jpg: expected an image as large as .* found 10 x 8"):
+        data.train.image("COCO_train2014_7.jpg")
+    with pytest.raises(KeyError, match="no image"):
+        data.train.image("../secret.jpg")
+
+
+def test_a_damaged_table_of_objects_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    root = tmp_path / "data"
+    referring.import_refcoco(archive(tmp_path / "refcoco"), root, "refcoco")
+    file = root / "refcoco-unc" / "objects.parquet"
+    objects = pd.read_parquet(file)
+    objects.assign(segmentation="[[1, 2").to_parquet(file)
+    with pytest.raises(ValueError, match=r"objects\.parquet, referent 1: segmentation: damaged JSON"):
+        referring.load_dataset("refcoco", root).train.mask(1)
+    pd.concat([objects, objects]).to_parquet(file)
+    with pytest.raises(ValueError, match=r"objects\.parquet.*expected every ref_id once"):
+        referring.load_dataset("refcoco", root)
 
 
 def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
@@ -318,6 +360,15 @@ def test_a_truncated_file_is_damaged(tmp_path: Path) -> None:
             read_refs(file)
     with pytest.raises(FileNotFoundError, match=r"refs\(umd\)\.p: no such file"):
         referring.import_refcoco(tmp_path / "refcoco", tmp_path / "data", "refcocog")
+
+
+def annotated(**changes: Any) -> dict[str, Any]:
+    first, *others = instances()["annotations"]
+    return instances(annotations=[{**first, **changes}, *others])
+
+
+def pictured(**changes: Any) -> dict[str, Any]:
+    return instances(images=[{**instances()["images"][0], **changes}])
 
 
 FAR = [{**instances()["annotations"][0], "segmentation": [[0, 0, 1e9, 0, 5, 5]]}]
@@ -339,11 +390,35 @@ RLE = [{**instances()["annotations"][0], "segmentation": {"size": [8, 10], "coun
         (None, instances(annotations=FAR), "annotation 70: polygon: expected points in or near an image"),
         (None, instances(annotations=OTHER_IMAGE), "record 0: expected an object in image 7, object 70 is in image 8"),
         (None, instances(annotations=RLE), "annotation 70: RLE: expected counts that add up to 80 pixels"),
-        (None, instances(images=[{"id": 7}]), "annotation 70: expected bbox, area, segmentation"),
+        (None, instances(images=[{"id": 7}]), "image 7: file_name: expected a text, found None"),
         (None, {"images": []}, "expected a JSON object with images, annotations, categories"),
+        (refs(ref_id=10**5000), None, "record 0: ref_id: .* found a number of about 5,000 digits"),
+        (refs(ref_id=2**70), None, "record 0: ref_id: expected a whole number from 0 to"),
+        (
+            refs(sentences=[{"sent_id": 1, "sent": "half \ud800"}]),
+            None,
+            "expected whole letters of Unicode",
+        ),
+        (refs(sentences=[{"sent_id": 1, "sent": "long" * 40_000}]), None, "expected at most 131,071 characters"),
+        (refs(sentences=[])[:1], None, "expected records with sentences, found 1 records without any"),
+        (None, instances(images=2 * instances()["images"]), "images: expected every id once, found 7 twice"),
+        (None, instances(annotations=2 * instances()["annotations"]), "annotations: expected every id once, found 70"),
+        (None, annotated(segmentation=[[0, 0, 0, 0, 0, 0]]), "annotation 70: .* an object with pixels in its image"),
+        (None, annotated(segmentation=[[0, 0, 10**400, 0, 5, 5]]), "polygon: .* found a number of about 400 digits"),
+        (None, annotated(bbox=[2, 1, 4, 10**400]), "annotation 70: bbox: height: expected a number from -24 to 24"),
+        (None, annotated(bbox=[2, 1, 0, 4]), "annotation 70: bbox: expected sides above 0"),
+        (None, annotated(bbox=[11, 1, 4, 4]), "annotation 70: bbox: x: expected a number from -10 to 10"),
+        (None, annotated(bbox="2 1 4 4"), "annotation 70: bbox: expected x, y, width and height"),
+        (None, annotated(area=1e30), "annotation 70: area: expected a number from 0 to 720"),
+        (None, annotated(category_id=[1]), "annotation 70: category_id: expected a whole number"),
+        (None, pictured(height=10**9), "image 7: height: expected a whole number from 1 to 65535"),
+        (None, pictured(file_name="../secret.jpg"), "image 7: file_name: expected the name of a file in train2014"),
+        (None, pictured(file_name="C:\\secret.jpg"), "image 7: file_name: expected the name of a file in train2014"),
+        (None, instances(categories=[{"id": 1, "name": 7}]), "category 1: name: expected a text, found 7"),
     ],
 )
 def test_records_that_fit_nothing_are_named(tmp_path: Path, records: Any, found: Any, message: str) -> None:
+    pytest.importorskip("pycocotools")
     source = archive(tmp_path / "refcoco", records, found)
     with pytest.raises(ValueError, match=message):
         referring.import_refcoco(source, tmp_path / "data", "refcoco")

@@ -10,16 +10,28 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from a2lc.files import atomic_folder, below, damaged, read_image, read_json, read_parquet, write_parquet
+from a2lc.files import (
+    atomic_folder,
+    below,
+    check_limit,
+    damaged,
+    json_value,
+    read_image,
+    read_json,
+    read_parquet,
+    write_parquet,
+)
 from a2lc.machine import PYCOCO, require
 from a2lc.referring.data import COLUMNS, ReferringDataset, ReferringSplit
-from a2lc.referring.safe_refs import read_refs
+from a2lc.referring.safe_refs import brief, number_of, read_refs, text_of, whole
 
 SPLITS: dict[str, dict[str, tuple[str, ...]]] = {
     "refcoco": {"unc": ("train", "val", "testA", "testB")},
@@ -29,6 +41,8 @@ SPLITS: dict[str, dict[str, tuple[str, ...]]] = {
 """Dataset -> who split it -> its splits; the first is taken where none is named."""
 IMAGES = "train2014"
 _TABLES = ("images", "annotations", "categories")
+_LONGEST_NAME = 255
+_LONGEST_SIDE = 2**16 - 1
 
 
 def import_refcoco(
@@ -46,13 +60,15 @@ def import_refcoco(
         The folder that was written.
 
     Raises:
-        ValueError: an unknown dataset or split; a file is damaged, or a record refers to what is not there; the message
-            names file and record.
+        ValueError: an unknown dataset or split; a file is damaged or has a number twice, or a record refers to what is
+            not there or has no pixel in its image; the message names file and record.
+        MissingExtraError: pycocotools, which makes pixels of polygons, is missing.
         FileNotFoundError: a file is missing.
         FileExistsError: it has been imported already.
         OSError: it cannot be written.
     """
     split_by = _checked(dataset, split_by)
+    require(PYCOCO)
     refs_file, instances_file = Path(source) / f"refs({split_by}).p", Path(source) / "instances.json"
     refs = read_refs(refs_file)
     found = read_json(instances_file, "images", "annotations", "categories")
@@ -63,14 +79,15 @@ def import_refcoco(
         where = f"{refs_file}, record {number}"
         if ref["split"] not in SPLITS[dataset][split_by]:
             expected = ", ".join(SPLITS[dataset][split_by])
-            raise ValueError(f"{where}: split: expected one of {expected}, found {ref['split']!r}")
+            raise ValueError(f"{where}: split: expected one of {expected}, found {brief(ref['split'])}")
         thing = _referred(where, "ann_id", ref["ann_id"], objects, instances_file)
         image = _referred(where, "image_id", ref["image_id"], images, instances_file)
         if thing.get("image_id") != ref["image_id"]:
-            what = f"object {ref['ann_id']} is in image {thing.get('image_id')}"
+            what = f"object {ref['ann_id']} is in image {brief(thing.get('image_id'))}"
             raise ValueError(f"{where}: expected an object in image {ref['image_id']}, {what} of {instances_file}")
-        category = _referred(where, "category_id", thing.get("category_id"), categories, instances_file)
-        shared = _described(f"{instances_file}, annotation {ref['ann_id']}", thing, image, category)
+        about = f"{instances_file}, annotation {ref['ann_id']}"
+        category = _referred(about, "category_id", thing.get("category_id"), categories, instances_file)
+        shared = _described(instances_file, thing, image, category)
         box, shape = shared.pop("box"), shared.pop("shape")
         referents.append({"ref_id": ref["ref_id"], "image": shared["image"], **shape})
         for sentence_id, text in ref["sentences"]:
@@ -98,42 +115,78 @@ def load(dataset: str, root: str | os.PathLike[str], split_by: str | None = None
         command = f"a2lc referring import FOLDER {root} --dataset {dataset} --split-by {split_by}"
         raise FileNotFoundError(f"{folder}: not imported yet; type: {command}")
     table = read_parquet(folder / "sentences.parquet", *COLUMNS, "split")
-    objects = read_parquet(folder / "objects.parquet", "ref_id", "height", "width", "segmentation").set_index("ref_id")
+    file = folder / "objects.parquet"
+    objects = read_parquet(file, "ref_id", "height", "width", "segmentation").set_index("ref_id")
+    if not objects.index.is_unique:
+        twice = objects.index[objects.index.duplicated()][0]
+        raise damaged(file, f"expected every ref_id once, found {twice} twice; import it again")
     splits: dict[str, ReferringSplit] = {}
     for name in SPLITS[dataset][split_by]:
         rows = table[table["split"] == name].drop(columns="split")
-        splits[name] = CocoSplit(name, folder.name, rows, objects, Path(root) / IMAGES)
+        splits[name] = CocoSplit(name, folder.name, rows, (file, objects), Path(root) / IMAGES)
     return ReferringDataset(dataset, splits)
 
 
 class CocoSplit(ReferringSplit):
-    """One split of imported data; images are read in place."""
+    """One split of imported data; images are read in place.
 
-    def __init__(self, name: str, source: str, table: pd.DataFrame, objects: pd.DataFrame, images: Path) -> None:
+    Args:
+        name, source, table: as of `ReferringSplit`.
+        objects: the file with a row per referent, and what it holds, by ``ref_id``.
+        images: the folder of COCO's images.
+    """
+
+    def __init__(
+        self, name: str, source: str, table: pd.DataFrame, objects: tuple[Path, pd.DataFrame], images: Path
+    ) -> None:
         super().__init__(name, source, table)
         self._objects, self._images = objects, images
+        self._known = dict(zip(table["image"], table["ref_id"], strict=True))  # a referent of each image
 
     def image(self, name: str) -> np.ndarray:
-        """Read the file; see `ReferringSplit.image`."""
+        """Read the file, which must be as large as the annotations say; see `ReferringSplit.image`."""
+        if name not in self._known:
+            raise KeyError(f"{self.name}: no image {name!r}")
         path = below(self._images, name)
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such image; put COCO's {IMAGES}, or a link to it, into {path.parent}")
-        return read_image(path)
+        image, wanted = read_image(path), self._size(self._known[name])
+        if image.shape[:2] != wanted:
+            said = f"the annotations, {wanted[0]} x {wanted[1]} pixels (height x width)"
+            found = f"found {image.shape[0]} x {image.shape[1]}"
+            raise ValueError(f"{path}: expected an image as large as {said}, {found}; put COCO's own file there")
+        return image
 
     def mask(self, ref_id: int) -> np.ndarray:
-        """Rasterise polygons or RLE as published IoUs do (pycocotools); see `ReferringSplit.mask`."""
+        """Rasterise polygons or RLE as published IoUs do (pycocotools); see `ReferringSplit.mask`.
+
+        Raises:
+            KeyError: no referent of this split has this number.
+            ValueError: what is kept of it is damaged; the message names file and referent.
+        """
         require(PYCOCO)
         from pycocotools import mask as coco
 
-        if ref_id not in self._objects.index:
+        size, (file, objects) = self._size(ref_id), self._objects
+        where = f"{file}, referent {ref_id}"
+        try:
+            shape = json_value(str(objects.loc[ref_id, "segmentation"]))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{where}: segmentation: damaged JSON ({error}); remove {file.parent}, import it again"
+            ) from error
+        code = _run_lengths(where, shape, size)
+        with _no_complaint():
+            return np.asarray(coco.decode(code), bool)
+
+    def _size(self, ref_id: int) -> tuple[int, int]:
+        """Height and width of the image of a referent."""
+        file, objects = self._objects
+        if ref_id not in objects.index:
             raise KeyError(f"{self.name}: no referent {ref_id}")
-        row = self._objects.loc[ref_id]
-        height, width = (int(str(row[side])) for side in ("height", "width"))
-        shape = json.loads(str(row["segmentation"]))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # its arrays know nothing of NumPy 2's `copy`
-            parts = coco.frPyObjects(shape, height, width)
-            return np.asarray(coco.decode(coco.merge(parts) if isinstance(parts, list) else parts), bool)
+        sides = [objects.loc[ref_id, side] for side in ("height", "width")]
+        high, wide = (value.item() if isinstance(value, np.generic) else value for value in sides)
+        return _checked_size(f"{file}, referent {ref_id}", high, wide)
 
     def restricted(self, name: str, table: pd.DataFrame) -> CocoSplit:
         """See `ReferringSplit.restricted`."""
@@ -152,54 +205,108 @@ def _checked(dataset: str, split_by: str | None) -> str:
 def _by_id(file: Path, name: str, records: Any) -> dict[int, dict[str, Any]]:
     if not isinstance(records, list) or not all(isinstance(r, dict) and type(r.get("id")) is int for r in records):
         raise damaged(file, f"{name}: expected a list of objects with an id")
-    return {record["id"]: record for record in records}
+    found: dict[int, dict[str, Any]] = {}
+    for record in records:
+        if record["id"] in found:
+            raise damaged(file, f"{name}: expected every id once, found {brief(record['id'])} twice")
+        found[record["id"]] = record
+    return found
 
 
 def _referred(where: str, field: str, number: Any, records: dict[int, dict[str, Any]], file: Path) -> dict[str, Any]:
-    if number not in records:
+    if whole(where, field, number) not in records:
         raise ValueError(f"{where}: {field}: expected one of {file.name}, found {number}, which is not there")
     return records[number]
 
 
-def _described(where: str, thing: dict[str, Any], image: dict[str, Any], category: dict[str, Any]) -> dict[str, Any]:
+def _described(file: Path, thing: dict[str, Any], image: dict[str, Any], category: dict[str, Any]) -> dict[str, Any]:
     """What all sentences about an object share, its box and its shape; each is checked."""
-    try:
-        name, size = str(image["file_name"]), (int(image["height"]), int(image["width"]))
-        x, y, wide, high = (float(value) for value in thing["bbox"])
-        area, label = float(thing["area"]), str(category["name"])
-        shape = thing["segmentation"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where}: expected bbox, area, segmentation, and its image's name and size ({error!r})"
-        ) from error
-    if min(size) < 1 or not np.isfinite([x, y, wide, high, area]).all():
-        raise ValueError(f"{where}: expected finite numbers and an image with pixels, found {size}, {thing['bbox']}")
-    _check_shape(where, shape, size)
-    kept = {"height": size[0], "width": size[1], "segmentation": json.dumps(shape)}
-    return {"image": name, "category": label, "area": round(area), "box": (x, y, x + wide, y + high), "shape": kept}
+    from pycocotools import mask as coco
+
+    where, of_image = f"{file}, annotation {thing['id']}", f"{file}, image {image['id']}"
+    name = _file_name(of_image, image.get("file_name"))
+    high, wide = size = _checked_size(of_image, image.get("height"), image.get("width"))
+    label = text_of(f"{file}, category {category['id']}", "name", category.get("name"), _LONGEST_NAME)
+    area = number_of(where, "area", thing.get("area"), 0, 9 * high * wide)  # polygons may leave the image by its size
+    box, shape = _box(where, thing.get("bbox"), size), thing.get("segmentation")
+    if not coco.area(_run_lengths(where, shape, size)):
+        raise ValueError(f"{where}: segmentation: expected an object with pixels in its image, found none")
+    kept = {"height": high, "width": wide, "segmentation": json.dumps(shape)}
+    return {"image": name, "category": label, "area": round(area), "box": box, "shape": kept}
 
 
-def _check_shape(where: str, shape: Any, size: tuple[int, int]) -> None:
-    """Polygons may leave the image, but not by more than its size; a run-length code must be as long as the image."""
+def _file_name(where: str, value: Any) -> str:
+    name = text_of(where, "file_name", value, _LONGEST_NAME)
+    path = PureWindowsPath(name)  # it parts names at / and \, as the system may on which they are read
+    if not path.parts or path.anchor or ".." in path.parts or "\0" in name:
+        raise ValueError(f"{where}: file_name: expected the name of a file in {IMAGES}, found {brief(name)}")
+    return name
+
+
+def _checked_size(where: str, high: Any, wide: Any) -> tuple[int, int]:
+    size = whole(where, "height", high, 1, _LONGEST_SIDE), whole(where, "width", wide, 1, _LONGEST_SIDE)
+    check_limit("pixels", size[0] * size[1], where)
+    return size
+
+
+def _box(where: str, value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 of COCO's x, y, width, height; a box may leave its image, but has a part in it."""
+    high, wide = size
+    if not isinstance(value, list) or len(value) != 4:
+        raise ValueError(f"{where}: bbox: expected x, y, width and height, found {brief(value)}")
+    far = {"x": wide, "y": high, "width": 3 * wide, "height": 3 * high}
+    x, y, w, h = (number_of(where, f"bbox: {k}", v, -n, n) for (k, n), v in zip(far.items(), value, strict=True))
+    if not (w > 0 and h > 0 and x < wide and y < high and x + w > 0 and y + h > 0):
+        what = f"found x {x:g}, y {y:g}, width {w:g}, height {h:g}"
+        raise ValueError(f"{where}: bbox: expected sides above 0 and a part in the image of {size}, {what}")
+    return x, y, x + w, y + h
+
+
+def _run_lengths(where: str, shape: Any, size: tuple[int, int]) -> Any:
+    """The run-length code, as pycocotools has it, of polygons or of a list of counts.
+
+    Raises:
+        ValueError: it is neither. Polygons may leave the image, but not by more than its size; a run-length code must
+            be as long as the image.
+    """
+    from pycocotools import mask as coco
+
     if isinstance(shape, dict):
-        counts = shape.get("counts")
-        if shape.get("size") != list(size):
-            raise ValueError(f"{where}: RLE of size {shape.get('size')}, expected {list(size)}")
-        if isinstance(counts, list):
-            whole = all(type(count) is int and count >= 0 for count in counts)
-            if not whole or sum(counts) != size[0] * size[1]:
-                raise ValueError(f"{where}: RLE: expected counts that add up to {size[0] * size[1]} pixels")
-        else:
-            raise ValueError(f"{where}: RLE: expected a list of counts, found {type(counts).__name__}")
-        return
-    if not isinstance(shape, list) or not shape:
-        raise ValueError(f"{where}: segmentation: expected polygons or RLE, found {type(shape).__name__}")
-    for polygon in shape:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(f"{where}: polygon: expected at least three points x, y")
-        if any(type(value) not in (int, float) for value in polygon):
-            raise ValueError(f"{where}: polygon: expected numbers")
-        points = np.asarray(polygon, np.float64).reshape(-1, 2)
-        far = np.array([size[1], size[0]])
-        if not (np.isfinite(points).all() and (points >= -far).all() and (points <= 2 * far).all()):
-            raise ValueError(f"{where}: polygon: expected points in or near an image of {size}, found {points.max()}")
+        _check_counts(where, shape, size)
+    elif isinstance(shape, list) and shape:
+        for polygon in shape:
+            _check_polygon(where, polygon, size)
+    else:
+        raise ValueError(f"{where}: segmentation: expected polygons or RLE, found {brief(shape)}")
+    with _no_complaint():
+        parts = coco.frPyObjects(shape, *size)
+        return coco.merge(parts) if isinstance(parts, list) else parts
+
+
+@contextmanager
+def _no_complaint() -> Iterator[None]:
+    """The arrays of pycocotools know nothing of NumPy 2's ``copy``, of which NumPy warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def _check_counts(where: str, shape: dict[str, Any], size: tuple[int, int]) -> None:
+    counts, found, pixels = shape.get("counts"), shape.get("size"), size[0] * size[1]
+    if not isinstance(found, list) or [(type(side), side) for side in found] != [(int, side) for side in size]:
+        what = ", ".join(map(brief, found[:2])) if isinstance(found, list) else brief(found)
+        raise ValueError(f"{where}: RLE of size {what}, expected {list(size)}")
+    if not isinstance(counts, list):
+        raise ValueError(f"{where}: RLE: expected a list of counts, found {type(counts).__name__}")
+    if not all(type(count) is int and 0 <= count <= pixels for count in counts) or sum(counts) != pixels:
+        raise ValueError(f"{where}: RLE: expected counts that add up to {pixels} pixels")
+
+
+def _check_polygon(where: str, polygon: Any, size: tuple[int, int]) -> None:
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError(f"{where}: polygon: expected at least three points x, y")
+    for values, side in ((polygon[::2], size[1]), (polygon[1::2], size[0])):
+        for value in values:
+            if type(value) not in (int, float) or not -side <= value <= 2 * side:
+                what = f"expected points in or near an image of {size}, found {brief(value)}"
+                raise ValueError(f"{where}: polygon: {what}")
