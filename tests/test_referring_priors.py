@@ -98,7 +98,10 @@ def test_a_box_smaller_than_a_cell_still_covers_one() -> None:
     [
         ("the car on the left", "the car on the right"),
         ("Left-hand man, leftmost; not Right", "Right-hand man, rightmost; not Left"),
+        ("LEFTSIDE, farleft; Leftwards, leftward", "RIGHTSIDE, farright; Rightwards, rightward"),
+        ("FarRight LeftMost lefthanded topleft left_2", "FarLeft RightMost righthanded topright right_2"),
         ("upright", "upright"),
+        ("cleft bright leftover rightful", "cleft bright leftover rightful"),
         ("", ""),
         ("l'homme à gauche", "l'homme à gauche"),
     ],
@@ -129,6 +132,17 @@ def test_askings_that_differ_agree_less() -> None:
 
     (prior,) = ask(Told(answer), IMAGE, [(0, "x")], "a")
     assert prior.agreement == pytest.approx(1 / 3)
+
+
+def test_askings_agree_by_their_boxes_in_the_image() -> None:
+    """Beyond its edges a box may be anything, the mirrored one too; the best box is the first by its score."""
+
+    def answer(request: Request) -> Located:
+        wide = [[36, -90, 60, 90], [0, 0, 8, 8]] if request.mirrored else [[4, -500, 28, 48], [4, 0, np.nan, 8]]
+        return Located(np.array(wide, np.float32), np.array([0.8, 0.2], np.float32))
+
+    (prior,) = ask(Told(answer), IMAGE, [(0, "x")], "a")
+    assert prior.agreement == pytest.approx(1) and prior.boxes.tolist() == [[4, 0, 28, 48]]
 
 
 def test_nothing_found_is_a_prior_too() -> None:
@@ -164,7 +178,9 @@ def test_json_boxes_are_scaled_to_the_image(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "I cannot see it.", "[1, 2, 3, 4]", '[{"bbox_2d": [1, 2, 3]}]', '[{"bbox_2d": ["a", 2, 3, 4]}]', "[" * 9000,
-     '[{"bbox_2d": [1, 2, 3, 4]}', '[{"bbox_2d": [true, 2, 3, 4]}]'],
+     '[{"bbox_2d": [1, 2, 3, 4]}', '[{"bbox_2d": [true, 2, 3, 4]}]', '[{"bbox_2d": [0, 0, 1e999, 40]}]',
+     '[{"bbox_2d": [0, 0, Infinity, 40]}]', '[{"bbox_2d": [NaN, 0, 60, 40]}]', '[{"bbox_2d": [-1e9, 0, 60, 40]}]',
+     f'[{{"bbox_2d": [0, 0, {"9" * 400}, 40]}}]'],
 )  # fmt: skip
 def test_what_is_no_json_of_boxes_is_nothing_found(text: str) -> None:
     found = read_json_boxes(text, (84, 112), SIZE, 0.7)
@@ -172,7 +188,7 @@ def test_what_is_no_json_of_boxes_is_nothing_found(text: str) -> None:
 
 
 def test_boxes_without_an_area_or_beyond_the_image_are_nothing_found() -> None:
-    assert not len(read_json_boxes('[{"bbox_2d": [1e300, 0, 1e301, 5]}]', (84, 112), SIZE, 0.7).boxes)
+    assert not len(read_json_boxes('[{"bbox_2d": [1e5, 0, 2e5, 5]}]', (84, 112), SIZE, 0.7).boxes)
     assert not read_json_boxes("[]", (84, 112), SIZE, 0.7).unread
 
 

@@ -159,18 +159,19 @@ def table_of(rows: list[tuple[object, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-_SWAPPED = {"left": "right", "leftmost": "rightmost", "lefthand": "righthand", "lefty": "righty"}
-_SWAPPED |= {right: left for left, right in _SWAPPED.items()}
+_SWAPPED = {"left": "right", "right": "left"}
+_SIDE = re.compile(
+    r"(?<![^\W\d_])(far|top|bottom|upper|lower|)(left|right)(most|hand|handed|side|wards?|y|)(?![^\W\d_])",
+    re.IGNORECASE,
+)
 
 
 def mirrored_sentence(sentence: str) -> str:
-    """What a sentence has to say of the mirrored image: left for right, also in compounds such as left-hand, and back;
-    all else, capitals too, stays."""
-    return re.sub(r"[^\W\d_]+", lambda match: _swapped(match[0]), sentence)
+    """What a sentence has to say of the mirrored image: left for right, also in compounds such as left-hand, leftmost
+    and farleft, and back; all else, capitals too, stays."""
+    return _SIDE.sub(lambda match: f"{match[1]}{_swapped(match[2])}{match[3]}", sentence)
 
 
 def _swapped(word: str) -> str:
-    other = _SWAPPED.get(word.lower())
-    if other is None:
-        return word
+    other = _SWAPPED[word.lower()]
     return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other

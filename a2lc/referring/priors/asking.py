@@ -42,8 +42,8 @@ def ask(
 
 
 def _prior(answers: Sequence[Located], image: np.ndarray, size: tuple[int, int], shaper: Shaper | None) -> Prior:
-    first = Located.of(answers[0].boxes, answers[0].scores, size, answers[0].heat)
-    agreement = _agreement([answers[0], _turned_back(answers[1], size[1]), *answers[2:]])
+    first, turned, *others = (Located.of(one.boxes, one.scores, size, one.heat) for one in answers)
+    agreement = _agreement([first, _turned_back(turned, size[1]), *others])
     unread = any(answer.unread for answer in answers)
     if not len(first.boxes) and first.heat is None:
         return Prior(first.boxes, first.scores, 0.0, 1.0, np.zeros(cells(size), np.uint8), unread)

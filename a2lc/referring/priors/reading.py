@@ -10,6 +10,7 @@ import numpy as np
 
 from a2lc.referring.priors.base import MOST, Located
 
+LARGEST = 1e6  # pixels: numbers beyond are no places
 BINS = 1000  # Florence-2 writes places in thousandths of a side
 _FENCED = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
 
@@ -22,6 +23,9 @@ def read_json_boxes(text: str, shown: tuple[float, float], size: tuple[int, int]
         shown: height and width of the image as the model saw it, which its numbers refer to.
         size: H, W of the image.
         score: how sure the model was of what it wrote, in [0, 1].
+
+    Returns:
+        The boxes; nothing, unread, where an entry is no box of four numbers of at most `LARGEST`.
     """
     fenced = _FENCED.match(text)
     try:
@@ -32,13 +36,18 @@ def read_json_boxes(text: str, shown: tuple[float, float], size: tuple[int, int]
     boxes = []
     for entry in entries[:MOST]:
         box = entry.get("bbox_2d") if isinstance(entry, dict) else None
-        if not (isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) for v in box)):
+        if not (isinstance(box, list) and len(box) == 4 and all(_is_place(value) for value in box)):
             return Located.nothing(unread=True)
-        boxes.append([max(min(float(value), 1e6), -1e6) for value in box])
+        boxes.append(box)
     if not boxes:
         return Located.nothing()
     scale = np.array([size[1] / shown[1], size[0] / shown[0]] * 2)
     return Located.of(np.array(boxes) * scale, np.full(len(boxes), score), size)
+
+
+def _is_place(value: object) -> bool:
+    """Whether it is a number of pixels; infinite ones, those that are none and whole ones of any length are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def read_location_marks(text: str, size: tuple[int, int], score: float) -> Located:
