@@ -124,8 +124,14 @@ def test_first_scenes_do_not_depend_on_how_many_there_are(toy: referring.Referri
 def test_wrong_names_and_options_are_named(toy: referring.ReferringDataset, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="n_train must be an integer >= 1, found 0"):
         referring.load_dataset("toy_referring", n_train=0)
-    with pytest.raises(ValueError, match="refcoco"):
+    with pytest.raises(ValueError, match="did you mean 'refcoco'"):
         referring.load_dataset("refcocoo")
+    with pytest.raises(ValueError, match=r"toy_referring: options: .* found 'n_trian'; did you mean 'n_train'"):
+        referring.load_dataset("toy_referring", n_trian=3)
+    with pytest.raises(TypeError, match="root: expected a folder, found 3"):
+        referring.load_dataset("refcoco", 3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"split_by: .* found \[\]"):
+        referring.load_dataset("refcoco", tmp_path, split_by=[])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected root"):
         referring.load_dataset("refcoco")
     with pytest.raises(FileNotFoundError, match="a2lc referring import"):
@@ -155,6 +161,21 @@ def test_labelled_images_are_nested(toy: referring.ReferringDataset) -> None:
 def test_a_rate_outside_its_range_is_refused(toy: referring.ReferringDataset, rate: float) -> None:
     with pytest.raises(ValueError, match=r"rate: expected a share of images in \(0, 1\]"):
         referring.labelled_images(toy.train, rate)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"rate": "0.5"}, "rate"), ({"rate": True}, "rate"), ({"seed": True}, "seed"), ({"seed": 0.5}, "seed")],
+)
+def test_a_rate_or_seed_that_is_no_number_is_refused(
+    toy: referring.ReferringDataset, given: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(TypeError, match=f"{named}: expected a .*number .*found {next(iter(given.values()))!r}"):
+        referring.labelled_images(toy.train, **{"rate": 0.5, **given})
+    with pytest.raises(ValueError, match="seed: expected"):
+        referring.labelled_images(toy.train, 0.5, -1)
+    half = (np.float32(0.5), np.int64(2))
+    assert referring.labelled_images(toy.train, *half) == referring.labelled_images(toy.train, 0.5, 2)
 
 
 # --- metrics

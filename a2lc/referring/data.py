@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from a2lc.files import check_whole
+
 COLUMNS = {
     "sentence_id": "int64",
     "ref_id": "int64",
@@ -130,10 +132,11 @@ def labelled_images(split: ReferringSplit, rate: float, seed: int = 0, *, nested
         Names, sorted.
 
     Raises:
-        ValueError: the rate is outside (0, 1], or the split has no image.
+        TypeError: the rate is no number, or the seed no whole one.
+        ValueError: the rate is outside (0, 1], the seed below 0, or the split has no image.
     """
-    if not 0 < rate <= 1:
-        raise ValueError(f"rate: expected a share of images in (0, 1], found {rate!r}")
+    _check_rate(rate)
+    check_whole(seed, "seed")
     names = split.names
     if not names:
         raise ValueError(f"{split.name}: expected images to choose from, found none")
@@ -141,6 +144,13 @@ def labelled_images(split: ReferringSplit, rate: float, seed: int = 0, *, nested
     order = np.random.default_rng(seeds).permutation(len(names))
     count = max(1, math.floor(rate * len(names) + 1e-9))
     return tuple(sorted(names[index] for index in order[:count]))
+
+
+def _check_rate(rate: object) -> None:
+    if isinstance(rate, bool) or not isinstance(rate, int | float | np.integer | np.floating):
+        raise TypeError(f"rate: expected a number in (0, 1], found {rate!r}")
+    if not 0 < rate <= 1:
+        raise ValueError(f"rate: expected a share of images in (0, 1], found {rate!r}")
 
 
 def words_of(sentence: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 
 from a2lc.files import nearest
 from a2lc.referring import refcoco, toy
@@ -24,20 +25,35 @@ def load_dataset(
         options: of ``toy_referring``, see `a2lc.referring.toy.load`.
 
     Raises:
-        ValueError: an unknown name or option; ``class_names``, which `by_class_names` makes of a segmentation dataset;
-            or a file is damaged.
+        TypeError: `root` is no path.
+        ValueError: an unknown name, option or `split_by`; ``class_names``, which `by_class_names` makes of a
+            segmentation dataset; or a file is damaged.
         FileNotFoundError: a file is missing.
     """
+    if name not in DATASETS:
+        raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, found {name!r}{nearest(name, DATASETS)}")
+    if not isinstance(root, str | os.PathLike | None):
+        raise TypeError(f"root: expected a folder, found {root!r}")
+    if wrong := unknown_options(name, options):
+        raise ValueError(f"{name}: {'; '.join(wrong)}")
     if name == TOY:
         if root is not None or split_by is not None:
             raise ValueError(f"{TOY}: it is drawn: expected neither root nor split_by, found {root or split_by!r}")
         return toy.load(**options)
-    if name not in DATASETS:
-        raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, found {name!r}{nearest(name, DATASETS)}")
     if name == CLASS_NAMES:
         raise ValueError(f"{name}: made of a segmentation dataset: expected data=by_class_names(dataset), found none")
-    if options:
-        raise ValueError(f"{name}: no such option: {', '.join(options)}")
     if root is None:
         raise ValueError(f"{name}: expected root, the folder that `a2lc referring import` has written to, found none")
     return refcoco.load(name, root, split_by)
+
+
+def unknown_options(name: str, options: Collection[str]) -> list[str]:
+    """What is wrong with the names of a dataset's options, a sentence each."""
+    if name != TOY:
+        return [f"options: expected none, found {', '.join(options)}"] if options else []
+    known = f"expected one of {', '.join(toy.OPTIONS)}"
+    return [
+        f"options: {known}, found {option!r}{nearest(option, toy.OPTIONS)}"
+        for option in options
+        if option not in toy.OPTIONS
+    ]

@@ -24,6 +24,7 @@ from a2lc.files import (
     check_limit,
     damaged,
     json_value,
+    nearest,
     read_image,
     read_json,
     read_parquet,
@@ -195,10 +196,11 @@ class CocoSplit(ReferringSplit):
 
 def _checked(dataset: str, split_by: str | None) -> str:
     if dataset not in SPLITS:
-        raise ValueError(f"dataset: expected one of {', '.join(SPLITS)}, found {dataset!r}")
+        raise ValueError(f"dataset: expected one of {', '.join(SPLITS)}, found {dataset!r}{nearest(dataset, SPLITS)}")
     known = SPLITS[dataset]
-    if split_by is not None and split_by not in known:
-        raise ValueError(f"{dataset}: split_by: expected one of {', '.join(known)}, found {split_by!r}")
+    if split_by is not None and split_by not in tuple(known):
+        hint = nearest(split_by, known)
+        raise ValueError(f"{dataset}: split_by: expected one of {', '.join(known)}, found {split_by!r}{hint}")
     return split_by or next(iter(known))
 
 

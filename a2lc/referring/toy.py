@@ -47,6 +47,8 @@ COLOURS = {  # every paint that a figure can have, in words
     "purple": ((110, 70, 120),),
 }
 WORD_OF = {paint: word for word, paints in COLOURS.items() for paint in paints}
+OPTIONS = {"seed": 0, "n_train": 1, "n_val": 1, "n_test": 1, "height": MIN_HEIGHT, "width": MIN_WIDTH}
+"""What `load` takes, and the least of each."""
 
 
 def load(
@@ -64,11 +66,10 @@ def load(
     Raises:
         ValueError: an argument that is no integer or too small.
     """
-    limits = {"seed": 0, "n_train": 1, "n_val": 1, "n_test": 1, "height": MIN_HEIGHT, "width": MIN_WIDTH}
-    found = dict(zip(limits, (seed, n_train, n_val, n_test, height, width), strict=True))
+    found = dict(zip(OPTIONS, (seed, n_train, n_val, n_test, height, width), strict=True))
     for option, value in found.items():
-        if type(value) is not int or value < limits[option]:
-            raise ValueError(f"toy_referring: {option} must be an integer >= {limits[option]}, found {value!r}")
+        if type(value) is not int or value < OPTIONS[option]:
+            raise ValueError(f"toy_referring: {option} must be an integer >= {OPTIONS[option]}, found {value!r}")
     counts = {"train": n_train, "val": n_val, "test": n_test}
     splits: dict[str, ReferringSplit] = {}
     for name, count in counts.items():
