@@ -53,6 +53,8 @@ def _explained(problem: Any, known: list[str]) -> list[str]:
     if problem["type"] == "extra_forbidden":
         return [f"{where}: no such field{nearest(where, known)} (known: {', '.join(known)})"]
     message = re.sub("^Input should be", "expected", problem["msg"].removeprefix("Value error, "))
+    if problem["type"] == "path_type":
+        message = "expected a path"
     found = "" if "found" in message else f", found {problem['input']!r}"
     if problem["type"] == "float_type" and re.fullmatch(r"\d+e[+-]?\d+", str(problem["input"])):
         found += "; YAML reads 1e-4 as text, 1.0e-4 as a number"

@@ -15,7 +15,7 @@ from torch import nn
 
 from a2lc import referring
 from a2lc.files import read_arrays
-from a2lc.referring import rounds
+from a2lc.referring import context, rounds
 from a2lc.referring.data import ReferringDataset, ReferringSplit, table_of
 from a2lc.referring.methods import ABOUT, METHODS
 from a2lc.referring.network import Sesm
@@ -170,6 +170,7 @@ def test_a_run_plays_all_stages_and_says_what_came_out(tmp_path: Path) -> None:
     assert ReferringRun.open(run.path).config == run.config
     about = json.loads((run.path / "provenance.json").read_text())
     assert "published description" in about["method"] and about["prior"]["locator"] == {"model": "pointing"}
+    assert about["network"] == f"{__name__}.seeing.<locals>.make"
 
 
 def test_a_finished_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +178,35 @@ def test_a_finished_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(rounds, "train", None)
     monkeypatch.setattr(rounds, "predict_all", None)
     assert play(tmp_path, rounds=1).summary.equals(first.summary)
+
+
+def test_a_finished_run_is_read_without_its_frozen_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = referring.Experiment(**TINY, rounds=0, prior="clipseg", shape="sam")
+    options: dict[str, Any] = {"data": squares(), "network": seeing(), "device": "cpu", "progress": False}
+    nowhere: dict[str, Any] = {"weights": tmp_path / "nowhere"}
+    monkeypatch.setattr(context, "load_locator", lambda *_, **__: Pointing())
+    monkeypatch.setattr(context, "load_sam", lambda *_, **__: None)
+    first = rounds.run(config, tmp_path, **options, **nowhere)
+    monkeypatch.setattr(context, "load_locator", None)
+    monkeypatch.setattr(context, "load_sam", None)
+    assert rounds.run(config, tmp_path, **options, **nowhere).summary.equals(first.summary)
+    with pytest.raises(ValueError, match="holds another run: data"):
+        rounds.run(config, tmp_path, **{**options, "data": squares(images=8)})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"method": "supervised"}, {"method": "fixed"}, {"uses_prior": False, "training": {"guidance": "none"}}],
+)
+def test_where_no_prior_is_looked_at_none_is_needed(
+    fields: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "load_locator", None)
+    monkeypatch.setattr(context, "SimulatedLocator", None)
+    training = {**TINY["training"], "size": (32, 48), **fields.get("training", {})}
+    config = referring.Experiment(**{**fields, "rate": 0.5, "rounds": 0, "dataset": "refcoco", "training": training})
+    run = rounds.run(config, tmp_path, data=squares(), network=seeing(), device="cpu", progress=False)
+    assert run.finished and run.frozen_model is None
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -409,12 +439,28 @@ def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
         ({"rate": 0.0}, "rate: expected greater than 0"),
         ({"prior": "qwen"}, "prior: expected one of simulated"),
         ({"dataset": "refcoco"}, "prior: 'simulated' knows drawn scenes only"),
-        ({"dataset": "refcoc"}, "dataset: expected one of"),
-        ({"dataset": "refcoco", "prior": "clipseg", "options": {"n_train": 2}}, "options: refcoco has none"),
+        (
+            {"dataset": "refcoc"},
+            r"^dataset: expected one of .* found 'refcoc'; did you mean 'refcoco' or 'refcocog'\?$",
+        ),
+        (
+            {"dataset": "refcoco", "prior": "clipseg", "options": {"n_train": 2}},
+            "options: expected none, found n_train",
+        ),
+        ({"options": {"n_trian": 2}}, r"options: expected one of seed, .* found 'n_trian'; did you mean 'n_train'"),
+        ({"split_by": "unc"}, "split_by: expected none of toy_referring, found 'unc'"),
+        (
+            {"dataset": "refcocog", "split_by": "umdd"},
+            r"split_by: expected one of umd, google, found 'umdd'; did you mean",
+        ),
+        ({"split_by": 3}, "split_by: expected a valid string, found 3"),
+        ({"root": 3}, "root: expected a path, found 3"),
+        ({"training": {"size": (48, 30)}}, r"training.size: .* >= 32, multiples of 4, found \[48, 30\]"),
+        ({"training": {"size": (48, 50)}}, r"training.size: .* multiples of 4, found \[48, 50\]"),
         ({"dataset": "refcoco", "prior": "clipseg"}, r"training.size: expected height and width such as \[480, 480\]"),
         ({"acceptance": "none"}, "rounds: expected 0 where nothing is accepted"),
         ({"least_accepted": 0.95}, "least_accepted: expected at most most_accepted"),
-        ({"training": {"step": 3}}, "training.step: no such field"),
+        ({"training": {"step": 3}}, "training.step: no such field; did you mean 'steps'"),
         ({"pessimism": "high"}, "pessimism"),
     ],
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from a2lc.files import fingerprint, nearest
-from a2lc.referring.loading import CLASS_NAMES, DATASETS, TOY
+from a2lc.referring.loading import CLASS_NAMES, DATASETS, TOY, unknown_options
 from a2lc.referring.methods import METHODS
 from a2lc.referring.priors.models import MODELS
+from a2lc.referring.refcoco import SPLITS
 from a2lc.referring.settings import Share, TrainingSettings
 from a2lc.settings import Folder, Settings, WrongSettings
 
@@ -51,7 +52,7 @@ class Experiment(Settings):
     uses_prior: bool = True
     """Whether pseudo-labels are fused with the prior, and decisions look at it."""
     guides: bool = True
-    """Whether the prior guides the network."""
+    """Whether the prior guides the network, in the way of ``training.guidance``."""
     fusion: Literal["learnt", "fixed"] = "learnt"
     """Weight of the prior beside the teacher: by what both were worth on reward images, or `fusion_weight`."""
     fusion_weight: Share = 0.5
@@ -88,17 +89,24 @@ class Experiment(Settings):
             raise WrongSettings([f"method: {found}{nearest(str(method), METHODS)}"])
         super().__init__(**{**METHODS[method], **fields})
 
+    @field_validator("dataset")
+    @classmethod
+    def _dataset_is_known(cls, value: str) -> str:
+        if value not in DATASETS:
+            raise ValueError(f"expected one of {', '.join(DATASETS)}, found {value!r}{nearest(value, DATASETS)}")
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> Experiment:
-        wrong = []
-        if self.dataset not in DATASETS:
-            wrong.append(f"dataset: expected one of {', '.join(DATASETS)}, found {self.dataset!r}")
-        if self.dataset != TOY and self.options:
-            wrong.append(f"options: {self.dataset} has none, found {', '.join(self.options)}")
+        wrong = unknown_options(self.dataset, self.options)
+        splitters = SPLITS.get(self.dataset, {})
+        if self.split_by is not None and self.split_by not in splitters:
+            expected = f"one of {', '.join(splitters)}" if splitters else f"none of {self.dataset}"
+            wrong.append(f"split_by: expected {expected}, found {self.split_by!r}{nearest(self.split_by, splitters)}")
         known = [SIMULATED, *(name for name in MODELS if name != "sam")]
         if self.prior not in known:
             wrong.append(f"prior: expected one of {', '.join(known)}, found {self.prior!r}{nearest(self.prior, known)}")
-        elif self.prior == SIMULATED and self.dataset not in (TOY, CLASS_NAMES):
+        elif self.needs_prior and self.prior == SIMULATED and self.dataset not in (TOY, CLASS_NAMES):
             wrong.append(f"prior: {SIMULATED!r} knows drawn scenes only, found dataset {self.dataset!r}")
         if self.dataset != TOY and self.training.size is None:
             wrong.append(
@@ -124,7 +132,12 @@ class Experiment(Settings):
     @property
     def needs_prior(self) -> bool:
         """Whether the frozen model is asked at all."""
-        return self.uses_prior or self.guides or not self.trains
+        return self.uses_prior or self.is_guided or not self.trains
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the network sees the prior."""
+        return self.guides and self.training.guidance != "none"
 
     @property
     def learns_policy(self) -> bool:

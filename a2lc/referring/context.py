@@ -75,7 +75,7 @@ class Context:
         nothing = np.zeros((1, 1), np.uint8)
 
         def shown(row: int) -> tuple[np.ndarray, float]:
-            prior = self.prior(split, row) if self.config.guides else None
+            prior = self.prior(split, row) if self.config.is_guided else None
             if prior is None:
                 return nothing, 0.0
             number = int(numbers[row])
@@ -166,8 +166,8 @@ def context_of(run: ReferringRun, data: ReferringDataset, device: str) -> Contex
     )
 
 
-def provenance_of(context: Context) -> dict[str, Any]:
-    """Of what a run is made: data, priors, packages, machine."""
+def provenance_of(context: Context, network: NetworkFactory | None = None) -> dict[str, Any]:
+    """Of what a run is made: data, priors, packages, machine; and where it is given, what makes the network."""
     digest = hashlib.sha256()
     for name, split in sorted(context.data.splits.items()):
         table = split.table.to_csv(index=False, lineterminator="\n")
@@ -175,7 +175,11 @@ def provenance_of(context: Context) -> dict[str, Any]:
     identity = None if context.store is None else context.store.identity
     data = {"sentences": digest.hexdigest()[:16], "images": _look_of(context), "prior": fingerprint(identity)}
     about = "after the published description of Learning to Label (arXiv 2605.28239v1)"
-    return {"data": data, "method": about, "prior": identity, **surroundings(), "device": str(context.device)}
+    made = {"data": data, "method": about, "prior": identity, **surroundings(), "device": str(context.device)}
+    if network is not None:
+        kind = network if hasattr(network, "__qualname__") else type(network)  # an object that can be called
+        made["network"] = f"{kind.__module__}.{kind.__qualname__}"
+    return made
 
 
 def _look_of(context: Context) -> str:

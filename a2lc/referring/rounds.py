@@ -24,7 +24,7 @@ from a2lc.files import (
     write_json,
     write_parquet,
 )
-from a2lc.referring.config import Experiment
+from a2lc.referring.config import SIMULATED, Experiment
 from a2lc.referring.context import Context, NetworkFactory, load_network, make_context, provenance_of, save_network
 from a2lc.referring.data import ReferringDataset
 from a2lc.referring.gates import accepted, is_balanced, pseudo_weights
@@ -65,7 +65,8 @@ def run(
     weights: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> ReferringRun:
-    """Run an experiment on referring expressions, or continue it where it stopped; a finished one returns at once.
+    """Run an experiment on referring expressions, or continue it where it stopped; a finished one returns at once, and
+    its frozen model is not loaded.
 
     Args:
         config: the experiment.
@@ -86,8 +87,13 @@ def run(
     if not isinstance(config, Experiment):
         raise TypeError(f"config: expected an a2lc.referring.Experiment, found {config!r}")
     where = Path(runs_dir) / FOLDER
-    context = make_context(config, where, resolve_device(device), data, locator, shaper, network, weights, progress)
-    result = ReferringRun.create(config, where, provenance_of(context))
+    kept = None
+    if locator is None and config.prior != SIMULATED and (known := ReferringRun(where / config.name, config)).finished:
+        kept = known.provenance.get("prior")
+    context = make_context(
+        config, where, resolve_device(device), data, locator, shaper, network, weights, progress, kept
+    )
+    result = ReferringRun.create(config, where, provenance_of(context, network))
     if result.finished:
         return result
     with locked(result.path):
@@ -264,7 +270,7 @@ def evolve(context: Context, teacher: Sesm, pairs: Pairs, folder: StageFolder) -
     """Write the priors of accepted pairs for the next round, between what the frozen model said and what the new
     teacher says; a pair that was rejected begins again with the frozen model's."""
     gates = read_parquet(folder.path / "decisions.parquet", "gate")["gate"].to_numpy()
-    rows = np.flatnonzero(gates).tolist() if context.config.guides else []
+    rows = np.flatnonzero(gates).tolist() if context.config.is_guided else []
 
     def moved() -> Iterator[tuple[int, np.ndarray]]:
         for row, logits in predict(teacher, pairs, rows, context.config.training.batch, context.device):
@@ -285,7 +291,7 @@ def evolved_before(context: Context, folder: StageFolder) -> Maps:
         FileNotFoundError: some are gone; says what to remove, so that they are made again.
     """
     found, decisions = Maps(folder.path / "evolved"), folder.path / "decisions.parquet"
-    if context.config.guides and folder.done("evolved") and decisions.is_file():
+    if context.config.is_guided and folder.done("evolved") and decisions.is_file():
         expected = int((read_parquet(decisions, "gate")["gate"] > 0).sum())
         if len(found) != expected:
             raise missing(found.folder / f"shard_{len(found) // SHARD:05d}.safetensors")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from a2lc.referring.priors.base import STRIDE
 from a2lc.settings import Settings
 
+SMALLEST = 32
+"""Pixels: a side of the smallest image to train on, one cell of a network's coarsest level."""
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 
@@ -18,11 +21,11 @@ class TrainingSettings(Settings):
     network: Literal["small", "base"] = "small"
     """``small`` learns from scratch on two cores; ``base`` is Swin-B and BERT, for a GPU."""
     guidance: Literal["learnt", "concat", "none"] = "learnt"
-    """How priors guide the network."""
+    """How priors guide the network; ``none``: not at all, as with `Experiment.guides` false."""
     words: Literal["attention", "film"] = "attention"
     """How words do."""
     size: tuple[Positive, Positive] | None = None
-    """Height and width that images are brought to; none: their own."""
+    """Height and width that images are brought to, multiples of 4, at least 32; none: their own."""
     steps: Positive = 400
     """Steps of every training."""
     batch: Positive = 16
@@ -43,3 +46,10 @@ class TrainingSettings(Settings):
     """Of accepted pixels, beside 1 of labelled ones."""
     strong_labelled: bool = True
     """Whether labelled images are shown in strong views, too."""
+
+    @field_validator("size")
+    @classmethod
+    def _sides_are_whole_cells(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and any(side < SMALLEST or side % STRIDE for side in value):
+            raise ValueError(f"expected height and width >= {SMALLEST}, multiples of {STRIDE}, found {list(value)}")
+        return value
