@@ -45,7 +45,12 @@ def test_every_image_has_a_sentence_of_every_class(dataset: Dataset) -> None:
     for label, name in enumerate(dataset.classes.names):
         row = data.train.table.iloc[2 * k + label]
         assert row["sentence"] == f"the {name}" and row["image"] == dataset.train.names[2]
-        assert (data.train.mask(int(row["ref_id"])) == (truth == label)).all()
+        mask = data.train.mask(int(row["ref_id"]))
+        assert (mask == (truth == label)).all() and row["area"] == mask.sum()
+        ys, xs = np.nonzero(mask)
+        box = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1] if len(xs) else [0, 0, 0, 0]
+        assert row[["x0", "y0", "x1", "y1"]].tolist() == box
+    assert (data.train.table["area"] == 0).any() and (data.train.table["area"] > 0).any()
     assert (data.train.image(dataset.train.names[2]) == dataset.train.image(dataset.train.names[2])).all()
     one = data.train.of_images([dataset.train.names[3]])
     assert len(one) == k and (one.mask(3 * k) == data.train.mask(3 * k)).all()
@@ -176,6 +181,7 @@ def test_what_cannot_be_is_refused(dataset: Dataset, masks: MaskSet, tmp_path: P
 def test_without_a_ground_truth_there_is_no_referent(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     split = ClassSplit(dataset.train, dataset.classes.names)
     monkeypatch.setattr(type(dataset.train), "ground_truth", lambda *_: None)
+    assert not referring.by_class_names(dataset).train.table[["area", "x1"]].any(axis=None)
     with pytest.raises(ValueError, match="ground truth"):
         split.mask(0)
 

@@ -21,7 +21,7 @@ from a2lc.files import below, fingerprint, write_label_png
 from a2lc.masks import MaskSet
 from a2lc.pseudo_labels.settings import PseudoLabels
 from a2lc.referring.context import context_of, load_network
-from a2lc.referring.data import COLUMNS, ReferringDataset, ReferringSplit, mirrored_sentence
+from a2lc.referring.data import ReferringDataset, ReferringSplit, mirrored_sentence, table_of
 from a2lc.referring.pairs import at_size
 from a2lc.referring.priors.base import Located, Request
 from a2lc.referring.rounds import MODEL
@@ -73,8 +73,9 @@ class ClassSplit(ReferringSplit):
 
 
 def by_class_names(dataset: Dataset) -> ReferringDataset:
-    """A segmentation dataset as one of referring expressions, `ClassSplit` of ``train`` and ``val``; play it with
-    ``Experiment(dataset="class_names", training={"size": ...})`` and ``referring.run(..., data=..., locator=...)``."""
+    """A segmentation dataset as one of referring expressions, `ClassSplit` of ``train`` and ``val``; areas and boxes
+    are of all their ground truths. Play it with ``Experiment(dataset="class_names", training={"size": ...})`` and
+    ``referring.run(..., data=..., locator=...)``."""
     names = dataset.classes.names
     splits: dict[str, ReferringSplit] = {split.name: ClassSplit(split, names) for split in (dataset.train, dataset.val)}
     return ReferringDataset(dataset.name, splits)
@@ -118,8 +119,7 @@ class MaskLocator:
         if not there.any():
             return Located.nothing()
         there = there[:, ::-1] if request.mirrored else there
-        rows, columns = np.flatnonzero(there.any(1)), np.flatnonzero(there.any(0))
-        box = np.array([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]], np.float32)
+        box = np.array([_box_around(there)], np.float32)
         size = (there.shape[0], there.shape[1])
         return Located.of(box, np.array([SURE], np.float32), size, there.astype(np.float32))
 
@@ -203,13 +203,19 @@ def _last_maps(run: ReferringRun, data: ReferringDataset, count: int, device: st
 
 
 def _sentences(split: Split, names: Sequence[str]) -> pd.DataFrame:
-    """The table of a `ClassSplit`. Area and box would need all ground truths: they are 0."""
-    rows = [(i, label) for i in range(len(split.names)) for label in range(len(names))]
-    numbers = np.arange(len(rows))
-    texts = {
-        "image": [split.names[i] for i, _ in rows],
-        "sentence": [sentence_of(names[label]) for _, label in rows],
-        "category": [names[label] for _, label in rows],
-    }
-    nothing = dict.fromkeys(("area", "x0", "y0", "x1", "y1"), 0)
-    return pd.DataFrame({"sentence_id": numbers, "ref_id": numbers, **texts, **nothing})[[*COLUMNS]].astype(COLUMNS)
+    """The table of a `ClassSplit`; area and box are 0 where a class does not occur, or nobody knows."""
+    rows: list[tuple[object, ...]] = []
+    for image in split.names:
+        truth = split.ground_truth(image)
+        for label, name in enumerate(names):
+            there = np.zeros((1, 1), bool) if truth is None else truth == label
+            rows.append((len(rows), len(rows), image, sentence_of(name), name, int(there.sum()), *_box_around(there)))
+    return table_of(rows)
+
+
+def _box_around(there: np.ndarray) -> tuple[int, int, int, int]:
+    """x0 y0 x1 y1 of an (H, W) bool mask, right and lower edges outside; all 0 where it is empty."""
+    rows, columns = np.flatnonzero(there.any(1)), np.flatnonzero(there.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -13,7 +13,7 @@ from a2lc.referring.data import ReferringSplit
 from a2lc.referring.gates import accepted
 from a2lc.referring.metrics import ReferringMetrics, overlap
 from a2lc.referring.network import Sesm
-from a2lc.referring.pairs import Pairs, at_size
+from a2lc.referring.pairs import Pairs, at_size, tensor_of
 from a2lc.referring.text import Tokens
 from a2lc.referring.training import predict
 
@@ -64,16 +64,18 @@ def truth_of_decisions(
         fused: sentence_id and (h, w) float32 map of each, in the table's order.
 
     Returns:
-        ``sentence_id``; ``iou`` of the fused map at its own size; ``precision`` of the accepted cells, NaN where none.
+        ``sentence_id``; ``iou`` of the fused map at its own size, 1 where nothing is there and nothing was found;
+        ``precision`` of the accepted cells, NaN where none.
     """
     refs = split.table.set_index("sentence_id")["ref_id"]
     rows = []
     for (number, one), gate in zip(fused, table["gate"], strict=True):
         mask = split.mask(int(refs[number]))
-        truth = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(mask).float()[None, None], one.shape)
+        truth = torch.nn.functional.adaptive_avg_pool2d(tensor_of(mask).float()[None, None], one.shape)
         true = truth[0, 0].numpy() > 0.5
         both, any_ = overlap(one > 0.5, true)
+        iou = both / any_ if any_ else float(not mask.any())  # an object without a cell of its own was not found
         cells = accepted(one, int(gate))
         right = float(((one > 0.5) == true)[cells].mean()) if cells.any() else np.nan
-        rows.append((number, both / max(any_, 1), right))
+        rows.append((number, iou, right))
     return pd.DataFrame(rows, columns=["sentence_id", "iou", "precision"])

@@ -28,8 +28,8 @@ class ReferringMetrics:
 
     @classmethod
     def of(cls, intersections: np.ndarray, unions: np.ndarray) -> ReferringMetrics:
-        """From (n,) pixels in intersection and union of each sentence. An empty union has IoU 0, as the published
-        evaluations count it.
+        """From (n,) pixels in intersection and union of each sentence. Of an object that is not there the IoU is 0, or
+        1 where nothing was found: the union is then empty. Class names have such objects, RefCOCO has none.
 
         Raises:
             ValueError: no sentence; or numbers that cannot be such pixels.
@@ -39,9 +39,10 @@ class ReferringMetrics:
             raise ValueError(f"expected pixels of n >= 1 sentences, found {i.shape} and {u.shape}")
         if not ((i >= 0) & (i <= u)).all():
             raise ValueError("expected 0 <= intersection <= union, found otherwise")
-        iou = i / np.maximum(u, 1)
+        iou = np.where(u > 0, i / np.maximum(u, 1), 1.0)
         shares = {level: float((iou >= level).mean()) for level in LEVELS}
-        return cls(float(i.sum() / max(u.sum(), 1)), float(iou.mean()), shares, len(i))
+        overall = float(i.sum() / u.sum()) if u.any() else 1.0
+        return cls(overall, float(iou.mean()), shares, len(i))
 
     def numbers(self) -> dict[str, float]:
         """As one flat mapping: ``oiou``, ``miou``, ``pr50`` ... ``pr90``, in [0, 1]."""

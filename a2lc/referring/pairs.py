@@ -70,7 +70,7 @@ class Pairs:
         images = torch.stack([self._image(row) for row in rows])
         size = (-(-images.shape[2] // STRIDE), -(-images.shape[3] // STRIDE))
         shown = [self.prior_of(row) for row in rows]
-        prior = torch.stack([at_size(torch.from_numpy(np.ascontiguousarray(p)).float() / 255, size) for p, _ in shown])
+        prior = torch.stack([at_size(tensor_of(p).float() / 255, size) for p, _ in shown])
         words = self.tokens([self.sentences[row] for row in rows])
         return images, words, prior, torch.tensor([score for _, score in shown], dtype=torch.float32)
 
@@ -82,14 +82,19 @@ class Pairs:
 
     def truth(self, row: int, size: tuple[int, int]) -> torch.Tensor:
         """(h, w) float32, the share of each cell that belongs to the object."""
-        mask = torch.from_numpy(self.split.mask(int(self.refs[row]))).float()
+        mask = tensor_of(self.split.mask(int(self.refs[row]))).float()
         return F.adaptive_avg_pool2d(mask[None, None], size)[0, 0]
 
     def _image(self, row: int) -> torch.Tensor:
-        image = torch.from_numpy(self.split.image(self.images[row])).permute(2, 0, 1).float() / 255
+        image = tensor_of(self.split.image(self.images[row])).permute(2, 0, 1).float() / 255
         if self.size is None or tuple(image.shape[1:]) == self.size:
             return image
         return F.interpolate(image[None], self.size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def tensor_of(array: np.ndarray) -> torch.Tensor:
+    """A copy of an array that may be read-only or turned round, which PyTorch does not share."""
+    return torch.from_numpy(np.array(array))
 
 
 def at_size(values: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
