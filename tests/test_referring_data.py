@@ -147,6 +147,13 @@ def test_wrong_names_and_options_are_named(toy: referring.ReferringDataset, tmp_
 # --- shares of images
 
 
+def test_a_dataset_says_what_it_holds(toy: referring.ReferringDataset) -> None:
+    sentences = {name: len(split) for name, split in toy.splits.items()}
+    assert repr(toy.train) == f"ToyReferringSplit('train', {sentences['train']} sentences about 24 images)"
+    start = f"ReferringDataset('toy_referring': train of {sentences['train']} sentences about 24 images, val of "
+    assert repr(toy).startswith(start) and repr(toy).count("sentences") == 4
+
+
 def test_labelled_images_are_nested(toy: referring.ReferringDataset) -> None:
     shares = [set(referring.labelled_images(toy.train, rate, seed=2)) for rate in (0.01, 0.1, 0.5, 1.0)]
     assert [len(share) for share in shares] == [1, 2, 12, 24]
@@ -190,14 +197,19 @@ def test_metrics_of_masks_made_by_hand() -> None:
         (mask("##..", "...."), mask("##..", "....")),  # 2 of 2
         (mask("###.", "...."), mask("##..", "....")),  # 2 of 3
         (mask("....", "...."), mask("#...", "#...")),  # nothing found
-        (mask("#...", "...."), mask("....", "....")),  # nothing there
-        (mask("....", "...."), mask("....", "....")),  # an empty union
+        (mask("#...", "...."), mask("....", "....")),  # found where nothing is there
+        (mask("....", "...."), mask("....", "....")),  # rightly nothing found
     ]
     found = referring.score_masks(pairs)
     assert found.overall_iou == pytest.approx(4 / 8)
-    assert found.mean_iou == pytest.approx((1 + 2 / 3) / 5)
-    assert found.precision == {0.5: 0.4, 0.6: 0.4, 0.7: 0.2, 0.8: 0.2, 0.9: 0.2}
-    assert found.numbers()["pr60"] == 0.4 and found.number == 5
+    assert found.mean_iou == pytest.approx((1 + 2 / 3 + 1) / 5)
+    assert found.precision == {0.5: 0.6, 0.6: 0.6, 0.7: 0.4, 0.8: 0.4, 0.9: 0.4}
+    assert found.numbers()["pr60"] == 0.6 and found.number == 5
+
+
+def test_nothing_found_where_nothing_is_there_is_right() -> None:
+    found = referring.score_masks([(mask("...."), mask("...."))])
+    assert found.numbers() == dict.fromkeys(("oiou", "miou", "pr50", "pr60", "pr70", "pr80", "pr90"), 1)
 
 
 def test_metrics_refuse_what_is_no_pair() -> None:

@@ -17,6 +17,7 @@ from a2lc import referring
 from a2lc.files import read_arrays
 from a2lc.referring import context, rounds
 from a2lc.referring.data import ReferringDataset, ReferringSplit, table_of
+from a2lc.referring.measure import truth_of_decisions
 from a2lc.referring.methods import ABOUT, METHODS
 from a2lc.referring.network import Sesm
 from a2lc.referring.priors import Located, Request
@@ -156,6 +157,8 @@ def test_a_run_plays_all_stages_and_says_what_came_out(tmp_path: Path) -> None:
     run = play(tmp_path, rounds=2)
     assert run.finished and [run.folder(n).done(STAGES[-1]) for n in (1, 2)] == [True, True]
     assert {"config.json", "provenance.json", "labelled.json"} <= {file.name for file in run.path.iterdir()}
+    assert run.status == "finished" and repr(run) == f"ReferringRun({str(run.path)!r}: full, 2 of 2 rounds)"
+    assert repr(ReferringRun(tmp_path, run.config)) == f"ReferringRun({str(tmp_path)!r}: full, not begun)"
     table = run.summary
     assert table["round"].tolist() == [0, 1, 2]
     assert table["val_oiou"].notna().all() and table["test_oiou"].isna().tolist() == [True, True, False]
@@ -171,6 +174,30 @@ def test_a_run_plays_all_stages_and_says_what_came_out(tmp_path: Path) -> None:
     about = json.loads((run.path / "provenance.json").read_text())
     assert "published description" in about["method"] and about["prior"]["locator"] == {"model": "pointing"}
     assert about["network"] == f"{__name__}.seeing.<locals>.make"
+
+
+def test_what_nothing_is_said_of_and_nothing_is_there_is_right() -> None:
+    split, off, on = Squares("train", 2), np.zeros((8, 12), np.float32), np.ones((8, 12), np.float32)
+    absent, small = np.zeros((32, 48), bool), np.zeros((32, 48), bool)
+    small[0, 0] = True  # it has no cell of its own
+    split.mask = {0: absent, 1: absent, 2: small}.__getitem__  # type: ignore[method-assign]
+    table = pd.DataFrame({"sentence_id": [0, 1, 2], "gate": [0, 0, 0]})
+    found = truth_of_decisions(split, table, [(0, off), (1, on), (2, off)])
+    assert found["iou"].tolist() == [1, 0, 0]
+
+
+def test_arrays_that_are_read_only_are_learnt_from_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shut(made: Any) -> Any:
+        def of(self: Squares, key: Any) -> np.ndarray:
+            array = np.asarray(made(self, key))
+            array.flags.writeable = False
+            return array
+
+        return of
+
+    monkeypatch.setattr(Squares, "image", shut(Squares.image))
+    monkeypatch.setattr(Squares, "mask", shut(Squares.mask))
+    assert play(tmp_path, rounds=1).finished  # warnings are errors
 
 
 def test_a_finished_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,13 @@ class ReferringSplit(ABC):
         """Number of sentences."""
         return len(self.table)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self._counts})"
+
+    @property
+    def _counts(self) -> str:
+        return f"{len(self)} sentences about {self.table['image'].nunique()} images"
+
     @property
     def names(self) -> list[str]:
         """Names of the images that have a sentence, sorted."""
@@ -106,6 +113,10 @@ class ReferringDataset:
 
     name: str
     splits: dict[str, ReferringSplit]
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} of {split._counts}" for name, split in self.splits.items())
+        return f"ReferringDataset({self.name!r}: {splits})"
 
     @property
     def train(self) -> ReferringSplit:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from a2lc.files import damaged, differences, read_json, read_parquet, write_json
+from a2lc.files import damaged, differences, is_locked, read_json, read_parquet, write_json
 from a2lc.referring.config import Experiment
 from a2lc.runs import StageFolder
 
@@ -84,10 +84,32 @@ class ReferringRun:
         """The files of a round, 0 = before any pseudo-label."""
         return StageFolder(self.path / f"round_{round:02d}", STAGES if round else FIRST)
 
+    def __repr__(self) -> str:
+        played = f"{self.finished_rounds} of {self.config.rounds} rounds" if self.finished_rounds >= 0 else "not begun"
+        return f"ReferringRun({str(self.path)!r}: {self.config.method}, {played})"
+
+    @property
+    def finished_rounds(self) -> int:
+        """Number of finished rounds of pseudo-labels; -1 when even round 0 is not there."""
+        finished = -1
+        while finished < self.config.rounds and self._is_done(finished + 1):
+            finished += 1
+        return finished
+
     @property
     def finished(self) -> bool:
         """Whether all rounds are played."""
-        return self.folder(self.config.rounds).done((STAGES if self.config.rounds else FIRST)[-1])
+        return self._is_done(self.config.rounds)
+
+    def _is_done(self, round: int) -> bool:
+        return self.folder(round).done((STAGES if round else FIRST)[-1])
+
+    @property
+    def status(self) -> str:
+        """Where the run stands, in a few words."""
+        if self.finished:
+            return "finished"
+        return "is being played" if is_locked(self.path) else "goes on when started again"
 
     @property
     def labelled(self) -> tuple[str, ...]:
