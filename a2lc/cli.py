@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,7 @@ from a2lc.referring import cli as cli_referring
 if TYPE_CHECKING:
     import pandas as pd
 
+    from a2lc.referring.runs import ReferringRun
     from a2lc.runs import Run
 
 LONGEST = 4000  # characters of an error that are printed
@@ -102,37 +103,62 @@ def run(
 
 @app.command()
 def status(runs_dir: RunsDir = Path("runs")) -> None:
-    """List all runs: rounds done, clicks, Data and Model mIoU of the last finished round, and what a run waits for.
-    Those that cannot be read are marked, and the reasons follow."""
+    """List all runs: rounds done, clicks, Data and Model mIoU of the last finished round, and what a run waits for;
+    then those on referring expressions, with the mIoU of val. Those that cannot be read are marked, and the reasons
+    follow."""
+    from a2lc.referring.runs import FOLDER
+    from a2lc.runs import run_folders
+
+    runs_dir = runs_dir.absolute()
+    told = _listed(runs_dir, run_folders(runs_dir), _standing, ["clicks", "data_miou", "model_miou"])
+    if (referring := runs_dir / FOLDER).is_dir():
+        told += _listed(referring, run_folders(referring), _referring_standing, ["val_miou"])
+    typer.echo("\n".join(told) or f"{runs_dir}: no runs")
+
+
+def _listed(
+    where: Path, folders: Sequence[Path], standing: Callable[[Path], dict[str, Any]], numbers: Sequence[str]
+) -> list[str]:
+    """A table of runs, in lines, and why some cannot be read; nothing where there is no run."""
     import pandas as pd
 
-    from a2lc.runs import Run, run_folders
-
     rows, reasons = [], []
-    for folder in run_folders(runs_dir := runs_dir.absolute()):
+    for folder in folders:
         try:
-            rows.append({"run": folder.name} | _standing(Run.open(folder)))
+            rows.append({"run": folder.name} | standing(folder))
         except (ValueError, OSError) as error:
             rows.append({"run": folder.name, "rounds": "unreadable"})
             reasons.append(f"unreadable: {error}")
     if not rows:
-        typer.echo(f"{runs_dir}: no runs")
-        return
-    table = pd.DataFrame(rows, columns=["run", "rounds", "clicks", "data_miou", "model_miou", "state"])
-    table["clicks"] = ["-" if pd.isna(clicks) else f"{clicks:.0f}" for clicks in table["clicks"]]
-    table = table.astype({"data_miou": float, "model_miou": float})
+        return []
+    table = pd.DataFrame(rows, columns=["run", "rounds", *numbers, "state"])
+    if "clicks" in numbers:
+        table["clicks"] = ["-" if pd.isna(clicks) else f"{clicks:.0f}" for clicks in table["clicks"]]
+    table = table.astype(dict.fromkeys([name for name in numbers if name != "clicks"], float))
     text = table.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
-    typer.echo("\n".join([f"runs in {runs_dir}:", text, *reasons]))
+    return [f"runs in {where}:", text, *reasons]
 
 
-def _standing(run: Run) -> dict[str, Any]:
+def _standing(folder: Path) -> dict[str, Any]:
     """How far a run is, its last numbers, and what it waits for."""
     from a2lc.human.going_on import state_of
+    from a2lc.runs import Run
 
-    summary, numbers = run.summary, ["clicks", "data_miou", "model_miou"]
-    last: Mapping[Any, Any] = summary.iloc[-1].to_dict() if len(summary) else {}
-    done = {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}", "state": state_of(run)}
-    return done | {name: last.get(name) for name in numbers}
+    run = Run.open(folder)
+    return _last(run) | {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}", "state": state_of(run)}
+
+
+def _referring_standing(folder: Path) -> dict[str, Any]:
+    """The same of a run on referring expressions; its name says method, rate and seed."""
+    from a2lc.referring.runs import ReferringRun
+
+    run = ReferringRun.open(folder)
+    return _last(run) | {"rounds": f"{max(run.finished_rounds, 0)}/{run.config.rounds}", "state": run.status}
+
+
+def _last(run: Run | ReferringRun) -> dict[str, Any]:
+    summary = run.summary
+    return {str(name): value for name, value in summary.iloc[-1].items()} if len(summary) else {}
 
 
 @app.command()

@@ -14,6 +14,8 @@ from small_runs import hand_made_run
 
 from a2lc.cli import main
 from a2lc.files import locked, write_json
+from a2lc.referring import Experiment, ReferringRun
+from a2lc.referring.runs import FOLDER
 from a2lc.runs import find_runs
 
 
@@ -79,6 +81,34 @@ def test_what_a_run_waits_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
         folder.end(stage)
     folder.change(waits_for="answers")
     assert status(Path("runs"), monkeypatch, capsys)[1][2].endswith("1/2 2 - - answers of round 2: 0 of 3")
+
+
+def test_runs_on_referring_expressions_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    config = Experiment(rounds=2, rate=0.5)
+    run = ReferringRun.create(config, tmp_path / FOLDER, {"data": {}})
+    begun = [f"{run.path.name} 0/2 - goes on when started again"]
+    assert run.path.name.startswith("toy_referring-full-r0.5-s0-")
+    heading = [f"runs in {tmp_path / FOLDER}:", "run rounds val_miou state"]
+    assert status(tmp_path, monkeypatch, capsys) == (0, heading + begun)
+    for number in (0, 1):
+        write_json(run.folder(number).path / "metrics.json", {"round": number, "val_miou": 0.25 * (number + 1)})
+        run.folder(number).end("evolved" if number else "trained")
+    bad = tmp_path / FOLDER / "bad"
+    shutil.copytree(run.path, tmp_path / FOLDER / "text")
+    write_json(tmp_path / FOLDER / "text" / "round_01" / "metrics.json", {"round": 1, "val_miou": "high"})
+    bad.mkdir()
+    (bad / "config.json").write_text('{"dataset": "toy", "rate": 0.5}')
+    other = hand_made_run(tmp_path / "made", rounds=0)
+    write_json(other.folder(0).path / "metrics.json", {"round": 0, "clicks": 0})
+    shutil.copytree(other.path, tmp_path / other.path.name)
+    code, lines = status(tmp_path, monkeypatch, capsys)
+    assert code == 0 and lines[1] == "run rounds clicks data_miou model_miou state" and other.path.name in lines[2]
+    named = f"{run.path.name} 1/2 0.5000 goes on when started again"
+    assert lines[3:8] == [*heading, "bad unreadable - -", "text unreadable - -", named]
+    assert len(lines) == 10 and lines[8].startswith(f"unreadable: {bad / 'config.json'}: ")
+    assert "text/round_01/metrics.json" in lines[9] and "expected numbers, found {'val_miou': 'high'}" in lines[9]
 
 
 def test_no_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

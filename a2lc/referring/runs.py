@@ -143,12 +143,18 @@ class ReferringRun:
     def summary(self) -> pd.DataFrame:
         """A row per finished round: ``round``, ``accepted`` (share of unlabelled pairs), the losses, the metrics of
         each split that was measured (``val_oiou``, ``val_miou``, ``val_pr50``, ...), and of rounds after the first
-        training ``seconds_proposed`` and so on, of the stages but the last."""
+        training ``seconds_proposed`` and so on, of the stages but the last.
+
+        Raises:
+            ValueError: a round's metrics are damaged; the message names the file.
+        """
         rows = []
         for number in range(self.config.rounds + 1):
             file = self.path / f"round_{number:02d}" / "metrics.json"
             if file.is_file():
-                rows.append(read_json(file, "round"))
+                rows.append(metrics := read_json(file, "round"))
+                if wrong := {name: value for name, value in metrics.items() if isinstance(value, str | list | dict)}:
+                    raise damaged(file, f"expected numbers, found {wrong}")
         return pd.DataFrame(rows)
 
     def decisions(self, round: int) -> pd.DataFrame:
