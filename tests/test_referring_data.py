@@ -260,6 +260,10 @@ def archive(folder: Path, records: Any = None, found: Any = None, protocol: int 
 def test_an_archive_is_imported_once_and_read_without_pickle(tmp_path: Path, protocol: int) -> None:
     pytest.importorskip("pycocotools")
     source, root = archive(tmp_path / "refcoco", protocol=protocol), tmp_path / "data"
+    assert (
+        "train2014 goes into it"
+        in CliRunner().invoke(app, ["referring", "import", "--help"], env={"COLUMNS": "200"}).output
+    )
     told = CliRunner().invoke(app, ["referring", "import", str(source), str(root)])
     assert told.exit_code == 0, told.output
     assert "train: 2 sentences about 1 objects in 1 images" in told.output

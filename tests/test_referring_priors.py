@@ -19,7 +19,7 @@ from a2lc.referring.priors import Located, PriorStore, Request, SimulatedLocator
 from a2lc.referring.priors.base import MOST, box_iou
 from a2lc.referring.priors.detecting import ClipSegLocator, DinoLocator
 from a2lc.referring.priors.florence import FlorenceLocator
-from a2lc.referring.priors.models import models_status
+from a2lc.referring.priors.models import load_sam, models_status
 from a2lc.referring.priors.qwen import QwenLocator
 from a2lc.referring.priors.reading import read_json_boxes, read_location_marks
 from a2lc.referring.priors.sam import SamShaper
@@ -292,8 +292,13 @@ def test_a_model_is_loaded_from_its_folder_and_named_by_its_weights(tmp_path: Pa
 def test_weights_that_are_nowhere_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("huggingface_hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    with pytest.raises(FileNotFoundError, match=r"florence-2: no such folder; put the files of florence-community"):
+    with pytest.raises(
+        FileNotFoundError, match=r"florence-2: no such folder; put the files of florence-community"
+    ) as no:
         load_locator("florence-2", tmp_path)
+    assert str(no.value).endswith("load_locator('florence-2', offline=False) of a2lc.referring.priors.models")
+    with pytest.raises(FileNotFoundError, match=r"load_sam\('sam', offline=False\) of a2lc.referring.priors.models$"):
+        load_sam(tmp_path)
     with pytest.raises(ValueError, match="did you mean"):
         load_locator("florence-3", tmp_path)
     with pytest.raises(ValueError, match="sam turns boxes"):

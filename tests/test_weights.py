@@ -182,7 +182,9 @@ def test_bert_nowhere(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     there = (
         rf"{tmp_path / BERT}: no such folder, .* Put config\.json, vocab\.txt and model\.safetensors of {BERT} there"
     )
-    with pytest.raises(FileNotFoundError, match=rf"{there}, or allow the download \(now offline\)"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"{there}, or download it once \(now offline\): find_bert\(\) of a2lc"
+    ):
         find_bert(tmp_path, offline=True)
     with pytest.raises(FileNotFoundError, match=rf"{there}; the download failed"):
         find_bert(tmp_path)

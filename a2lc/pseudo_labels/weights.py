@@ -132,7 +132,7 @@ def find_bert(folder: Folder = None, *, offline: bool = False) -> Path:
             return found
     where = f"{local}: no such folder, and BERT is not in the hub's cache. Put {_BERT_HELP} of {BERT} there"
     if offline:
-        raise FileNotFoundError(f"{where}, or allow the download (now offline)")
+        raise FileNotFoundError(f"{where}, or download it once (now offline): find_bert() of {__name__}")
     _check_disk(Path(constants.HF_HUB_CACHE), BERT, BERT_BYTES)
     try:
         return Path(snapshot_download(BERT, allow_patterns=_BERT_FILES))

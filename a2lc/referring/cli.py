@@ -18,7 +18,7 @@ def _group() -> None:
 @app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(help="Unpacked archive with refs(unc).p and instances.json.")],
-    root: Annotated[Path, typer.Argument(help="Folder to write to; COCO's train2014 goes beside it.")],
+    root: Annotated[Path, typer.Argument(help="Folder to write to; COCO's train2014 goes into it.")],
     dataset: Annotated[str, typer.Option(help="refcoco, refcoco+ or refcocog.")] = "refcoco",
     split_by: Annotated[str | None, typer.Option(help="unc; of refcocog umd (default) or google.")] = None,
 ) -> None:

@@ -44,7 +44,7 @@ def find_model(name: str, folder: str | os.PathLike[str] | None = None, *, offli
 
     Raises:
         ValueError: an unknown name.
-        FileNotFoundError: it is nowhere, or incomplete; says where to put it.
+        FileNotFoundError: it is nowhere, or incomplete; says where to put it, or how to download it.
     """
     if name not in MODELS:
         raise ValueError(f"prior: expected one of {', '.join(MODELS)}, found {name!r}{nearest(name, MODELS)}")
@@ -65,7 +65,8 @@ def find_model(name: str, folder: str | os.PathLike[str] | None = None, *, offli
         pass
     where = f"{local}: no such folder; put the files of {wanted.repository} ({wanted.gigabytes:g} GB) there"
     if offline:
-        raise FileNotFoundError(f"{where}, or allow the download")
+        load = "load_sam" if name == "sam" else "load_locator"
+        raise FileNotFoundError(f"{where}, or download them once: {load}({name!r}, offline=False) of {__name__}")
     try:
         return Path(snapshot_download(wanted.repository, allow_patterns=_FILES))
     except OSError as error:
