@@ -249,9 +249,11 @@ def bars(values: Mapping[str, Sequence[float]], names: Sequence[str], ylabel: st
     table = pd.DataFrame(values).assign(name=names).melt("name", var_name="what")
     fig, axis = plt.subplots(figsize=(7, 2.8), layout="constrained")
     palette = ["#999999", "#0072B2", "#E69F00"][: len(values)]
-    seaborn.barplot(table, x="name", y="value", hue="what", palette=palette, saturation=1, ax=axis)
-    axis.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+    seaborn.barplot(table, x="name", y="value", hue="what", palette=palette, saturation=1, legend=False, ax=axis)
+    slanted: dict[str, Any] = {"rotation": 45, "ha": "right"} if len(names) > 6 else {}
+    axis.set_xticks(range(len(names)), names, fontsize=8, **slanted)
     axis.set(xlabel="", ylabel=ylabel)
-    axis.set_title(title, fontsize=9)
-    seaborn.move_legend(axis, "best", title=None, fontsize=8)
+    patches = [Patch(color=shade, label=label) for label, shade in zip(values, palette, strict=True)]
+    fig.legend(handles=patches, loc="outside lower center", ncols=len(values), fontsize=8, frameon=False)
+    fig.suptitle("\n".join(wrap(title, 100)), fontsize=9)
     return fig

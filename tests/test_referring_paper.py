@@ -8,6 +8,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 
 from a2lc import referring
 from a2lc.paper.referring import (
@@ -49,6 +51,11 @@ def played(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Any:
     return data, play_presets(FIELDS, ["prior_only", "full"], [0, 1], str(folder), data)
 
 
+def key_of(fig: Figure) -> tuple[Any, Any]:
+    """Texts and patches of a figure's legend."""
+    return fig.legends[0].get_texts(), fig.legends[0].get_patches()
+
+
 def test_a_preset_keeps_what_makes_it() -> None:
     assert preset_of(FIELDS, "supervised", 3).rounds == 0 and preset_of(FIELDS, "full_supervision", 0).rate == 1
     config = preset_of(FIELDS, "full", 3)
@@ -70,9 +77,14 @@ def test_results_are_means_over_seeds(played: Any) -> None:
     wanted = [100 * run.summary["test_rel_miou"].iloc[-1] for run in runs["full"]]
     row = table[(table["method"] == "full") & (table["split"] == "test_rel")].iloc[0]
     assert row["mIoU"] == pytest.approx(np.mean(wanted)) and row["mIoU sd"] == pytest.approx(np.std(wanted, ddof=1))
-    fig = draw_results(table, "oIoU", "title")
-    heights = [patch.get_height() for patch in fig.axes[0].patches]
+    fig = draw_results(table, "oIoU", about(FIELDS, [0, 1]))
+    axis = fig.axes[0]
+    heights = [patch.get_height() for patch in axis.patches]
     assert table["oIoU"].iloc[0] == pytest.approx(heights[0])
+    fig.canvas.draw()
+    assert axis.get_legend() is None, "it would cover bars"
+    assert fig.legends[0].get_window_extent().y1 <= axis.get_window_extent().y0
+    assert max(map(len, fig.get_suptitle().splitlines())) <= 100
     plt.close(fig)
 
 
@@ -105,11 +117,17 @@ def test_a_sentence_is_looked_at_with_what_was_decided(played: Any, tmp_path: Pa
         "accepted",
         "truth",
     ]
+    keys = {text.get_text(): key for text, key in zip(*key_of(fig), strict=True)}
+    drawn = fig.axes[5].images[0]  # the truth
+    assert to_rgba(drawn.cmap(1.0)) == keys["1: the object"].get_facecolor()  # type: ignore[attr-defined]
+    assert to_rgba(drawn.cmap(0.0)) == keys["0: background"].get_facecolor()  # type: ignore[attr-defined]
+    assert to_rgba(fig.axes[4].get_facecolor()) == keys["not accepted"].get_facecolor()  # type: ignore[attr-defined]
     plt.close(fig)
     alone = referring.look(runs["prior_only"][0], data, "val", int(data.val.table["sentence_id"][0]), round=0)
     assert alone.said is None and alone.prior is not None
     fig = draw_look(alone, "title")
     assert [axis.get_title() for axis in fig.axes] == ["image, boxes", "proposal", "truth"]
+    assert "not accepted" not in [text.get_text() for text in key_of(fig)[0]]
     plt.close(fig)
     with pytest.raises(KeyError, match="train: no sentence 99999"):
         referring.look(run, data, "train", 99999, round=0)

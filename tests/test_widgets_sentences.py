@@ -170,9 +170,24 @@ def test_without_a_front_end_it_is_a_figure(run: ReferringRun, data: ReferringDa
     bundle, about = browser._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" not in bundle
     assert about["image/png"]["alt"] == browser.state.described()
-    assert "simulated" in browser.figure().axes[0].get_title(loc="left")
+    fig = browser.figure()
+    assert "simulated" in fig.axes[0].get_title(loc="left")
+    assert "outline: ground truth" in [text.get_text() for text in fig.legends[0].get_texts()]
     assert repr(browser).startswith(f"SentenceBrowser({run.path.name}")
     assert browser.state.view()["sentences"] == len(data.train)
+
+
+def test_a_long_title_stays_within_the_picture(run: ReferringRun, data: ReferringDataset) -> None:
+    browser = SentenceBrowser(run, data, live=False)
+    lengths = browser.state.sentences["sentence"].str.len()
+    browser.state.go_to(int(browser.state.sentences["sentence_id"].iloc[lengths.argmax()]))
+    for layer in browser.state.layers:
+        browser.state.show_layer(layer, True)
+    fig = browser.figure()
+    fig.canvas.draw()
+    texts = [fig.axes[0]._left_title, *fig.legends]  # type: ignore[attr-defined]
+    assert all(fig.bbox.x0 <= text.get_window_extent().x0 for text in texts)
+    assert all(text.get_window_extent().x1 <= fig.bbox.x1 for text in texts)
 
 
 def test_the_colours_of_the_legend_survive_in_a_saved_notebook(run: ReferringRun, data: ReferringDataset) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from a2lc.figures import bars
 from a2lc.referring import METHODS, Experiment, Look, ReferringDataset, ReferringRun, load_dataset, run
@@ -19,6 +20,10 @@ SPLITS = ("val", "test_uni", "test_rel", "test", "testA", "testB")
 """Splits in the order of tables; a dataset has some of them."""
 NUMBERS = {"oiou": "oIoU", "miou": "mIoU", "pr50": "Pr@0.5", "pr70": "Pr@0.7", "pr90": "Pr@0.9"}
 """Metric -> how tables call it."""
+SHADES, BOX, LEFT_OUT = "viridis", "#D55E00", "0.7"
+"""Colours of maps, of a frozen model's boxes, of cells that are not accepted."""
+KEYS = {1.0: "1: the object", 0.5: "one half: unsure", 0.0: "0: background"}
+"""Value of a map -> what it means."""
 Runs = Mapping[str, Sequence[ReferringRun]]
 
 
@@ -126,7 +131,7 @@ def decisions_by_gate(run: ReferringRun, round: int) -> pd.DataFrame:
 
 def draw_look(found: Look, title: str) -> Figure:
     """One sentence from left to right: image with the frozen model's boxes, its proposal, what the network says, what
-    both say together, what was accepted (grey: left out), and the truth."""
+    both say together, what was accepted, and the truth; below them what the colours mean."""
     return draw_looks({"": found}, title)
 
 
@@ -139,20 +144,26 @@ def draw_looks(looks: Mapping[str, Look], title: str) -> Figure:
     """
     rows = {name: _panels(found) for name, found in looks.items()}
     columns = max(map(len, rows.values()))
-    fig, axes = plt.subplots(len(rows), columns, figsize=(2.6 * columns, 2.6 * len(rows)), squeeze=False)
+    size = (2.6 * columns, 2.3 * len(rows) + 0.7)
+    fig, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
     for line, (found, (name, panels)) in zip(axes, zip(looks.values(), rows.items(), strict=True), strict=True):
         for ax, (of, panel) in zip(line, panels.items(), strict=True):
-            ax.set_facecolor("0.7")
-            ax.imshow(panel, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
+            ax.set_facecolor(LEFT_OUT)
+            ax.imshow(panel, vmin=0, vmax=1, cmap=SHADES, interpolation="nearest")
             ax.set_title(of, fontsize=9)
             ax.set_xticks([])
             ax.set_yticks([])
-        line[0].set_ylabel(name, fontsize=9, parse_math=False)
+        line[0].set_ylabel("\n".join(wrap(name, 24)), fontsize=9, parse_math=False)
         for box in found.prior.boxes if found.prior is not None else ():
             x0, y0, x1, y1 = (float(value) for value in box)
-            line[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#D55E00", linewidth=2))
-    fig.suptitle(title, fontsize=10, parse_math=False)
-    fig.tight_layout()
+            line[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=BOX, linewidth=2))
+    shades = plt.get_cmap(SHADES)
+    keys = [Patch(fill=False, edgecolor=BOX, linewidth=2, label="the frozen model's box")]
+    keys += [Patch(color=shades(at), label=label) for at, label in KEYS.items()]
+    if any("accepted" in panels for panels in rows.values()):
+        keys.append(Patch(color=LEFT_OUT, label="not accepted"))
+    fig.legend(handles=keys, loc="outside lower center", ncols=len(keys), fontsize=9, frameon=False)
+    fig.suptitle("\n".join(wrap(title, 26 * columns)), fontsize=10, parse_math=False)
     return fig
 
 

@@ -158,19 +158,16 @@ class SentenceBrowser(WidgetOrFigure):
     # ---------------------------------------------------------------------------------------------- figure
     def _drawn(self) -> Figure:
         picture = self.state.picture()
-        fig, axis = plt.subplots(figsize=(7, 7 * picture.shape[0] / picture.shape[1] + 1), layout="constrained")
+        height = 7 * picture.shape[0] / picture.shape[1] + 1
+        fig, axis = plt.subplots(figsize=(7, height), layout="constrained")
         axis.imshow(picture, interpolation="nearest")
         axis.set(xticks=[], yticks=[])
-        layers = ", ".join(SENTENCE_LAYERS[name].lower() for name in self.state.layers if name in self.state.shown)
-        title = wrapped([self.state.described(), f"Layers: {layers}. {self._origin()}"], 100)
+        title = wrapped([self.state.described(), self._origin()], 90)
         axis.set_title(title, fontsize=9, loc="left", parse_math=False)
-        fig.legend(
-            handles=[Patch(facecolor=colour, label=words) for words, colour in legend(self.state.shown)],
-            loc="outside lower center",
-            ncols=5,
-            fontsize=8,
-            frameon=False,
-        )
+        keys = [Patch(facecolor=colour, label=words) for words, colour in legend(self.state.shown)]
+        if "truth" in self.state.shown:
+            keys.append(Patch(facecolor="white", edgecolor="black", label="outline: ground truth"))
+        fig.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
         return fig
 
     def _described(self, fig: Figure) -> str:
