@@ -191,9 +191,10 @@ def regenerate(
     """Execute the notebooks with a profile's parameters, and write results and a summary to its figures_dir, or below
     --out.
 
-    Tables come before the figures that read their runs; tutorials are executed only when named. Relative folders in a
-    profile are relative to the project, which holds the notebooks' folder, wherever this is typed. Kernels listen to
-    127.0.0.1 alone, on five free ports each.
+    Tables come before the figures that read their runs. Tutorials are executed only when named, and so are table6,
+    table7, figure7, figure8 and figure9, of referring expressions, but by a profile of them alone (refcoco). Relative
+    folders in a profile are relative to the project, which holds the notebooks' folder, wherever this is typed. Kernels
+    listen to 127.0.0.1 alone, on five free ports each.
     """
     names = _names(only)
     from a2lc.notebook import notebooks_of, project_folder

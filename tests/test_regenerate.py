@@ -14,9 +14,11 @@ import pytest
 import yaml
 from small_notebooks import write_notebook
 
+import a2lc.cli
 from a2lc.files import read_json
 from a2lc.notebook.parameters import item_of
-from a2lc.paper.regenerate import execute, plan, profile_files
+from a2lc.notebook.project import NOTEBOOKS
+from a2lc.paper.regenerate import ITEMS, execute, plan, profile_files
 from a2lc.paper.summary import save_headline, write_minutes, write_summary
 
 PARAMETERS = 'rounds: int = 2\nroot: str = ""\nfigures_dir: str = "f"'
@@ -52,6 +54,12 @@ def notebooks(tmp_path: Path) -> Path:
 
 def items(tasks: list) -> list[str]:
     return [item_of(task.notebook) for task in tasks]
+
+
+def test_help_names_the_items_that_are_played_only_when_named() -> None:
+    found = [*NOTEBOOKS.glob("table*.ipynb"), *NOTEBOOKS.glob("figure*.ipynb")]
+    own = [item_of(path) for path in found if not any(path.match(pattern) for pattern in ITEMS)]
+    assert own and all(item in (a2lc.cli.regenerate.__doc__ or "") for item in own)
 
 
 def test_tables_come_before_figures_and_tutorials_only_when_named(notebooks: Path) -> None:
