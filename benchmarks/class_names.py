@@ -51,7 +51,7 @@ def first_labels(dataset: Dataset, arguments: argparse.Namespace, seed: int, run
             "training": {"size": SIZE, "steps": arguments.steps, "batch": BATCH},
         }
         rounds = {} if "rounds" in referring.METHODS[name] else {"rounds": arguments.proposing_rounds}
-        config = referring.Experiment(dataset="class_names", method=name, **fields, **rounds)
+        config = referring.Experiment(dataset="given", method=name, **fields, **rounds)
         played = referring.run(config, runs, data=data, locator=locator, progress=arguments.progress)
         labels = referring.proposed_labels(played, data, masks)
         found[f"proposed, {name}"] = np.where(known, right, labels)

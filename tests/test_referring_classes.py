@@ -17,7 +17,7 @@ from a2lc.referring.class_names import SURE, ClassSplit, sentence_of
 from a2lc.referring.priors import Request, ask
 from tests.small_runs import seeded
 
-FIELDS = {"dataset": "class_names", "rate": 0.5, "rounds": 1, "seed": seeded()}
+FIELDS = {"dataset": "given", "rate": 0.5, "rounds": 1, "seed": seeded()}
 TRAINING = {"size": (32, 48), "steps": 2, "batch": 4}
 
 
@@ -164,9 +164,9 @@ def test_labels_are_those_of_the_highest_map(
 
 def test_what_cannot_be_is_refused(dataset: Dataset, masks: MaskSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="by_class_names"):
-        referring.load_dataset("class_names")
+        referring.load_dataset("given")
     with pytest.raises(ValueError, match="size"):
-        referring.Experiment(dataset="class_names")
+        referring.Experiment(dataset="given")
     config = referring.Experiment(training=TRAINING, **FIELDS)
     with pytest.raises(ValueError, match="by_class_names"):
         referring.run(config, tmp_path, progress=False)

@@ -74,7 +74,7 @@ class ClassSplit(ReferringSplit):
 
 def by_class_names(dataset: Dataset) -> ReferringDataset:
     """A segmentation dataset as one of referring expressions, `ClassSplit` of ``train`` and ``val``; areas and boxes
-    are of all their ground truths. Play it with ``Experiment(dataset="class_names", training={"size": ...})`` and
+    are of all their ground truths. Play it with ``Experiment(dataset="given", training={"size": ...})`` and
     ``referring.run(..., data=..., locator=...)``."""
     names = dataset.classes.names
     splits: dict[str, ReferringSplit] = {split.name: ClassSplit(split, names) for split in (dataset.train, dataset.val)}

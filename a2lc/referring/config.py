@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from a2lc.files import fingerprint, nearest
-from a2lc.referring.loading import CLASS_NAMES, DATASETS, TOY, unknown_options
+from a2lc.referring.loading import DATASETS, GIVEN, TOY, unknown_options
 from a2lc.referring.methods import METHODS
 from a2lc.referring.priors.models import MODELS
 from a2lc.referring.refcoco import SPLITS
@@ -24,8 +24,8 @@ class Experiment(Settings):
     """One run: a dataset, a share of labelled images, a method."""
 
     dataset: str = TOY
-    """``toy_referring``, ``refcoco``, ``refcoco+``, ``refcocog``; or ``class_names``, whose data and frozen model are
-    given to `a2lc.referring.run` (`a2lc.referring.by_class_names`, `a2lc.referring.MaskLocator`)."""
+    """``toy_referring``, ``refcoco``, ``refcoco+``, ``refcocog``; or ``given``: data and frozen model are handed to
+    `a2lc.referring.run`, one's own or `a2lc.referring.by_class_names` and `a2lc.referring.MaskLocator`."""
     root: Folder | None = None
     """Folder of the imported data; see `a2lc.referring.load_dataset`."""
     split_by: str | None = None
@@ -106,7 +106,7 @@ class Experiment(Settings):
         known = [SIMULATED, *(name for name in MODELS if name != "sam")]
         if self.prior not in known:
             wrong.append(f"prior: expected one of {', '.join(known)}, found {self.prior!r}{nearest(self.prior, known)}")
-        elif self.needs_prior and self.prior == SIMULATED and self.dataset not in (TOY, CLASS_NAMES):
+        elif self.needs_prior and self.prior == SIMULATED and self.dataset not in (TOY, GIVEN):
             wrong.append(f"prior: {SIMULATED!r} knows drawn scenes only, found dataset {self.dataset!r}")
         if self.dataset != TOY and self.training.size is None:
             wrong.append(

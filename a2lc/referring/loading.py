@@ -9,8 +9,8 @@ from a2lc.files import nearest
 from a2lc.referring import refcoco, toy
 from a2lc.referring.data import ReferringDataset
 
-TOY, CLASS_NAMES = "toy_referring", "class_names"
-DATASETS = (TOY, *refcoco.SPLITS, CLASS_NAMES)
+TOY, GIVEN = "toy_referring", "given"
+DATASETS = (TOY, *refcoco.SPLITS, GIVEN)
 
 
 def load_dataset(
@@ -26,8 +26,8 @@ def load_dataset(
 
     Raises:
         TypeError: `root` is no path.
-        ValueError: an unknown name, option or `split_by`; ``class_names``, which `by_class_names` makes of a
-            segmentation dataset; or a file is damaged.
+        ValueError: an unknown name, option or `split_by`; ``given``, which is nowhere to be loaded from; or a file is
+            damaged.
         FileNotFoundError: a file is missing.
     """
     if name not in DATASETS:
@@ -40,8 +40,8 @@ def load_dataset(
         if root is not None or split_by is not None:
             raise ValueError(f"{TOY}: it is drawn: expected neither root nor split_by, found {root or split_by!r}")
         return toy.load(**options)
-    if name == CLASS_NAMES:
-        raise ValueError(f"{name}: made of a segmentation dataset: expected data=by_class_names(dataset), found none")
+    if name == GIVEN:
+        raise ValueError(f"{name}: expected data=, your own or those of by_class_names(dataset), found none")
     if root is None:
         raise ValueError(f"{name}: expected root, the folder that `a2lc referring import` has written to, found none")
     return refcoco.load(name, root, split_by)
