@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from a2lc import referring
+from a2lc.files import write_json
 from a2lc.paper.referring import (
     about,
     data_of,
@@ -31,10 +32,11 @@ from a2lc.paper.referring_rounds import (
     draw_rates,
     learning,
     looks_at,
-    made_of,
     play_rates,
+    provenance,
     rates_table,
 )
+from a2lc.paper.summary import save_headline, write_summary
 
 FIELDS: dict[str, Any] = {
     "options": {"n_train": 6, "n_val": 1, "n_test": 2, "height": 48, "width": 64},
@@ -144,7 +146,14 @@ def test_shares_of_labels(played: Any, tmp_path: Path) -> None:
     assert list(table["method"].unique()) == presets and not table.duplicated(["percent", "method", "split"]).any()
     all_labelled = [runs["full_supervision"][0].path for runs in by_percent.values()]
     assert all_labelled[0] == all_labelled[1], "its rate is its own, so it is one run"
-    assert len(made_of(one for runs in by_percent.values() for of in runs.values() for one in of)) == 3
+    every = [one for runs in by_percent.values() for of in runs.values() for one in of]
+    behind = provenance(every, "Table 6")
+    assert len(behind["runs"]) == 3 and behind["config"]["dataset"] == "toy_referring"
+    assert all(one.seconds > 0 for one in every if one.config.trains) and behind["minutes"] >= 0
+    save_headline("table6", tmp_path / "figures", "Table 6", {"full, oIoU (%)": (50.0, None)})
+    write_json(tmp_path / "figures" / "table6_provenance.json", behind)
+    page = write_summary(tmp_path / "figures", "toy", {}, "cpu").read_text()
+    assert "| table6 | full, oIoU (%) | 50" in page, "`a2lc regenerate` writes its page of these items, too"
     fig = draw_rates(by_percent, "oIoU", ["test_uni", "test_rel"], "title")
     drawn = np.asarray(fig.axes[1].lines[0].get_ydata())
     wanted = table[(table["method"] == "prior_only") & (table["split"] == "test_rel")]["oIoU"]

@@ -78,7 +78,8 @@ def about(fields: Mapping[str, Any], seeds: Sequence[int], percents: Sequence[fl
     what ``rate`` says."""
     config = Experiment(**fields)
     shares = ", ".join(f"{percent:g}" for percent in percents) or f"{100 * config.rate:g}"
-    made = f"{config.dataset}, {shares} % of the images labelled, seeds {', '.join(map(str, seeds))}"
+    seeded = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    made = f"{config.dataset}, {shares} % of the images labelled, {seeded}"
     if config.prior == SIMULATED:
         shaped = "frozen model and Segment Anything are" if config.shape == "sam" else "the frozen model is"
         frozen = f"{shaped} simulated"

@@ -10,8 +10,8 @@ import pandas as pd
 import seaborn
 from matplotlib.figure import Figure
 
-from a2lc.files import read_json
 from a2lc.paper.referring import NUMBERS, Runs, last_rounds, play_presets, results
+from a2lc.paper.tables import shared_and_own
 from a2lc.referring import Look, ReferringDataset, ReferringRun, look
 
 SHARES = {"accepted": "sentences accepted (%)", "iou": "IoU of accepted maps (%)", "precision": "right cells (%)"}
@@ -157,9 +157,15 @@ def looks_at(run: ReferringRun, data: ReferringDataset, sentences: Mapping[str, 
 
 
 # ---------------------------------------------------------------------------------------------------------- provenance
-def made_of(runs: Iterable[ReferringRun]) -> dict[str, Any]:
-    """JSON values: the names of runs, and of what each was made."""
-    return {one.path.name: read_json(one.path / "provenance.json", "data") for one in runs}
+def provenance(runs: Iterable[ReferringRun], caption: str) -> dict[str, Any]:
+    """What stands behind a table, as JSON values: as `a2lc.paper.tables.provenance`."""
+    every = {one.path.name: one for one in runs}
+    about = {
+        name: {"config": one.config.model_dump(mode="json", exclude={"root"}), "computed": one.provenance}
+        for name, one in every.items()
+    }
+    seconds = sum(one.seconds for one in every.values())
+    return {"caption": caption, "minutes": round(seconds / 60, 1), **shared_and_own(about)}
 
 
 def _lines(table: pd.DataFrame, x: str, y: str, hue: str, axis: Any) -> None:

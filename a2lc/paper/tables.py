@@ -226,9 +226,13 @@ def provenance(runs: Iterable[Run] | Mapping[str, Iterable[Run]], caption: str) 
         }
         for name, run in every.items()
     }
+    return {"caption": caption, "minutes": round(seconds / 60, 1), **shared_and_own(about)}
+
+
+def shared_and_own(about: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Of what each run is made: what all agree on, and ``runs``, name -> what it has beyond that."""
     shared = _agreed(list(about.values()))
-    own = {name: _beyond(found, shared) for name, found in about.items()}
-    return {"caption": caption, "minutes": round(seconds / 60, 1), **shared, "runs": own}
+    return {**shared, "runs": {name: _beyond(found, shared) for name, found in about.items()}}
 
 
 def _agreed(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -112,6 +112,11 @@ class ReferringRun:
         return "is being played" if is_locked(self.path) else "goes on when started again"
 
     @property
+    def seconds(self) -> float:
+        """Spent on all stages of all finished rounds."""
+        return sum(sum(self.folder(n).state.finished.values()) for n in range(self.finished_rounds + 1))
+
+    @property
     def labelled(self) -> tuple[str, ...]:
         """Names of the labelled images, sorted.
 
