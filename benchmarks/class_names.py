@@ -111,13 +111,14 @@ def main() -> None:
     if len(arguments.seeds) > 1:
         last = f"round {arguments.rounds}"
         table = table.assign(**{f"{name} sd": each[name].std().to_numpy() for name in ("start", last)})
+    seeded = f"seed{'s' * (len(arguments.seeds) > 1)} {', '.join(map(str, arguments.seeds))}"
     caption = (
         f"{arguments.dataset}, {len(dataset.train)} training images, simulated masks and labels. Share of masks "
-        f"with their most frequent class, and Data mIoU (%) at the start and after A²LC's rounds, seeds "
-        f"{', '.join(map(str, arguments.seeds))}. Proposed: by a2lc.referring from class names, {arguments.rate:.0%} "
-        f"of the images labelled, {arguments.proposing_rounds} rounds of {arguments.steps} steps of {BATCH}, "
-        f"{SIZE[0]}×{SIZE[1]}, the simulated labels as its frozen model; after the published description of Learning "
-        "to Label, not the authors' method. Nobody has published this combination."
+        f"with their most frequent class, and Data mIoU (%) at the start and after A²LC's rounds, {seeded}. Proposed: "
+        f"by a2lc.referring from class names, {arguments.rate:.0%} of the images labelled, "
+        f"{arguments.proposing_rounds} rounds of {arguments.steps} steps of {BATCH}, {SIZE[0]}×{SIZE[1]}, the "
+        "simulated labels as its frozen model; after the published description of Learning to Label, not the authors' "
+        "method. Nobody has published this combination."
     )
     print(table.round(1).to_string())
     save_table(table, f"class_names_{arguments.dataset}", arguments.out, caption)

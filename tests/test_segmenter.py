@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -706,3 +708,10 @@ def test_newton_schulz_maps_singular_values_by_its_polynomial() -> None:
 def test_only_the_defaults_that_are_built_are_taken() -> None:
     with pytest.raises(ValueError, match="keep their defaults"):
         Float32Muon([nn.Parameter(torch.zeros(2, 2))], nesterov=False)
+
+
+def test_a_training_in_bfloat16_prints_no_line_of_its_own() -> None:
+    """Fabric says what precision it was asked for: a line for every training of a notebook."""
+    code = "import torch; from a2lc.segmenter.processes import make_fabric; make_fabric(torch.device('cpu'), True)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == told.stderr == ""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -63,14 +63,16 @@ def make_fabric(device: torch.device, bfloat16: bool) -> Fabric:
     """
     # importing it takes seconds, which what trains nothing need not wait
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision, Precision
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     processes = world_size()
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if bfloat16 else "32-true"
+    # given as an object, Fabric does not print a line for every training
+    precision = MixedPrecision("bf16-mixed", device.type) if bfloat16 else Precision()
     if processes == 1:  # whatever a cluster says about jobs: this is one process
         devices = 1 if device.index is None or device.type == "cpu" else [device.index]
-        return Fabric(accelerator=device.type, devices=devices, precision=precision, plugins=[LightningEnvironment()])
+        return Fabric(accelerator=device.type, devices=devices, plugins=[LightningEnvironment(), precision])
     _connect()
     on_this_machine = int(os.environ["LOCAL_WORLD_SIZE"])
     fabric = Fabric(
@@ -78,8 +80,7 @@ def make_fabric(device: torch.device, bfloat16: bool) -> Fabric:
         strategy="ddp",
         devices=on_this_machine,
         num_nodes=processes // on_this_machine,
-        precision=precision,
-        plugins=[TorchElasticEnvironment()],
+        plugins=[TorchElasticEnvironment(), precision],
     )
     fabric.launch()
     return fabric
