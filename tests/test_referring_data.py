@@ -20,7 +20,7 @@ from a2lc import referring
 from a2lc.cli import app
 from a2lc.datasets import toy_objects
 from a2lc.datasets.toy_scene import draw
-from a2lc.referring.data import COLUMNS, is_relational
+from a2lc.referring.data import COLUMNS, is_relational, table_of
 from a2lc.referring.expressions import Seen
 from a2lc.referring.safe_refs import read_refs
 from a2lc.referring.toy import LEAST, WORD_OF, ToyReferringSplit
@@ -219,6 +219,65 @@ def test_metrics_refuse_what_is_no_pair() -> None:
         referring.score_masks([])
     with pytest.raises(ValueError, match="intersection <= union"):
         referring.ReferringMetrics.of(np.array([3]), np.array([2]))
+
+
+# --- own data
+
+
+class Own(referring.ReferringSplit):
+    """One image with one object, given as `made` says."""
+
+    made: tuple[Any, Any] = (None, None)
+
+    def image(self, name: str) -> np.ndarray:
+        return self.made[0]
+
+    def mask(self, ref_id: int) -> np.ndarray:
+        return self.made[1]
+
+    def restricted(self, name: str, table: pd.DataFrame) -> Own:
+        found = Own(name, self.source, table)
+        found.made = self.made
+        return found
+
+
+def own(image: Any, mask: Any) -> Own:
+    split = Own("train", "own", table_of([(0, 7, "a.png", "the dot", "dot", 4, 0, 0, 2, 2)]))
+    split.made = (image, mask)
+    return split
+
+
+IMAGE, MASK = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), bool)
+
+
+def test_own_data_are_what_they_say_they_are() -> None:
+    split = own(IMAGE, MASK)
+    assert split.checked_mask(7) is MASK and split.checked_image("a.png") is IMAGE
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "message"),
+    [
+        (IMAGE / 255, MASK, r"train, image 'a.png': expected an \(H, W, 3\) uint8 array, found float64 \(4, 6, 3\)"),
+        (IMAGE[..., 0], MASK, r"image 'a.png': .* found uint8 \(4, 6\)"),
+        (None, MASK, "image 'a.png': .* found NoneType"),
+        (IMAGE, 255 * MASK.astype(np.uint8), r"mask of referent 7: expected an \(H, W\) bool array, found uint8"),
+        (IMAGE, None, "mask of referent 7: .* found NoneType"),
+        (IMAGE, MASK[:3], r"mask of referent 7: expected \(4, 6\) as its image 'a.png', found \(3, 6\)"),
+    ],
+)
+def test_own_data_that_are_something_else_are_named(image: Any, mask: Any, message: str, tmp_path: Path) -> None:
+    data = referring.ReferringDataset("own", {"train": own(image, mask), "val": own(image, mask)})
+    config = referring.Experiment(
+        dataset="given", method="supervised", rate=1.0, training={"size": (32, 32), "steps": 1, "batch": 1}
+    )
+    with pytest.raises((TypeError, ValueError), match=message):
+        referring.run(config, tmp_path, data=data, progress=False)
+
+
+def test_a_row_of_another_length_is_named() -> None:
+    with pytest.raises(ValueError, match=r"row 1: expected 10 values \(sentence_id, ref_id, image, .* found 2"):
+        table_of([(0, 7, "a.png", "the dot", "dot", 4, 0, 0, 2, 2), (1, 7)])
 
 
 # --- RefCOCO's archives

@@ -51,6 +51,14 @@ def one_box(request: Request) -> Located:
     return Located.of(np.array([box]), np.array([0.8]), SIZE)
 
 
+@pytest.mark.parametrize("answer", [None, [None] * 3, iter([])])
+def test_a_frozen_model_that_answers_with_something_else_is_named(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(one_box)
+    monkeypatch.setattr(told, "locate", lambda requests: answer)
+    with pytest.raises(TypeError, match=r"a: expected the frozen model to answer with a list of Located, found \w+"):
+        ask(told, IMAGE, [(0, "x")], "a")
+
+
 # --- closed forms
 
 

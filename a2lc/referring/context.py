@@ -186,10 +186,10 @@ def _look_of(context: Context) -> str:
     """16 digits of what some labelled images and the objects on them look like."""
     digest, table = hashlib.sha256(), context.known.table
     for name in sorted(context.labelled)[:LOOKED_AT]:
-        image = context.known.image(name)
+        image = context.known.checked_image(name)
         digest.update(f"{name} {image.shape}\n".encode() + np.ascontiguousarray(image).tobytes())
         for reference in table.loc[table["image"] == name, "ref_id"].unique():
-            digest.update(np.packbits(context.known.mask(int(reference))).tobytes())
+            digest.update(np.packbits(context.known.checked_mask(int(reference))).tobytes())
     return digest.hexdigest()[:16]
 
 

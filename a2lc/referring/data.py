@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,7 @@ class ReferringSplit(ABC):
         self.name = name
         self.source = source
         self.table = table.reset_index(drop=True)
+        self._sizes: dict[str, tuple[int, int]] = {}  # of the images that were read
 
     def __len__(self) -> int:
         """Number of sentences."""
@@ -89,6 +91,42 @@ class ReferringSplit(ABC):
     @abstractmethod
     def restricted(self, name: str, table: pd.DataFrame) -> ReferringSplit:
         """The same images and masks with some of the sentences, under another name."""
+
+    def checked_image(self, name: str) -> np.ndarray:
+        """`image`, which has to be what it says it is.
+
+        Raises:
+            TypeError: it is no (H, W, 3) uint8 array.
+        """
+        image = self.image(name)
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise TypeError(f"{self.name}, image {name!r}: expected an (H, W, 3) uint8 array, found {_kind(image)}")
+        self._sizes[name] = (image.shape[0], image.shape[1])
+        return image
+
+    def checked_mask(self, ref_id: int) -> np.ndarray:
+        """`mask`, which has to be what it says it is.
+
+        Raises:
+            TypeError: it is no (H, W) bool array.
+            ValueError: it is not as large as its image.
+        """
+        mask = self.mask(ref_id)
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.ndim != 2:
+            raise TypeError(
+                f"{self.name}, mask of referent {ref_id}: expected an (H, W) bool array, found {_kind(mask)}"
+            )
+        name = self._image_of[ref_id]
+        if name not in self._sizes:
+            self.checked_image(name)
+        if mask.shape != self._sizes[name]:
+            expected = f"expected {self._sizes[name]} as its image {name!r}"
+            raise ValueError(f"{self.name}, mask of referent {ref_id}: {expected}, found {mask.shape}")
+        return mask
+
+    @cached_property
+    def _image_of(self) -> dict[int, str]:
+        return dict(zip(self.table["ref_id"], self.table["image"], strict=True))
 
     def of_images(self, images: Iterable[str]) -> ReferringSplit:
         """The sentences about some images.
@@ -157,6 +195,10 @@ def labelled_images(split: ReferringSplit, rate: float, seed: int = 0, *, nested
     return tuple(sorted(names[index] for index in order[:count]))
 
 
+def _kind(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
 def _check_rate(rate: object) -> None:
     if isinstance(rate, bool) or not isinstance(rate, int | float | np.integer | np.floating):
         raise TypeError(f"rate: expected a number in (0, 1], found {rate!r}")
@@ -176,7 +218,14 @@ def is_relational(sentence: str) -> bool:
 
 
 def table_of(rows: list[tuple[object, ...]]) -> pd.DataFrame:
-    """A table with `COLUMNS`, of rows in their order."""
+    """A table with `COLUMNS`, of rows in their order.
+
+    Raises:
+        ValueError: a row has more or fewer values, or others than their columns can hold.
+    """
+    for number, row in enumerate(rows):
+        if len(row) != len(COLUMNS):
+            raise ValueError(f"row {number}: expected {len(COLUMNS)} values ({', '.join(COLUMNS)}), found {len(row)}")
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 

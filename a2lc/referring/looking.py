@@ -71,8 +71,8 @@ def look(
     if not len(rows):
         raise KeyError(f"{split}: no sentence {sentence_id}")
     row = int(rows[0])
-    sentence, image = str(of.table["sentence"].iloc[row]), of.image(str(of.table["image"].iloc[row]))
-    truth, prior = of.mask(int(of.table["ref_id"].iloc[row])), context.prior(of, row)
+    sentence, image = str(of.table["sentence"].iloc[row]), of.checked_image(str(of.table["image"].iloc[row]))
+    truth, prior = of.checked_mask(int(of.table["ref_id"].iloc[row])), context.prior(of, row)
     if not config.trains:
         shape = prior.proposal.shape if prior else (1, 1)
         return Look(sentence, image, truth, prior, None, None, np.zeros(shape, bool))

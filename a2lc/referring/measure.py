@@ -35,7 +35,7 @@ def measure(context: Context, network: Sesm | None, tokens: Tokens, names: Itera
         counts = np.zeros((len(split), 2), np.int64)
         pairs = context.pairs(split, tokens)
         for row, logits in _logits(context, network, pairs):
-            truth = split.mask(int(pairs.refs[row]))
+            truth = split.checked_mask(int(pairs.refs[row]))
             counts[row] = overlap(at_size(logits, truth.shape).numpy() > 0, truth)
         numbers = ReferringMetrics.of(counts[:, 0], counts[:, 1]).numbers()
         found |= {f"{name}_{key}": value for key, value in numbers.items()}
@@ -70,7 +70,7 @@ def truth_of_decisions(
     refs = split.table.set_index("sentence_id")["ref_id"]
     rows = []
     for (number, one), gate in zip(fused, table["gate"], strict=True):
-        mask = split.mask(int(refs[number]))
+        mask = split.checked_mask(int(refs[number]))
         truth = torch.nn.functional.adaptive_avg_pool2d(tensor_of(mask).float()[None, None], one.shape)
         true = truth[0, 0].numpy() > 0.5
         both, any_ = overlap(one > 0.5, true)

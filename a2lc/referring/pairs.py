@@ -82,11 +82,11 @@ class Pairs:
 
     def truth(self, row: int, size: tuple[int, int]) -> torch.Tensor:
         """(h, w) float32, the share of each cell that belongs to the object."""
-        mask = tensor_of(self.split.mask(int(self.refs[row]))).float()
+        mask = tensor_of(self.split.checked_mask(int(self.refs[row]))).float()
         return F.adaptive_avg_pool2d(mask[None, None], size)[0, 0]
 
     def _image(self, row: int) -> torch.Tensor:
-        image = tensor_of(self.split.image(self.images[row])).permute(2, 0, 1).float() / 255
+        image = tensor_of(self.split.checked_image(self.images[row])).permute(2, 0, 1).float() / 255
         if self.size is None or tuple(image.shape[1:]) == self.size:
             return image
         return F.interpolate(image[None], self.size, mode="bilinear", align_corners=False, antialias=True)[0]

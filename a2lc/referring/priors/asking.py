@@ -34,6 +34,10 @@ def ask(
         turned = replace(first, image=mirrored, sentence=mirrored_sentence(sentence), asking=1, mirrored=True)
         requests += [first, turned, replace(first, asking=2)]
     answers = locator.locate(requests)
+    if not isinstance(answers, Sequence) or not all(isinstance(answer, Located) for answer in answers):
+        wrong = [one for one in answers if not isinstance(one, Located)] if isinstance(answers, Sequence) else [answers]
+        found = f"found {type(wrong[0]).__name__}"
+        raise TypeError(f"{name}: expected the frozen model to answer with a list of Located, {found}")
     if len(answers) != len(requests):
         raise ValueError(f"{name}: expected {len(requests)} answers of the frozen model, found {len(answers)}")
     size = (image.shape[0], image.shape[1])

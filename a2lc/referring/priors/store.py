@@ -110,7 +110,7 @@ class PriorStore:
         if not asked:
             return
         assert self._ask is not None, "priors that are only read"
-        made = _as_arrays(asked, self._ask(split.image(image), asked, image))
+        made = _as_arrays(asked, self._ask(split.checked_image(image), asked, image))
         if kept:
             still = ~np.isin(kept["sentence_id"], made["sentence_id"])  # a number may mean another sentence now
             made = {name: np.concatenate([kept[name][still], made[name]]) for name in FIELDS}
