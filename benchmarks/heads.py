@@ -136,7 +136,8 @@ def trained(
     settings = backbone.settings.model_copy(update={"iterations": how.get("steps", backbone.settings.iterations)})
     model = FrozenSegmenter(settings, len(dataset.classes), backbone.device)
     channels = sum(stage.shape[1] for stage in maps(backbone, dataset.train.image(dataset.train.names[0])))
-    seen = SimpleNamespace(weights=backbone.weights, channels=channels, maps=lambda image: maps(backbone, image))
+    about = {"weights": backbone.weights, "strides": backbone.strides, "channels": channels}
+    seen = SimpleNamespace(**about, maps=lambda image: maps(backbone, image))
     model._extractor = seen  # type: ignore[assignment]
     split, read = dataset.train, labels
     if how.get("flip"):

@@ -3,6 +3,7 @@ machine writes the same files; the tolerances that `benchmarks/spread.py` derive
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from a2lc.files import read_json, write_json
 from a2lc.paper.comparison import TOLERANCES, made_differently, read_numbers, read_tolerances, reproduced
 from a2lc.paper.comparison_report import report
 from a2lc.paper.regenerate import execute, plan, redirected
-from a2lc.paper.summary import save_headline, write_minutes
+from a2lc.paper.summary import REFERRING, save_headline, write_minutes
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = ROOT / "paper_figures" / "toy"
@@ -103,6 +104,25 @@ def test_a_copy_is_identical(tmp_path: Path) -> None:
     assert {"table1", "table4", "figure6", "quickstart"} <= set(table["item"]) and "lcm" not in set(table["item"])
     done = CliRunner().invoke(app, ["compare", str(TOY), str(tmp_path / "toy")])
     assert done.exit_code == 0 and f"{TOY} is reproduced" in done.output.splitlines()[-1]
+
+
+def test_what_is_played_only_when_named_is_compared_where_it_was(tmp_path: Path) -> None:
+    """`make reproduce` plays no table6, and is judged without it."""
+    for name in ("toy", "more"):
+        shutil.copytree(TOY, tmp_path / name)
+    minutes = json.loads((TOY / "minutes.json").read_text())
+    kept = {item: spent for item, spent in minutes.items() if item not in REFERRING}
+    assert len(kept) < len(minutes)
+    (tmp_path / "toy" / "minutes.json").write_text(json.dumps(kept))
+    for file in [file for item in REFERRING for file in (tmp_path / "toy").glob(f"{item}*")]:
+        file.unlink()
+    table = a2lc.compare(TOY, tmp_path / "toy")
+    assert set(table["verdict"]) == {"identical"} and not {*REFERRING} & {*table["item"]}
+    assert {*REFERRING} <= {*a2lc.compare(TOY, tmp_path / "more")["item"]}
+    del kept["table1"]
+    (tmp_path / "toy" / "minutes.json").write_text(json.dumps(kept))
+    (tmp_path / "toy" / "table1.csv").unlink()
+    assert "missing" in set(a2lc.compare(TOY, tmp_path / "toy")["verdict"]), "of other items nothing may be missing"
 
 
 def test_within_and_beyond_the_tolerance(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from a2lc.files import damaged, decoded, one_line, read_json
-from a2lc.paper.summary import HEADLINE, MINUTES
+from a2lc.paper.summary import HEADLINE, MINUTES, REFERRING
 
 TOLERANCES = "tolerances.csv"
 ROUNDING = 1e-4  # one unit of the last place that tables are written with
@@ -29,7 +29,7 @@ FAILED = ("differs", "missing")
 BY_CHANCE = 0.02  # so many numbers may be further off on another processor, see `reproduced`
 PROVENANCE = "_provenance.json"
 _NOT_COMPARED = (MINUTES, TOLERANCES, "README.md")
-_KEYS = ("round", "seed", "budget")  # numbers that say which row of a table it is, as all texts do
+_KEYS = ("round", "seed", "budget", "percent", "gate")  # numbers that say which row of a table it is, as all texts do
 
 
 def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> pd.DataFrame:
@@ -38,7 +38,8 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
     Args:
         committed: a folder of results, such as ``paper_figures/toy``; its tolerances are used.
         now: the other folder. Items in the ``minutes.json`` of neither were not made by ``a2lc regenerate`` and are
-            left out; where neither has such a file, all are compared.
+            left out; where neither has such a file, all are compared. Those on referring expressions, which are
+            played only when named, are compared where both have them.
 
     Returns:
         A row per number and a row per file without numbers, in the order of the items, headlines first: item; file;
@@ -58,7 +59,8 @@ def compare(committed: str | os.PathLike[str], now: str | os.PathLike[str]) -> p
         ValueError: a folder holds no results, or a damaged file.
     """
     here, there = _files(Path(committed)), _files(Path(now))
-    made = _made(Path(committed)) | _made(Path(now))
+    before, after = _made(Path(committed)), _made(Path(now))
+    made = (before | after) - {item for item in REFERRING if item not in before & after}
     names = sorted(here.keys() | there.keys(), key=_order)
     names = [name for name in names if not made or item_of_file(name) in made]
     numbers = {name: [read_numbers(at[name]) for at in (here, there) if name in at] for name in names if is_table(name)}
@@ -132,8 +134,9 @@ def is_table(name: str) -> bool:
 
 
 def read_numbers(file: Path) -> dict[str, float]:
-    """The numbers of a headline or a table: what they are called -> value. A cell is called by the texts, round, seed
-    and budget of its row, and its column; an empty one is left out. Of rows of one name the second is called "(2)".
+    """The numbers of a headline or a table: what they are called -> value. A cell is called by the texts, round, seed,
+    budget, percent and gate of its row, and its column; an empty one is left out. Of rows of one name the second is
+    called "(2)".
 
     Raises:
         ValueError: the file is damaged.

@@ -15,6 +15,8 @@ import pandas as pd
 from a2lc.files import locked, read_json, write_json, write_text
 from a2lc.paper.tables import markdown_table
 
+REFERRING = ("table6", "table7", "figure7", "figure8", "figure9")
+"""Items on referring expressions: a plan of their own, played only when named."""
 MINUTES = "minutes.json"
 HEADLINE = "_headline.json"
 
