@@ -13,7 +13,7 @@ from a2lc.acquisition import ScoringSettings, get_acquisition_function
 from a2lc.acquisition.settings import PIXBAL
 from a2lc.correction import LCMSettings
 from a2lc.datasets import DATASETS
-from a2lc.files import fingerprint, is_whole, nearest, read_yaml
+from a2lc.files import fingerprint, is_whole, not_one_of, read_yaml
 from a2lc.instant.settings import COLOUR, INSTANT, SAM, InstantSettings
 from a2lc.machine import JOBLIB, KNEED, SEEDS, SEGMENT_ANYTHING, TIMM
 from a2lc.notebook import notebooks_of, project_folder
@@ -175,9 +175,7 @@ class Experiment(Settings):
     def _fill_in_the_method(cls, fields: dict[str, Any]) -> dict[str, Any]:
         method = fields.get("method", "a2lc")
         if not isinstance(method, str) or method not in METHODS:
-            raise ValueError(
-                f"method: expected one of {', '.join(METHODS)}, found {method!r}{nearest(method, METHODS)}"
-            )
+            raise ValueError(f"method: {not_one_of(method, METHODS)}")
         return {"approval": fields.get("annotator") == "human"} | _overridden(METHODS[method], fields)
 
     @field_validator("root", mode="before")
@@ -189,7 +187,7 @@ class Experiment(Settings):
     @classmethod
     def _dataset_is_known(cls, value: str) -> str:
         if value not in DATASETS:
-            raise ValueError(f"expected one of {', '.join(DATASETS)}, found {value!r}{nearest(value, DATASETS)}")
+            raise ValueError(not_one_of(value, DATASETS))
         return value
 
     @field_validator("acquisition")

@@ -46,7 +46,7 @@ from a2lc.files.whole import (
     remove_leftovers_of,
     sync_folder,
 )
-from a2lc.files.wording import check_whole, differences, is_whole, nearest, one_line
+from a2lc.files.wording import check_whole, differences, is_whole, nearest, not_one_of, one_line
 
 __all__ = [
     "FORMATS",
@@ -80,6 +80,7 @@ __all__ = [
     "locked",
     "missing",
     "nearest",
+    "not_one_of",
     "one_line",
     "opened",
     "orientation_of",

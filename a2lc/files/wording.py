@@ -24,6 +24,12 @@ def nearest(name: object, options: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
+def not_one_of(name: object, options: Iterable[str]) -> str:
+    """``expected one of camvid, toy, found 'camvit'; did you mean 'camvid'?`` of a name that is none of the options."""
+    known = list(options)
+    return f"expected one of {', '.join(known)}, found {name!r}{nearest(name, known)}"
+
+
 def one_line(message: object) -> str:
     """A message without line breaks: other libraries' are of several lines."""
     return " ".join(str(message).split())

@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from a2lc.datasets.base import Classes
-from a2lc.files import nearest
+from a2lc.files import not_one_of
 
 MAX_TOKENS = 256  # of a prompt, [CLS] and [SEP] included: what the detector reads
 RULES = ("spans", "argmax")
@@ -170,7 +170,7 @@ def written_names(
             that is empty, given twice, or contains a full stop or question mark; no class to ask for.
     """
     if rule not in RULES:
-        raise ValueError(f"rule: expected one of {', '.join(RULES)}, found {rule!r}{nearest(rule, RULES)}")
+        raise ValueError(f"rule: {not_one_of(rule, RULES)}")
     synonyms = synonyms or {}
     for name, more in synonyms.items():
         if isinstance(more, str) or not isinstance(more, Sequence) or not all(isinstance(text, str) for text in more):

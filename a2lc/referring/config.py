@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from a2lc.files import fingerprint, nearest
+from a2lc.files import fingerprint, not_one_of
 from a2lc.referring.loading import DATASETS, GIVEN, TOY, unknown_options
 from a2lc.referring.methods import METHODS
 from a2lc.referring.priors.models import MODELS
@@ -85,15 +85,14 @@ class Experiment(Settings):
     def __init__(self, **fields: Any) -> None:
         method = fields.get("method", "full")
         if not isinstance(method, str) or method not in METHODS:
-            found = f"expected one of {', '.join(METHODS)}, found {method!r}"
-            raise WrongSettings([f"method: {found}{nearest(str(method), METHODS)}"])
+            raise WrongSettings([f"method: {not_one_of(method, METHODS)}"])
         super().__init__(**{**METHODS[method], **fields})
 
     @field_validator("dataset")
     @classmethod
     def _dataset_is_known(cls, value: str) -> str:
         if value not in DATASETS:
-            raise ValueError(f"expected one of {', '.join(DATASETS)}, found {value!r}{nearest(value, DATASETS)}")
+            raise ValueError(not_one_of(value, DATASETS))
         return value
 
     @model_validator(mode="after")
@@ -101,11 +100,11 @@ class Experiment(Settings):
         wrong = unknown_options(self.dataset, self.options)
         splitters = SPLITS.get(self.dataset, {})
         if self.split_by is not None and self.split_by not in splitters:
-            expected = f"one of {', '.join(splitters)}" if splitters else f"none of {self.dataset}"
-            wrong.append(f"split_by: expected {expected}, found {self.split_by!r}{nearest(self.split_by, splitters)}")
+            none = f"expected none of {self.dataset}, found {self.split_by!r}"
+            wrong.append(f"split_by: {not_one_of(self.split_by, splitters) if splitters else none}")
         known = [SIMULATED, *(name for name in MODELS if name != "sam")]
         if self.prior not in known:
-            wrong.append(f"prior: expected one of {', '.join(known)}, found {self.prior!r}{nearest(self.prior, known)}")
+            wrong.append(f"prior: {not_one_of(self.prior, known)}")
         elif self.needs_prior and self.prior == SIMULATED and self.dataset not in (TOY, GIVEN):
             wrong.append(f"prior: {SIMULATED!r} knows drawn scenes only, found dataset {self.dataset!r}")
         if self.dataset != TOY and self.training.size is None:

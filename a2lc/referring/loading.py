@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-from a2lc.files import nearest
+from a2lc.files import not_one_of
 from a2lc.referring import refcoco, toy
 from a2lc.referring.data import ReferringDataset
 
@@ -31,7 +31,7 @@ def load_dataset(
         FileNotFoundError: a file is missing.
     """
     if name not in DATASETS:
-        raise ValueError(f"dataset: expected one of {', '.join(DATASETS)}, found {name!r}{nearest(name, DATASETS)}")
+        raise ValueError(f"dataset: {not_one_of(name, DATASETS)}")
     if not isinstance(root, str | os.PathLike | None):
         raise TypeError(f"root: expected a folder, found {root!r}")
     if wrong := unknown_options(name, options):
@@ -51,9 +51,4 @@ def unknown_options(name: str, options: Collection[str]) -> list[str]:
     """What is wrong with the names of a dataset's options, a sentence each."""
     if name != TOY:
         return [f"options: expected none, found {', '.join(options)}"] if options else []
-    known = f"expected one of {', '.join(toy.OPTIONS)}"
-    return [
-        f"options: {known}, found {option!r}{nearest(option, toy.OPTIONS)}"
-        for option in options
-        if option not in toy.OPTIONS
-    ]
+    return [f"options: {not_one_of(option, toy.OPTIONS)}" for option in options if option not in toy.OPTIONS]

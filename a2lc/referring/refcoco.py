@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -24,13 +21,14 @@ from a2lc.files import (
     check_limit,
     damaged,
     json_value,
-    nearest,
+    not_one_of,
     read_image,
     read_json,
     read_parquet,
     write_parquet,
 )
 from a2lc.machine import PYCOCO, require
+from a2lc.referring.coco_shapes import pixels_of, run_lengths
 from a2lc.referring.data import COLUMNS, ReferringDataset, ReferringSplit
 from a2lc.referring.safe_refs import brief, number_of, read_refs, text_of, whole
 
@@ -166,8 +164,6 @@ class CocoSplit(ReferringSplit):
             ValueError: what is kept of it is damaged; the message names file and referent.
         """
         require(PYCOCO)
-        from pycocotools import mask as coco
-
         size, (file, objects) = self._size(ref_id), self._objects
         where = f"{file}, referent {ref_id}"
         try:
@@ -176,9 +172,7 @@ class CocoSplit(ReferringSplit):
             raise ValueError(
                 f"{where}: segmentation: damaged JSON ({error}); remove {file.parent}, import it again"
             ) from error
-        code = _run_lengths(where, shape, size)
-        with _no_complaint():
-            return np.asarray(coco.decode(code), bool)
+        return pixels_of(run_lengths(where, shape, size))
 
     def _size(self, ref_id: int) -> tuple[int, int]:
         """Height and width of the image of a referent."""
@@ -196,11 +190,10 @@ class CocoSplit(ReferringSplit):
 
 def _checked(dataset: str, split_by: str | None) -> str:
     if dataset not in SPLITS:
-        raise ValueError(f"dataset: expected one of {', '.join(SPLITS)}, found {dataset!r}{nearest(dataset, SPLITS)}")
+        raise ValueError(f"dataset: {not_one_of(dataset, SPLITS)}")
     known = SPLITS[dataset]
     if split_by is not None and split_by not in tuple(known):
-        hint = nearest(split_by, known)
-        raise ValueError(f"{dataset}: split_by: expected one of {', '.join(known)}, found {split_by!r}{hint}")
+        raise ValueError(f"{dataset}: split_by: {not_one_of(split_by, known)}")
     return split_by or next(iter(known))
 
 
@@ -231,7 +224,7 @@ def _described(file: Path, thing: dict[str, Any], image: dict[str, Any], categor
     label = text_of(f"{file}, category {category['id']}", "name", category.get("name"), _LONGEST_NAME)
     area = number_of(where, "area", thing.get("area"), 0, 9 * high * wide)  # polygons may leave the image by its size
     box, shape = _box(where, thing.get("bbox"), size), thing.get("segmentation")
-    if not coco.area(_run_lengths(where, shape, size)):
+    if not coco.area(run_lengths(where, shape, size)):
         raise ValueError(f"{where}: segmentation: expected an object with pixels in its image, found none")
     kept = {"height": high, "width": wide, "segmentation": json.dumps(shape)}
     return {"image": name, "category": label, "area": round(area), "box": box, "shape": kept}
@@ -262,53 +255,3 @@ def _box(where: str, value: Any, size: tuple[int, int]) -> tuple[float, float, f
         what = f"found x {x:g}, y {y:g}, width {w:g}, height {h:g}"
         raise ValueError(f"{where}: bbox: expected sides above 0 and a part in the image of {size}, {what}")
     return x, y, x + w, y + h
-
-
-def _run_lengths(where: str, shape: Any, size: tuple[int, int]) -> Any:
-    """The run-length code, as pycocotools has it, of polygons or of a list of counts.
-
-    Raises:
-        ValueError: it is neither. Polygons may leave the image, but not by more than its size; a run-length code must
-            be as long as the image.
-    """
-    from pycocotools import mask as coco
-
-    if isinstance(shape, dict):
-        _check_counts(where, shape, size)
-    elif isinstance(shape, list) and shape:
-        for polygon in shape:
-            _check_polygon(where, polygon, size)
-    else:
-        raise ValueError(f"{where}: segmentation: expected polygons or RLE, found {brief(shape)}")
-    with _no_complaint():
-        parts = coco.frPyObjects(shape, *size)
-        return coco.merge(parts) if isinstance(parts, list) else parts
-
-
-@contextmanager
-def _no_complaint() -> Iterator[None]:
-    """The arrays of pycocotools know nothing of NumPy 2's ``copy``, of which NumPy warns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
-
-
-def _check_counts(where: str, shape: dict[str, Any], size: tuple[int, int]) -> None:
-    counts, found, pixels = shape.get("counts"), shape.get("size"), size[0] * size[1]
-    if not isinstance(found, list) or [(type(side), side) for side in found] != [(int, side) for side in size]:
-        what = ", ".join(map(brief, found[:2])) if isinstance(found, list) else brief(found)
-        raise ValueError(f"{where}: RLE of size {what}, expected {list(size)}")
-    if not isinstance(counts, list):
-        raise ValueError(f"{where}: RLE: expected a list of counts, found {type(counts).__name__}")
-    if not all(type(count) is int and 0 <= count <= pixels for count in counts) or sum(counts) != pixels:
-        raise ValueError(f"{where}: RLE: expected counts that add up to {pixels} pixels")
-
-
-def _check_polygon(where: str, polygon: Any, size: tuple[int, int]) -> None:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        raise ValueError(f"{where}: polygon: expected at least three points x, y")
-    for values, side in ((polygon[::2], size[1]), (polygon[1::2], size[0])):
-        for value in values:
-            if type(value) not in (int, float) or not -side <= value <= 2 * side:
-                what = f"expected points in or near an image of {size}, found {brief(value)}"
-                raise ValueError(f"{where}: polygon: {what}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from a2lc.files import nearest
+from a2lc.files import not_one_of
 from a2lc.segmenter.backbones import Backbone, strides_of
 from a2lc.segmenter.families import CLASSES
 from a2lc.segmenter.frozen import FrozenSegmenter
@@ -85,7 +85,7 @@ def resolve_device(device: str = "auto") -> torch.device:
         return torch.device(next(kind for kind, there in present.items() if there))
     kind = device.partition(":")[0]
     if kind not in present:
-        raise ValueError(f"device: expected one of {', '.join(DEVICES)}, found {device!r}{nearest(device, DEVICES)}")
+        raise ValueError(f"device: {not_one_of(device, DEVICES)}")
     if not present[kind]:
         there = ", ".join(kind for kind, there in present.items() if there)
         raise ValueError(f"device: this machine has {there}, found {device!r}")

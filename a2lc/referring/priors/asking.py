@@ -26,6 +26,10 @@ def ask(
         rows: sentence_id and sentence of each.
         name: of the image.
         shaper: turns boxes into proposals by looking at the image; None: bells over boxes, or the model's own map.
+
+    Raises:
+        TypeError: the model answers with something else than a list of `Located`.
+        ValueError: with more or fewer than it was asked for.
     """
     mirrored = np.ascontiguousarray(image[:, ::-1])
     requests = []
@@ -34,10 +38,11 @@ def ask(
         turned = replace(first, image=mirrored, sentence=mirrored_sentence(sentence), asking=1, mirrored=True)
         requests += [first, turned, replace(first, asking=2)]
     answers = locator.locate(requests)
-    if not isinstance(answers, Sequence) or not all(isinstance(answer, Located) for answer in answers):
-        wrong = [one for one in answers if not isinstance(one, Located)] if isinstance(answers, Sequence) else [answers]
-        found = f"found {type(wrong[0]).__name__}"
-        raise TypeError(f"{name}: expected the frozen model to answer with a list of Located, {found}")
+    listed = isinstance(answers, list | tuple)
+    wrong = [one for one in answers if not isinstance(one, Located)] if listed else [answers]
+    if wrong:
+        found = type(wrong[0]).__name__
+        raise TypeError(f"{name}: expected the frozen model to answer with a list of Located, found {found}")
     if len(answers) != len(requests):
         raise ValueError(f"{name}: expected {len(requests)} answers of the frozen model, found {len(answers)}")
     size = (image.shape[0], image.shape[1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from a2lc.files import nearest
+from a2lc.files import not_one_of
 from a2lc.referring.priors.base import Locator, Shaper
 from a2lc.segmenter.weight_files import weights_folder
 
@@ -47,7 +47,7 @@ def find_model(name: str, folder: str | os.PathLike[str] | None = None, *, offli
         FileNotFoundError: it is nowhere, or incomplete; says where to put it, or how to download it.
     """
     if name not in MODELS:
-        raise ValueError(f"prior: expected one of {', '.join(MODELS)}, found {name!r}{nearest(name, MODELS)}")
+        raise ValueError(f"prior: {not_one_of(name, MODELS)}")
     local, wanted = weights_folder(folder) / name, MODELS[name]
     if local.is_dir():
         if not ((local / "config.json").is_file() and any(local.glob("*.safetensors"))):
